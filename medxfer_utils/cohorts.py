@@ -1,0 +1,156 @@
+"""Cohorts: the patients of one site, and the only ways in which the book divides them.
+
+Every split is by patient, seeded and stratified by diagnosis, so that no patient can stand on
+two sides of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """The patients of one site: what was measured, the diagnosis, and who is who.
+
+    Parameters
+    ----------
+    name : str
+        The site, as figures and error messages call it.
+    x : ndarray, shape (n, ...)
+        One row (or image) per sample.
+    y : ndarray of int, shape (n,)
+        1 = the disease, 0 = not the disease.
+    patient : ndarray, shape (n,)
+        Patient identifier of each row; a patient may have several rows.
+    features : tuple of str
+        Names of the columns of a tabular `x`.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, a label is not 0 or 1, or there are no rows.
+    """
+
+    name: str
+    x: NDArray[np.floating]
+    y: NDArray[np.integer]
+    patient: NDArray[np.generic]
+    features: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        lengths = {"x": len(self.x), "y": len(self.y), "patient": len(self.patient)}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"Cohort {self.name!r}: lengths differ, {lengths}; give one row each.")
+        if not len(self.y):
+            raise ValueError(f"Cohort {self.name!r} has no rows; check the selection that made it.")
+        strange = sorted(set(np.unique(self.y).tolist()) - {0, 1})
+        if strange:
+            raise ValueError(
+                f"Cohort {self.name!r}: labels must be 0 or 1 (1 = the disease), found {strange}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def patients(self) -> NDArray[np.generic]:
+        """The distinct patient identifiers, sorted."""
+        return np.unique(self.patient)
+
+    @property
+    def prevalence(self) -> float:
+        """Share of rows with the disease, between 0 and 1."""
+        return float(np.mean(self.y))
+
+    def of(self, patients: ArrayLike) -> Cohort:
+        """All rows of some patients, in the order in which they stand here."""
+        rows = np.isin(self.patient, np.asarray(patients))
+        return replace(self, x=self.x[rows], y=self.y[rows], patient=self.patient[rows])
+
+
+def _strata(cohort: Cohort, rng: np.random.Generator) -> list[NDArray[np.generic]]:
+    """The patients in random order: those with the disease, then those without."""
+    patients = rng.permutation(cohort.patients)
+    ill = np.isin(patients, cohort.patient[cohort.y == 1])
+    return [patients[ill], patients[~ill]]
+
+
+def split(
+    cohort: Cohort, fractions: Sequence[float], rng: np.random.Generator
+) -> tuple[Cohort, ...]:
+    """Divide a cohort by patient into parts of about the same prevalence.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        A patient counts as ill if any of its rows is.
+    fractions : sequence of float
+        Share of the patients in each part; positive, sum 1.
+    rng : numpy.random.Generator
+        The only source of chance.
+
+    Returns
+    -------
+    tuple of Cohort
+        One for each fraction; no patient is in two, and each patient is in one.
+
+    Raises
+    ------
+    ValueError
+        If the fractions are not positive with sum 1, or a part would be empty.
+    """
+    shares = np.asarray(fractions, dtype=float)
+    if (shares <= 0).any() or not np.isclose(shares.sum(), 1):
+        raise ValueError(f"fractions must be positive and sum to 1, got {list(fractions)}.")
+    parts: list[list[NDArray[np.generic]]] = [[] for _ in shares]
+    for stratum in _strata(cohort, rng):
+        cuts = np.rint(np.cumsum(shares)[:-1] * len(stratum)).astype(int)
+        for part, piece in zip(parts, np.split(stratum, cuts), strict=True):
+            part.append(piece)
+    return tuple(cohort.of(np.concatenate(part)) for part in parts)
+
+
+def draw(cohort: Cohort, n: int, rng: np.random.Generator) -> Cohort:
+    """Draw `n` patients at about the cohort's prevalence: those whose diagnosis we pay for.
+
+    With the same seed the draws are nested: the 8 patients of a small study are among the 16 of
+    the next, so that a learning curve follows one growing study.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than `n` patients, or the draw would hold one class only.
+    """
+    if not 0 < n <= len(cohort.patients):
+        raise ValueError(
+            f"Cannot draw {n} patients from {cohort.name!r}, which has {len(cohort.patients)}."
+        )
+    strata = _strata(cohort, rng)
+    # The k-th of m patients of a stratum stands at (k + 1/2)/m: the strata interleave evenly, so
+    # every leading part of the queue has nearly the cohort's prevalence.
+    place = np.concatenate([(np.arange(len(s)) + 0.5) / max(len(s), 1) for s in strata])
+    queue = np.concatenate(strata)[np.argsort(place, kind="stable")]
+    drawn = cohort.of(queue[:n])
+    if len(np.unique(drawn.y)) < 2:
+        raise ValueError(
+            f"{n} patients of {cohort.name!r} (prevalence {cohort.prevalence:.2f}) "
+            "hold one class only; draw more."
+        )
+    return drawn
+
+
+def require_disjoint(*cohorts: Cohort) -> None:
+    """Raise ValueError, naming them, if two cohorts share patients."""
+    for a, b in combinations(cohorts, 2):
+        shared = np.intersect1d(a.patients, b.patients)
+        if len(shared):
+            raise ValueError(
+                f"{a.name!r} and {b.name!r} share {len(shared)} patients, "
+                f"{shared[0]} first; divide by patient before anything else."
+            )
