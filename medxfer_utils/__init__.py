@@ -1,0 +1,79 @@
+"""Helpers for the course *Transfer Learning for Medical Diagnosis*.
+
+Importing the package imports nothing heavy. It sets the environment variables that TensorFlow reads
+while it is imported, unless they are set already, so it must come before ``import tensorflow``.
+"""
+
+import os
+import sys
+import warnings
+
+for _name, _value in {
+    "KERAS_BACKEND": "tensorflow",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    # TensorFlow decides by processor whether it uses oneDNN. Always on: faster, and the same everywhere.
+    "TF_ENABLE_ONEDNN_OPTS": "1",
+}.items():
+    os.environ.setdefault(_name, _value)
+
+_seed = 0
+
+
+def threads() -> int:
+    """Number of threads that NumPy and TensorFlow may use.
+
+    Returns
+    -------
+    int
+        The environment variable ``MEDXFER_THREADS``, 2 if it is not set.
+
+    Raises
+    ------
+    ValueError
+        If the variable is not a whole number of at least 1.
+    """
+    text = os.environ.get("MEDXFER_THREADS", "2")
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise ValueError(f"MEDXFER_THREADS is {text!r}: set it to a whole number of at least 1")
+    return int(text)
+
+
+def settle_tensorflow() -> None:
+    """Fix TensorFlow's threads, ask for deterministic kernels, and seed them.
+
+    Every module of this package that imports Keras calls this right after the import, so that a
+    worker process is settled too. TensorFlow takes a number of threads only before it first computes
+    something; a later change is impossible and ends in a warning.
+    """
+    import tensorflow as tf
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads())
+        tf.config.threading.set_inter_op_parallelism_threads(threads())
+    except RuntimeError:
+        warnings.warn(
+            "TensorFlow has already computed with another number of threads, so results may differ "
+            "in the last digits. Restart the kernel and run the cells from the top.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    tf.config.experimental.enable_op_determinism()
+    # Deterministic kernels refuse to draw random numbers without a seed.
+    tf.random.set_seed(_seed)
+
+
+def seed_tensorflow(seed: int) -> None:
+    """Settle and seed TensorFlow and Keras; where they are not imported, keep the seed for later.
+
+    Parameters
+    ----------
+    seed : int
+        From 0 to 2**32 - 1.
+    """
+    global _seed
+    _seed = seed
+    if "tensorflow" in sys.modules:
+        import keras
+
+        settle_tensorflow()
+        keras.utils.set_random_seed(seed)

@@ -1,0 +1,179 @@
+"""What opens and closes a chapter: seed, profile, expected bands, recorded results."""
+
+import html
+import math
+import os
+import random
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+import threadpoolctl
+from IPython.core.getipython import get_ipython
+from IPython.display import display
+
+from medxfer_utils import plots, seed_tensorflow, threads
+
+PROFILES = ("full", "fast")
+DATA_SOURCES = ("builtin",)
+T = TypeVar("T")
+
+
+def start(profile: str, seed: int, data: str) -> "Chapter":
+    """Open a chapter: check its parameters, then make the run repeatable.
+
+    Seeds Python, NumPy and (now, or when it is imported) Keras, fixes the number of threads to
+    `medxfer_utils.threads`, asks TensorFlow for deterministic kernels and applies the book's plot
+    style. A second call in the same kernel starts afresh, with nothing recorded.
+
+    Parameters
+    ----------
+    profile : {"full", "fast"}
+        The sizes and repeats of the book, or small ones for a rehearsal.
+    seed : int
+        From 0 to 2**32 - 1.
+    data : {"builtin"}
+        Where the cohorts come from.
+
+    Returns
+    -------
+    Chapter
+        The open chapter.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is none of the allowed values.
+    """
+    if profile not in PROFILES:
+        raise ValueError(f"PROFILE is {profile!r}: choose one of {', '.join(PROFILES)}")
+    if data not in DATA_SOURCES:
+        raise ValueError(f"DATA is {data!r}: choose one of {', '.join(DATA_SOURCES)}")
+    # A bool is an int in Python, but nobody means SEED = True.
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise ValueError(f"SEED is {seed!r}: choose a whole number from 0 to {2**32 - 1}")
+    _limit_threads(threads())
+    random.seed(seed)
+    np.random.seed(seed)
+    seed_tensorflow(seed)
+    plots.use_style()
+    return Chapter(profile, seed)
+
+
+class Chapter:
+    """An open chapter; made by `start`.
+
+    Attributes
+    ----------
+    profile : {"full", "fast"}
+        The profile of this run.
+    seed : int
+        The seed of this run.
+    """
+
+    def __init__(self, profile: str, seed: int) -> None:
+        self.profile = profile
+        self.seed = seed
+        self._recorded: dict[str, tuple[str | None, int]] = {}
+
+    def pick(self, *, full: T, fast: T) -> T:
+        """Return the value that belongs to this profile.
+
+        Parameters
+        ----------
+        full, fast : object
+            A size or a number of repeats, for the one profile and for the other.
+        """
+        return full if self.profile == "full" else fast
+
+    def rng(self, name: str) -> np.random.Generator:
+        """Return a fresh random generator for one purpose.
+
+        Parameters
+        ----------
+        name : str
+            The purpose. Another name gives an independent stream, so that drawing more for one
+            purpose changes nothing elsewhere; the same name gives the same numbers again.
+        """
+        return np.random.default_rng([self.seed, *name.encode()])
+
+    def record(self, name: str, value: float, band: tuple[float, float], label: str) -> None:
+        """Show a result beside the band it is expected in, and store both in the notebook.
+
+        A value outside its band is shown as such and is no error: the tests of the book fail on it.
+
+        Parameters
+        ----------
+        name : str
+            Identifier, used once in a chapter.
+        value : float
+            The result.
+        band : tuple of float
+            Lowest and highest expected value, both included.
+        label : str
+            What the value is, for the reader.
+
+        Raises
+        ------
+        ValueError
+            If the value is NaN, an end of the band is not finite, the ends are the wrong way round,
+            or the name was used before (running the same cell again in JupyterLab is no second use).
+        """
+        value, low, high = float(value), float(band[0]), float(band[1])
+        if math.isnan(value):
+            raise ValueError(f"record {name!r}: the value is NaN")
+        # False for NaN as well, so every unusable band ends here.
+        if not -math.inf < low <= high < math.inf:
+            raise ValueError(
+                f"record {name!r}: the band runs from {low} to {high}; "
+                "give two finite numbers, the lower first"
+            )
+        self._claim(name)
+        within = low <= value <= high
+        entry = {"name": name, "value": value, "low": low, "high": high, "within": within}
+        verdict = "within band" if within else "OUTSIDE BAND"
+        text = f"{label}: {value:.3f}, expected {low:.3f} to {high:.3f}: {verdict}"
+        data = {"text/plain": text, "text/html": _band_html(label, entry, verdict)}
+        display(data, raw=True, metadata={"medxfer": entry})
+
+    def _claim(self, name: str) -> None:
+        """Refuse a name used before, unless a reader runs the same cell again."""
+        cell, run = _running_cell()
+        if name in self._recorded:
+            first_cell, first_run = self._recorded[name]
+            if cell is None or cell != first_cell or run == first_run:
+                raise ValueError(f"record {name!r}: this name is used already, choose another")
+        self._recorded[name] = cell, run
+
+
+def _running_cell() -> tuple[str | None, int]:
+    """Return the id that JupyterLab gives the running cell, if any, and its execution count."""
+    shell: Any = get_ipython()
+    if shell is None or not hasattr(shell, "get_parent"):
+        return None, 0
+    return shell.get_parent().get("metadata", {}).get("cellId"), shell.execution_count
+
+
+def _band_html(label: str, entry: Mapping[str, Any], verdict: str) -> str:
+    """Return a record as HTML: a number line with the band and the value, and the same words."""
+    low, high, value = entry["low"], entry["high"], entry["value"]
+    # The band takes the middle half of the line; a value far off sticks to the line's end.
+    share = (value - low) / (high - low) if high > low else (0.5 if value == low else math.inf)
+    share = min(max(share, -0.45), 1.45)
+    colour = plots.COLOURS["within" if entry["within"] else "outside"]
+    return (
+        f'<div class="band {"band-ok" if entry["within"] else "band-off"}">'
+        f'<svg class="band-bar" width="120" height="12" viewBox="0 0 120 12" aria-hidden="true">'
+        f'<path d="M0 6H120" stroke="currentColor" opacity="0.4"/>'
+        f'<rect x="30" y="2" width="60" height="8" fill="currentColor" opacity="0.2"/>'
+        f'<circle cx="{30 + 60 * share:.1f}" cy="6" r="5" fill="{colour}"/></svg> '
+        f'{html.escape(label)}: <strong class="band-value">{value:.3f}</strong>, '
+        f'expected {low:.3f} to {high:.3f}: <span class="band-verdict">{verdict}</span></div>'
+    )
+
+
+def _limit_threads(number: int) -> None:
+    """Limit the linear-algebra and OpenMP libraries: the loaded ones, and those still to come."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(number)
+    threadpoolctl.threadpool_limits(limits=number)
