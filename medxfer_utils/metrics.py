@@ -1,0 +1,349 @@
+"""How good a diagnosis is: discrimination, calibration, and how sure one can be of either.
+
+One convention everywhere. ``y`` holds the truth, shape (n,): 1 for the disease, 0 without it.
+``score`` has shape (n,), any scale, higher meaning more likely ill. ``p`` is a score that claims
+to be the probability of disease, in [0, 1]. Whatever breaks the convention raises ``ValueError``
+with the place and the remedy. Nothing here changes its arguments.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import statsmodels.api as sm
+from scipy import optimize, stats
+from scipy.special import expit, logit
+from sklearn import metrics as sklearn_metrics
+from statsmodels.stats.proportion import proportion_confint
+
+Array = npt.NDArray[Any]
+Values = npt.ArrayLike
+
+
+def _check(
+    y: Values, *scores: Values, probability: bool = False, classes: int = 2
+) -> tuple[Array, ...]:
+    """The one checker: `y` as booleans (ill or not), then each score as floats."""
+    truth, *rest = (np.asarray(values) for values in (y, *scores))
+    rest = [s if np.issubdtype(s.dtype, np.floating) else s.astype(float) for s in rest]
+    names = ["y", *(f"score {i}" if len(rest) > 1 else "score" for i in range(1, len(rest) + 1))]
+    for name, values in zip(names, (truth, *rest), strict=True):
+        if values.ndim != 1:
+            raise ValueError(
+                f"{name} has shape {values.shape}, not (n,): pass one number per patient, "
+                "for example the column of the disease, values[:, -1]"
+            )
+        if len(values) != len(truth):
+            raise ValueError(
+                f"y has {len(truth)} rows but {name} has {len(values)}: "
+                "both must describe the same patients in the same order"
+            )
+    if not len(truth):
+        raise ValueError("y is empty: there is no patient to judge; check how the rows were chosen")
+    if not np.all(known := (truth == 0) | (truth == 1)):
+        strange = ", ".join(map(repr, pd.unique(truth[~known])[:5].tolist()))
+        raise ValueError(f"y holds labels other than 0 and 1 ({strange}): code the disease as 1")
+    if len(present := np.unique(truth)) < classes:
+        raise ValueError(
+            f"y holds class {int(present[0])} only ({len(truth)} rows): this measure compares "
+            "ill with healthy patients and needs both; use more patients or stratify the split"
+        )
+    for name, values in zip(names[1:], rest, strict=True):
+        _check_values(name, values, probability)
+    return (truth == 1, *rest)
+
+
+def _check_values(name: str, values: Array, probability: bool) -> None:
+    """Refuse scores that are not finite and probabilities outside [0, 1]."""
+    wrong, what = ~np.isfinite(values), "NaN or infinite: find out what the model was fed there"
+    if probability and not wrong.any():
+        wrong = (values < 0) | (values > 1)
+        what = "outside [0, 1]: pass probabilities, for example scipy.special.expit(log odds)"
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        raise ValueError(
+            f"{name}: {wrong.sum()} of {len(values)} values, the first at position {first} "
+            f"({values[first]}), are {what}"
+        )
+
+
+def auroc(y: Values, score: Values) -> float:
+    """Area under the ROC curve: the chance that an ill patient outranks a healthy one.
+
+    Ties count one half (the Mann-Whitney statistic; Hanley & McNeil 1982).
+    """
+    ill, values = _check(y, score)
+    m = int(ill.sum())
+    above = stats.rankdata(values)[ill].sum() - m * (m + 1) / 2
+    return float(above / (m * (len(ill) - m)))
+
+
+def _placements(ill: Array, score: Array) -> tuple[Array, Array]:
+    """For each ill patient the share of healthy ones ranked below, for each healthy of ill above.
+
+    Both average to the AUROC. They come from midranks in O(n log n), as in Sun & Xu (2014).
+    """
+    m, n = int(ill.sum()), int((~ill).sum())
+    if min(m, n) < 2:
+        raise ValueError(
+            f"{m} ill and {n} healthy patients: DeLong's variance needs at least two of each"
+        )
+    overall = stats.rankdata(score)
+    below = (overall[ill] - stats.rankdata(score[ill])) / n
+    above = 1 - (overall[~ill] - stats.rankdata(score[~ill])) / m
+    return below, above
+
+
+def _delong_variance(below: Array, above: Array) -> float:
+    return float(np.var(below, ddof=1) / len(below) + np.var(above, ddof=1) / len(above))
+
+
+def delong(y: Values, score: Values) -> tuple[float, float]:
+    """AUROC and its variance after DeLong, DeLong & Clarke-Pearson (1988).
+
+    Raises ``ValueError`` with fewer than two patients of a class.
+    """
+    ill, values = _check(y, score)
+    below, above = _placements(ill, values)
+    return float(below.mean()), _delong_variance(below, above)
+
+
+def auroc_interval(y: Values, score: Values, level: float = 0.95) -> tuple[float, float]:
+    """Confidence interval of the AUROC: DeLong's variance on the logit scale, transformed back.
+
+    Near 1 the plain interval (AUROC ± 1.96 standard errors) leaves [0, 1] and covers too rarely;
+    the logit one stays inside. At exactly 1 DeLong's variance is 0 and says nothing. k = min(ill,
+    healthy) disjoint pairs were then all ranked rightly, which has probability AUROC**k at most:
+    the interval is [((1 - level) / 2)**(1 / k), 1], never too short, and its mirror image at 0.
+    """
+    area, variance = delong(y, score)
+    if area in (0.0, 1.0):
+        ill = np.asarray(y) == 1
+        bound = float(((1 - level) / 2) ** (1 / min(ill.sum(), (~ill).sum())))
+        return (bound, 1.0) if area else (0.0, 1 - bound)
+    half = stats.norm.ppf((1 + level) / 2) * np.sqrt(variance) / (area * (1 - area))
+    return float(expit(logit(area) - half)), float(expit(logit(area) + half))
+
+
+def delong_test(y: Values, score_a: Values, score_b: Values) -> tuple[float, float, float]:
+    """Paired comparison of two scores on the same patients (DeLong et al. 1988).
+
+    Returns
+    -------
+    difference, z, p : float
+        AUROC of a minus AUROC of b, its z statistic and the two-sided p value. Scores that order
+        the patients alike give 0, 0, 1. A difference without variance (one score perfect, the
+        other constant) cannot be tested: z and p are NaN.
+    """
+    ill, first, second = _check(y, score_a, score_b)
+    (below_a, above_a), (below_b, above_b) = _placements(ill, first), _placements(ill, second)
+    difference = float(below_a.mean() - below_b.mean())
+    variance = _delong_variance(below_a - below_b, above_a - above_b)
+    if variance < 1e-24:  # rounding leaves some 1e-32 where the variance is 0
+        return (0.0, 0.0, 1.0) if abs(difference) < 1e-12 else (difference, np.nan, np.nan)
+    z = difference / np.sqrt(variance)
+    return difference, float(z), float(2 * stats.norm.sf(abs(z)))
+
+
+def average_precision(y: Values, score: Values) -> float:
+    """Average precision, the area under the precision-recall steps, as scikit-learn defines it."""
+    return float(sklearn_metrics.average_precision_score(*_check(y, score)))
+
+
+def brier(y: Values, p: Values) -> float:
+    """Mean squared distance between probability and truth (Brier 1950): 0 is perfect."""
+    ill, values = _check(y, p, probability=True, classes=1)
+    return float(np.mean((values - ill) ** 2))
+
+
+def log_loss(y: Values, p: Values) -> float:
+    """Mean negative log likelihood in nats; `p` is kept one machine epsilon away from 0 and 1."""
+    ill, values = _check(y, p, probability=True, classes=1)
+    return float(sklearn_metrics.log_loss(ill, values, labels=[False, True]))
+
+
+def threshold_at_sensitivity(
+    y_validation: Values, score: Values, sensitivity: float = 0.9
+) -> float:
+    """The highest threshold that still finds the wanted share of the ill.
+
+    Choose it on validation patients, never on the test set. `sensitivity` is in (0, 1]; a patient
+    is called ill when ``score >= threshold``.
+    """
+    if not 0 < sensitivity <= 1:
+        raise ValueError(f"sensitivity must be above 0 and at most 1, not {sensitivity}")
+    ill, values = _check(y_validation, score)
+    found = int(np.ceil(sensitivity * ill.sum() - 1e-9))  # 0.07 * 100 is 7.000000000000001
+    return float(np.sort(values[ill])[-found])
+
+
+def operating_point(
+    y: Values, score: Values, threshold: float, prevalence: float | None = None
+) -> dict[str, float]:
+    """What happens when every patient with ``score >= threshold`` is called ill.
+
+    With `prevalence`, in [0, 1], the ill and the healthy are reweighted to it: PPV, NPV and
+    accuracy are those of a population with that share of ill (Bayes' rule).
+
+    Returns
+    -------
+    dict
+        sensitivity, specificity, PPV, NPV, accuracy. A rate of nobody (the PPV when no patient
+        is called ill) is NaN.
+    """
+    ill, values = _check(y, score, classes=1 if prevalence is None else 2)
+    called, weight = values >= threshold, np.ones(len(ill))
+    if prevalence is not None:
+        weight = np.where(ill, prevalence / ill.mean(), (1 - prevalence) / (~ill).mean())
+
+    def share(event: Array, among: Array) -> float:
+        return float(np.average(event, weights=weight * among)) if among.any() else np.nan
+
+    return {
+        "sensitivity": share(called, ill),
+        "specificity": share(~called, ~ill),
+        "PPV": share(ill, called),
+        "NPV": share(~ill, ~called),
+        "accuracy": share(ill == called, np.ones(len(ill), dtype=bool)),
+    }
+
+
+def calibration(y: Values, p: Values) -> tuple[float, float]:
+    """Intercept and slope of the recalibration model of Cox (1958): 0 and 1 when `p` is right.
+
+    The intercept is calibration in the large: a in logit P(y = 1) = a + logit p. Above 0, the
+    model promised too little disease. The slope is b in logit P(y = 1) = a' + b logit p. Below 1,
+    the probabilities are too extreme. `p` is kept one machine epsilon away from 0 and 1.
+
+    Returns
+    -------
+    intercept, slope : float
+        The slope is NaN where no finite one exists: when some value of `p` separates the ill from
+        the healthy without error, or when all of `p` are equal.
+    """
+    ill, values = _check(y, p, probability=True)
+    epsilon = np.finfo(values.dtype).eps
+    x = logit(np.clip(values, epsilon, 1 - epsilon).astype(float))
+    # Not a GLM with an offset: Fisher scoring diverges on extreme x and reports convergence.
+    # The likelihood equation falls monotonically in a, and its root lies inside this bracket.
+    edge = np.abs(x).max() + np.log(len(x)) + 1
+    intercept = optimize.brentq(lambda a: float((ill - expit(a + x)).sum()), -edge, edge)
+    if x[~ill].max() <= x[ill].min() or x[ill].max() <= x[~ill].min():
+        return float(intercept), np.nan
+    design = np.column_stack([np.ones(len(x)), x])
+    fit = sm.GLM(ill.astype(float), design, family=sm.families.Binomial()).fit()
+    return float(intercept), float(fit.params[1])
+
+
+def reliability_curve(y: Values, p: Values, bins: int = 10, level: float = 0.95) -> pd.DataFrame:
+    """Observed against predicted share of ill, in `bins` intervals of `p` of equal width.
+
+    Equal width, closed on the right, as in Guo et al. (2017): a bin means the same in every
+    cohort, so two models or two sites can be laid over each other. Its price, bins with few
+    patients, is shown by their number and by Wilson's interval.
+
+    Returns
+    -------
+    DataFrame
+        One row for each bin that holds patients: `predicted` (mean of `p`), `observed` (share of
+        ill), `low` and `high` (Wilson's interval of `observed`), `patients`.
+    """
+    if bins < 1:
+        raise ValueError(f"bins must be at least 1, not {bins}")
+    ill, values = _check(y, p, probability=True, classes=1)
+    place = np.digitize(values, np.linspace(0, 1, bins + 1)[1:-1], right=True)
+    table = pd.DataFrame({"predicted": values.astype(float), "observed": ill.astype(float)})
+    curve = table.groupby(place).mean().rename_axis("bin")
+    patients = np.bincount(place)[curve.index]
+    low, high = proportion_confint(curve["observed"] * patients, patients, 1 - level, "wilson")
+    return curve.assign(low=low, high=high, patients=patients)
+
+
+def expected_calibration_error(y: Values, p: Values, bins: int = 10) -> float:
+    """Mean distance between the observed and the predicted share of ill over the patients' bins.
+
+    The bins are those of `reliability_curve` (Naeini et al. 2015; Guo et al. 2017). It is biased
+    upwards in small samples: a perfect model does not reach 0.
+    """
+    curve = reliability_curve(y, p, bins)
+    gap = (curve["observed"] - curve["predicted"]).abs()
+    return float(np.average(gap, weights=curve["patients"]))
+
+
+def bootstrap_interval(
+    statistic: Callable[..., float],
+    y: Values,
+    *scores: Values,
+    groups: Values | None = None,
+    repeats: int = 2000,
+    level: float = 0.95,
+    rng: np.random.Generator,
+) -> tuple[float, float]:
+    """Percentile interval of ``statistic(y, *scores)`` over resampled patients.
+
+    Parameters
+    ----------
+    statistic : callable
+        For example `auroc`, or ``lambda y, a, b: auroc(y, a) - auroc(y, b)``.
+    groups : array of shape (n,), optional
+        Patient of each row. Patients are drawn with replacement, each with all of their rows;
+        without `groups` every row is a patient. Rows of one patient resemble each other, and
+        drawing rows would make the interval too narrow.
+    rng : numpy.random.Generator
+        A resample with only one class is drawn again. A statistic that is NaN on any resample
+        makes the interval NaN.
+    """
+    arrays = _check(y, *scores)
+    n = len(arrays[0])
+    patient, names = pd.factorize(np.arange(n) if groups is None else np.asarray(groups))
+    if len(patient) != n or (patient < 0).any() or len(names) < 2:
+        raise ValueError(
+            f"groups must name a patient for each of the {n} rows, and two patients at least; "
+            f"it has {len(patient)} rows, {(patient < 0).sum()} missing, {len(names)} patients"
+        )
+    rows = np.split(np.argsort(patient, kind="stable"), np.cumsum(np.bincount(patient))[:-1])
+
+    def draw() -> Array:
+        while True:
+            chosen = np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))])
+            if 0 < arrays[0][chosen].sum() < len(chosen):
+                return chosen
+
+    values = [
+        statistic(*(a[chosen] for a in arrays)) for chosen in (draw() for _ in range(repeats))
+    ]
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def mean_interval(differences: Values, level: float = 0.95) -> tuple[float, float, float]:
+    """Mean of paired differences over draws, and its interval by Student's t: (mean, low, high).
+
+    It speaks of new draws of the labelled patients, with the test patients as they are: draws
+    share that test set, and the interval does not say how another hospital would differ.
+    """
+    values = np.asarray(differences, dtype=float)
+    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
+        raise ValueError(
+            "differences must be one-dimensional, finite and at least two, one for each draw; "
+            f"got shape {values.shape} with {(~np.isfinite(values)).sum()} NaN or infinite"
+        )
+    half = stats.t.ppf((1 + level) / 2, len(values) - 1) * stats.sem(values)
+    return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
+
+
+def summary(y: Values, p: Values, threshold: float) -> dict[str, float]:
+    """Every measure of one model on one test set, named, in one row."""
+    intercept, slope = calibration(y, p)
+    return {
+        "AUROC": auroc(y, p),
+        "AP": average_precision(y, p),
+        **operating_point(y, p, threshold),
+        "Brier": brier(y, p),
+        "log loss": log_loss(y, p),
+        "calibration intercept": intercept,
+        "calibration slope": slope,
+        "ECE": expected_calibration_error(y, p),
+    }
