@@ -11,7 +11,7 @@ import warnings
 for _name, _value in {
     "KERAS_BACKEND": "tensorflow",
     "TF_CPP_MIN_LOG_LEVEL": "2",
-    # TensorFlow decides by processor whether it uses oneDNN. Always on: faster, and the same everywhere.
+    # By default TensorFlow decides by processor. Always on: faster, and the same everywhere.
     "TF_ENABLE_ONEDNN_OPTS": "1",
 }.items():
     os.environ.setdefault(_name, _value)
@@ -42,8 +42,8 @@ def settle_tensorflow() -> None:
     """Fix TensorFlow's threads, ask for deterministic kernels, and seed them.
 
     Every module of this package that imports Keras calls this right after the import, so that a
-    worker process is settled too. TensorFlow takes a number of threads only before it first computes
-    something; a later change is impossible and ends in a warning.
+    worker process is settled too. TensorFlow takes a number of threads only before it computes
+    anything; a later change is impossible and ends in a warning.
     """
     import tensorflow as tf
 

@@ -117,7 +117,7 @@ class Chapter:
         ------
         ValueError
             If the value is NaN, an end of the band is not finite, the ends are the wrong way round,
-            or the name was used before (running the same cell again in JupyterLab is no second use).
+            or the name was used before. Running the same cell again in JupyterLab is allowed.
         """
         value, low, high = float(value), float(band[0]), float(band[1])
         if math.isnan(value):

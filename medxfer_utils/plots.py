@@ -1,35 +1,37 @@
 """Every figure of the book; each function draws into axes and returns its alt text."""
 
 import io
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
 from IPython.display import display
+from matplotlib.axes import Axes
+from sklearn.metrics import roc_curve
 
-OKABE_ITO = {
-    "black": "#000000",
-    "orange": "#E69F00",
-    "sky blue": "#56B4E9",
-    "green": "#009E73",
-    "yellow": "#F0E442",
-    "blue": "#0072B2",
-    "vermilion": "#D55E00",
-    "purple": "#CC79A7",
-}
-"""Colours that most colour-blind readers can tell apart (Okabe and Ito, 2008)."""
+from medxfer_utils import metrics
 
-COLOURS = {
-    "source": OKABE_ITO["blue"],
-    "target": OKABE_ITO["vermilion"],
-    "benign": OKABE_ITO["sky blue"],
-    "malignant": OKABE_ITO["vermilion"],
-    "reference": OKABE_ITO["black"],
-    "transfer": OKABE_ITO["green"],
-    "classical": OKABE_ITO["orange"],
-    "within": OKABE_ITO["green"],
-    "outside": OKABE_ITO["vermilion"],
-}
+# Colours that most colour-blind readers can tell apart (Okabe and Ito 2008). Their yellow is left
+# out: a thin yellow line on white cannot be seen.
+BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+ORANGE, BLACK, SKY_BLUE = "#E69F00", "#000000", "#56B4E9"
+OKABE_ITO = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, BLACK, SKY_BLUE)
+
+COLOURS = {"source": BLUE, "target": VERMILION, "benign": SKY_BLUE, "malignant": VERMILION}
+COLOURS |= {"reference": BLACK, "within": GREEN, "outside": VERMILION}
 """What a colour stands for, the same in every chapter."""
+
+# A second sign for each curve, for whoever cannot use colour.
+LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)), (0, (1, 3)))
+MARKERS = "osD^vPX"
+REFERENCE: dict[str, Any] = {"color": BLACK, "linestyle": ":", "linewidth": 1.2}
+
+Curves = Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]]
+"""For each name on a figure: truth (1 = ill) and score or predicted risk, both of shape (n,)."""
 
 SHORTEST_ALT = 40
 DPI = 160
@@ -56,7 +58,7 @@ def show(alt: str) -> None:
     """
     if len(alt.strip()) < SHORTEST_ALT:
         raise ValueError(
-            f"alt text {alt!r} is too short: say in {SHORTEST_ALT} characters or more what one sees"
+            f"alt text {alt!r}: say in {SHORTEST_ALT} characters or more what one sees"
         )
     if len(plt.get_fignums()) != 1:
         raise ValueError(f"{len(plt.get_fignums())} figures are open: a cell draws exactly one")
@@ -65,8 +67,161 @@ def show(alt: str) -> None:
     figure.savefig(png, format="png", dpi=DPI)
     width = round(figure.get_figwidth() * CSS_PIXELS_PER_INCH)
     plt.close(figure)
-    display(
-        {"image/png": png.getvalue(), "text/plain": f"Figure: {alt}"},
-        raw=True,
-        metadata={"image/png": {"alt": alt, "width": width}},
+    data = {"image/png": png.getvalue(), "text/plain": f"Figure: {alt}"}
+    display(data, raw=True, metadata={"image/png": {"alt": alt, "width": width}})
+
+
+def _axes(ax: Axes | None, width: float, height: float) -> Axes:
+    """Return the given axes, or those of a new figure of this size in inches."""
+    return plt.subplots(figsize=(width, height))[1] if ax is None else ax
+
+
+def _looks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Colour, line style and marker of each name: the colour of its role, or the next free one."""
+    names = list(names)
+    if not 0 < len(names) <= len(OKABE_ITO):
+        raise ValueError(f"{len(names)} curves {names}: draw 1 to {len(OKABE_ITO)} in a figure")
+    roles = {name: COLOURS[name] for name in names if name in COLOURS}
+    free = (colour for colour in OKABE_ITO if colour not in roles.values())
+    return {
+        name: {"color": roles.get(name) or next(free), "linestyle": line, "marker": marker}
+        for name, line, marker in zip(names, LINE_STYLES, MARKERS, strict=False)
+    }
+
+
+def roc(curves: Curves, ax: Axes | None = None) -> str:
+    """Draw ROC curves, with each AUROC and its 95 % interval (DeLong) in the legend."""
+    ax = _axes(ax, 5.6, 5.4)
+    ax.plot([0, 1], [0, 1], **REFERENCE, label="chance")
+    said = []
+    for name, look in _looks(curves).items():
+        low, high = metrics.auroc_interval(*curves[name])
+        said.append(f"{name} {metrics.auroc(*curves[name]):.3f} ({low:.3f} to {high:.3f})")
+        false_alarms, found, _ = roc_curve(*curves[name])
+        ax.plot(false_alarms, found, label=said[-1], **(look | {"marker": ""}))
+    ax.set(xlabel="1 − specificity", ylabel="sensitivity", aspect="equal")
+    ax.legend(loc="lower right", title="AUROC (95 % interval)", alignment="right")
+    return f"ROC curves. AUROC with 95 % interval: {'; '.join(said)}."
+
+
+def reliability(curves: Curves, ax: Axes | None = None) -> str:
+    """Draw observed against predicted risk with Wilson's 95 % intervals, under a histogram."""
+    ax = _axes(ax, 5.6, 6.2)
+    strip = ax.inset_axes((0, 1.04, 1, 0.2), sharex=ax)
+    ax.plot([0, 1], [0, 1], **REFERENCE, label="perfect")
+    said = []
+    for name, look in _looks(curves).items():
+        y, p = curves[name]
+        table = metrics.reliability_curve(y, p)
+        reach = np.abs(table[["low", "high"]].to_numpy().T - table["observed"].to_numpy())
+        ax.errorbar(table["predicted"], table["observed"], reach, label=name, **look)
+        outline = {"color": look["color"], "linestyle": look["linestyle"], "linewidth": 1.6}
+        strip.hist(np.asarray(p), np.linspace(0, 1, 41), histtype="step", **outline)
+        error = metrics.expected_calibration_error(y, p)
+        risk = f"{np.mean(np.asarray(p)):.2f} predicted, {np.mean(np.asarray(y)):.2f} observed"
+        said.append(f"{name} mean risk {risk}, expected calibration error {error:.2f}")
+    strip.set_ylabel("patients")
+    strip.tick_params(labelbottom=False)
+    ax.set(xlabel="predicted risk", ylabel="observed share of ill", aspect="equal")
+    ax.legend(loc="upper left")
+    return f"Calibration plot with 95 % intervals and the diagonal: {'; '.join(said)}."
+
+
+def score_densities(
+    y: npt.ArrayLike, p: npt.ArrayLike, threshold: float = 0.5, ax: Axes | None = None
+) -> str:
+    """Draw histograms of the predicted risk of benign and malignant samples, and the threshold.
+
+    `y` and `p`, both of shape (n,): truth (1 = malignant) and prediction in [0, 1].
+    """
+    ax = _axes(ax, 6.4, 4.2)
+    said = []
+    for value, (name, hatch) in enumerate({"benign": "", "malignant": "///"}.items()):
+        risk = np.asarray(p)[np.asarray(y) == value]
+        said.append(f"{(risk >= threshold).sum()} of {len(risk)} {name} samples")
+        look = {"color": COLOURS[name], "edgecolor": BLACK, "linewidth": 0.6, "hatch": hatch}
+        ax.hist(risk, np.linspace(0, 1, 21), label=f"{name} ({len(risk)})", alpha=0.7, **look)
+    ax.axvline(threshold, color=BLACK, linestyle="--", label=f"threshold {threshold:.2f}")
+    ax.set(xlabel="predicted risk of malignancy", ylabel="samples")
+    ax.legend()
+    return (
+        f"Histograms of predicted risk: {' and '.join(said)} reach the threshold {threshold:.2f}."
     )
+
+
+def _by_draw(frame: pd.DataFrame, metric: str, arms: Iterable[str]) -> pd.DataFrame:
+    """Reshape to one row for each (n, repeat) and one column for each strategy, in their order."""
+    if missing := {"strategy", "n", "repeat", metric} - set(frame):
+        raise ValueError(f"the results lack the columns {sorted(missing)}: they have {[*frame]}")
+    strategies = frame["strategy"].unique()
+    if unknown := set(arms) - set(strategies):
+        raise ValueError(f"no strategy {sorted(unknown)} in the results: there are {[*strategies]}")
+    wide = frame.pivot(index=["n", "repeat"], columns="strategy", values=metric)
+    if (gaps := wide.isna().sum()).any():
+        raise ValueError(f"{metric} is missing for some draws: {gaps[gaps > 0].to_dict()}")
+    return wide[strategies]
+
+
+def _intervals(draws: pd.Series) -> pd.DataFrame:
+    """Mean over the draws of each n and its 95 % interval: columns mean, low, high."""
+    rows = {n: metrics.mean_interval(values) for n, values in draws.groupby(level="n")}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "low", "high"])
+
+
+def learning_curves(
+    frame: pd.DataFrame, metric: str, ax: Axes | None = None, arms: Sequence[str] | None = None
+) -> str:
+    """Draw the mean of a metric against n, with the 95 % interval of the mean over draws.
+
+    `frame` has the columns strategy, n, repeat and `metric`; `arms` are the strategies to draw,
+    seven at most. Raises ``ValueError`` if a column, an arm or the result of a draw is missing.
+    """
+    wide = _by_draw(frame, metric, arms or ())
+    tables = {arm: _intervals(wide[arm]) for arm in arms or wide}
+    # The legend lists the arms from best to worst at the largest n, as the lines end.
+    tables = dict(sorted(tables.items(), key=lambda item: -item[1]["mean"].iloc[-1]))
+    ax = _axes(ax, 8.6, 4.6)
+    said = []
+    for arm, look in _looks(tables).items():
+        table = tables[arm]
+        ax.plot(table["mean"], label=arm, **look)
+        ax.fill_between(table.index, table["low"], table["high"], color=look["color"], alpha=0.15)
+        said.append(f"{arm} {table['mean'].iloc[0]:.3f} to {table['mean'].iloc[-1]:.3f}")
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(table.index, [str(n) for n in table.index])
+    ax.set(xlabel="labelled target patients, n", ylabel=f"{metric}, mean and 95 % interval")
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), handlelength=3)
+    span = f"from n = {table.index[0]} to n = {table.index[-1]}"
+    return f"Learning curves with 95 % intervals. Mean {metric} {span}: {'; '.join(said)}."
+
+
+def paired_differences(
+    frame: pd.DataFrame, metric: str, baseline: str, ax: Axes | None = None
+) -> str:
+    """Draw how much each strategy gains over `baseline` on the same draws, with 95 % intervals.
+
+    `frame` is that of `learning_curves`, with seven values of n at most. An interval that leaves
+    out 0 says that the two differ; the intervals are Student's, of the mean paired difference.
+    """
+    wide = _by_draw(frame, metric, [baseline])
+    gains = wide.sub(wide.pop(baseline), axis=0)
+    table = pd.concat({arm: _intervals(gains[arm]) for arm in gains}, names=["arm", "n"])
+    budgets = table.index.unique("n")
+    ax = _axes(ax, 7.2, 1.6 + 0.65 * len(gains.columns))
+    rows = np.arange(len(gains.columns))
+    for shift, n in zip(np.linspace(-0.28, 0.28, len(budgets)), budgets, strict=True):
+        at_n = table.xs(n, level="n")
+        reach = np.abs(at_n[["low", "high"]].to_numpy().T - at_n["mean"].to_numpy())
+        look = _looks(map(str, budgets))[str(n)] | {"linestyle": "", "label": f"n = {n}"}
+        ax.errorbar(at_n["mean"], rows + shift, xerr=reach, **look)
+    ax.axvline(0, **REFERENCE)
+    ax.set_yticks(rows, gains.columns)
+    ax.invert_yaxis()
+    ax.set(xlabel=f"{metric}: gain over {baseline}", ylabel="strategy")
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    said = [
+        f"{arm} at n = {n} {row['mean']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
+        for (arm, n), row in table.iterrows()
+        if n in (budgets[0], budgets[-1])
+    ]
+    return f"Gain in {metric} over {baseline}, paired, with 95 % intervals: {'; '.join(said)}."
