@@ -7,6 +7,8 @@ while it is imported, unless they are set already, so it must come before ``impo
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 for _name, _value in {
     "KERAS_BACKEND": "tensorflow",
@@ -20,7 +22,7 @@ _seed = 0
 
 
 def threads() -> int:
-    """Number of threads that NumPy and TensorFlow may use.
+    """Return the number of threads that NumPy and TensorFlow may use.
 
     Returns
     -------
@@ -38,6 +40,21 @@ def threads() -> int:
     return int(text)
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Send file descriptor 2 to nowhere: TensorFlow logs there before it can be told not to."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def settle_tensorflow() -> None:
     """Fix TensorFlow's threads, ask for deterministic kernels, and seed them.
 
@@ -45,7 +62,8 @@ def settle_tensorflow() -> None:
     worker process is settled too. TensorFlow takes a number of threads only before it computes
     anything; a later change is impossible and ends in a warning.
     """
-    import tensorflow as tf
+    with _quiet():
+        import tensorflow as tf
 
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads())

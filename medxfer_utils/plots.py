@@ -21,17 +21,16 @@ BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 ORANGE, BLACK, SKY_BLUE = "#E69F00", "#000000", "#56B4E9"
 OKABE_ITO = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, BLACK, SKY_BLUE)
 
+# What a colour stands for, the same in every chapter.
 COLOURS = {"source": BLUE, "target": VERMILION, "benign": SKY_BLUE, "malignant": VERMILION}
 COLOURS |= {"reference": BLACK, "within": GREEN, "outside": VERMILION}
-"""What a colour stands for, the same in every chapter."""
 
 # A second sign for each curve, for whoever cannot use colour.
 LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)), (0, (1, 3)))
 MARKERS = "osD^vPX"
 REFERENCE: dict[str, Any] = {"color": BLACK, "linestyle": ":", "linewidth": 1.2}
-
+# For each name on a figure: truth (1 = ill) and score or predicted risk, both of shape (n,).
 Curves = Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]]
-"""For each name on a figure: truth (1 = ill) and score or predicted risk, both of shape (n,)."""
 
 SHORTEST_ALT = 40
 DPI = 160
@@ -57,9 +56,7 @@ def show(alt: str) -> None:
         If the text is too short, or if not exactly one figure is open.
     """
     if len(alt.strip()) < SHORTEST_ALT:
-        raise ValueError(
-            f"alt text {alt!r}: say in {SHORTEST_ALT} characters or more what one sees"
-        )
+        raise ValueError(f"alt text {alt!r}: say in {SHORTEST_ALT} characters what one sees")
     if len(plt.get_fignums()) != 1:
         raise ValueError(f"{len(plt.get_fignums())} figures are open: a cell draws exactly one")
     figure = plt.gcf()
@@ -68,7 +65,8 @@ def show(alt: str) -> None:
     width = round(figure.get_figwidth() * CSS_PIXELS_PER_INCH)
     plt.close(figure)
     data = {"image/png": png.getvalue(), "text/plain": f"Figure: {alt}"}
-    display(data, raw=True, metadata={"image/png": {"alt": alt, "width": width}})
+    metadata = {"image/png": {"alt": alt, "width": width}}
+    display(data, raw=True, metadata=metadata)  # type: ignore[no-untyped-call]
 
 
 def _axes(ax: Axes | None, width: float, height: float) -> Axes:
@@ -77,7 +75,7 @@ def _axes(ax: Axes | None, width: float, height: float) -> Axes:
 
 
 def _looks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Colour, line style and marker of each name: the colour of its role, or the next free one."""
+    """Give each name a line style, a marker and the colour of its role, or the next free one."""
     names = list(names)
     if not 0 < len(names) <= len(OKABE_ITO):
         raise ValueError(f"{len(names)} curves {names}: draw 1 to {len(OKABE_ITO)} in a figure")
@@ -87,6 +85,12 @@ def _looks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
         name: {"color": roles.get(name) or next(free), "linestyle": line, "marker": marker}
         for name, line, marker in zip(names, LINE_STYLES, MARKERS, strict=False)
     }
+
+
+def _reach(table: pd.DataFrame, centre: str) -> list[pd.Series]:
+    """Return how far the interval `low` to `high` reaches below and above the centre."""
+    # Rounding may put an end of Wilson's interval a hair inside its own centre.
+    return [(table[centre] - table["low"]).clip(0), (table["high"] - table[centre]).clip(0)]
 
 
 def roc(curves: Curves, ax: Axes | None = None) -> str:
@@ -106,24 +110,24 @@ def roc(curves: Curves, ax: Axes | None = None) -> str:
 
 def reliability(curves: Curves, ax: Axes | None = None) -> str:
     """Draw observed against predicted risk with Wilson's 95 % intervals, under a histogram."""
-    ax = _axes(ax, 5.6, 6.2)
+    ax = _axes(ax, 5.6, 6.0)
     strip = ax.inset_axes((0, 1.04, 1, 0.2), sharex=ax)
     ax.plot([0, 1], [0, 1], **REFERENCE, label="perfect")
     said = []
     for name, look in _looks(curves).items():
         y, p = curves[name]
         table = metrics.reliability_curve(y, p)
-        reach = np.abs(table[["low", "high"]].to_numpy().T - table["observed"].to_numpy())
+        reach = _reach(table, "observed")
         ax.errorbar(table["predicted"], table["observed"], reach, label=name, **look)
         outline = {"color": look["color"], "linestyle": look["linestyle"], "linewidth": 1.6}
-        strip.hist(np.asarray(p), np.linspace(0, 1, 41), histtype="step", **outline)
+        strip.hist(np.asarray(p), bins=40, range=(0, 1), histtype="step", **outline)
         error = metrics.expected_calibration_error(y, p)
         risk = f"{np.mean(np.asarray(p)):.2f} predicted, {np.mean(np.asarray(y)):.2f} observed"
         said.append(f"{name} mean risk {risk}, expected calibration error {error:.2f}")
     strip.set_ylabel("patients")
     strip.tick_params(labelbottom=False)
-    ax.set(xlabel="predicted risk", ylabel="observed share of ill", aspect="equal")
-    ax.legend(loc="upper left")
+    ax.set(xlabel="predicted risk", ylabel="observed share of ill")
+    ax.legend()
     return f"Calibration plot with 95 % intervals and the diagonal: {'; '.join(said)}."
 
 
@@ -139,8 +143,9 @@ def score_densities(
     for value, (name, hatch) in enumerate({"benign": "", "malignant": "///"}.items()):
         risk = np.asarray(p)[np.asarray(y) == value]
         said.append(f"{(risk >= threshold).sum()} of {len(risk)} {name} samples")
-        look = {"color": COLOURS[name], "edgecolor": BLACK, "linewidth": 0.6, "hatch": hatch}
-        ax.hist(risk, np.linspace(0, 1, 21), label=f"{name} ({len(risk)})", alpha=0.7, **look)
+        look: dict[str, Any] = {"color": COLOURS[name], "hatch": hatch, "edgecolor": BLACK}
+        look |= {"label": f"{name} ({len(risk)})", "alpha": 0.7, "linewidth": 0.6}
+        ax.hist(risk, bins=20, range=(0, 1), **look)
     ax.axvline(threshold, color=BLACK, linestyle="--", label=f"threshold {threshold:.2f}")
     ax.set(xlabel="predicted risk of malignancy", ylabel="samples")
     ax.legend()
@@ -177,15 +182,17 @@ def learning_curves(
     seven at most. Raises ``ValueError`` if a column, an arm or the result of a draw is missing.
     """
     wide = _by_draw(frame, metric, arms or ())
-    tables = {arm: _intervals(wide[arm]) for arm in arms or wide}
-    # The legend lists the arms from best to worst at the largest n, as the lines end.
-    tables = dict(sorted(tables.items(), key=lambda item: -item[1]["mean"].iloc[-1]))
+    looks = _looks(arms or [*wide])
+    # The legend lists the arms from the highest to the lowest mean at the largest n.
+    tables = sorted(
+        ((arm, _intervals(wide[arm])) for arm in looks), key=lambda item: -item[1]["mean"].iloc[-1]
+    )
     ax = _axes(ax, 8.6, 4.6)
     said = []
-    for arm, look in _looks(tables).items():
-        table = tables[arm]
-        ax.plot(table["mean"], label=arm, **look)
-        ax.fill_between(table.index, table["low"], table["high"], color=look["color"], alpha=0.15)
+    for arm, table in tables:
+        ax.plot(table["mean"], label=arm, **looks[arm])
+        shade = {"color": looks[arm]["color"], "alpha": 0.15, "linewidth": 0}
+        ax.fill_between(table.index, table["low"], table["high"], **shade)
         said.append(f"{arm} {table['mean'].iloc[0]:.3f} to {table['mean'].iloc[-1]:.3f}")
     ax.set_xscale("log", base=2)
     ax.set_xticks(table.index, [str(n) for n in table.index])
@@ -205,23 +212,24 @@ def paired_differences(
     """
     wide = _by_draw(frame, metric, [baseline])
     gains = wide.sub(wide.pop(baseline), axis=0)
-    table = pd.concat({arm: _intervals(gains[arm]) for arm in gains}, names=["arm", "n"])
-    budgets = table.index.unique("n")
+    table = pd.concat({arm: _intervals(gains[arm]) for arm in gains}, names=["strategy", "n"])
     ax = _axes(ax, 7.2, 1.6 + 0.65 * len(gains.columns))
     rows = np.arange(len(gains.columns))
-    for shift, n in zip(np.linspace(-0.28, 0.28, len(budgets)), budgets, strict=True):
-        at_n = table.xs(n, level="n")
-        reach = np.abs(at_n[["low", "high"]].to_numpy().T - at_n["mean"].to_numpy())
-        look = _looks(map(str, budgets))[str(n)] | {"linestyle": "", "label": f"n = {n}"}
-        ax.errorbar(at_n["mean"], rows + shift, xerr=reach, **look)
+    by_n = {f"n = {n}": part for n, part in table.groupby(level="n")}
+    shifts = iter(np.linspace(-0.28, 0.28, len(by_n)))
+    for label, look in _looks(by_n).items():
+        place, reach = rows + next(shifts), _reach(by_n[label], "mean")
+        look |= {"linestyle": "", "label": label}
+        ax.errorbar(by_n[label]["mean"], place, xerr=reach, **look)
     ax.axvline(0, **REFERENCE)
     ax.set_yticks(rows, gains.columns)
     ax.invert_yaxis()
+    ax.locator_params("x", nbins=5)
     ax.set(xlabel=f"{metric}: gain over {baseline}", ylabel="strategy")
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    ends = table.groupby(level="strategy", sort=False).nth([0, -1])
     said = [
-        f"{arm} at n = {n} {row['mean']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
-        for (arm, n), row in table.iterrows()
-        if n in (budgets[0], budgets[-1])
+        f"{arm} at n = {n} {mean:+.3f} ({low:+.3f} to {high:+.3f})"
+        for (arm, n), mean, low, high in ends.itertuples()
     ]
     return f"Gain in {metric} over {baseline}, paired, with 95 % intervals: {'; '.join(said)}."
