@@ -25,21 +25,35 @@ Values = npt.ArrayLike
 def _check(
     y: Values, *scores: Values, probability: bool = False, classes: int = 2
 ) -> tuple[Array, ...]:
-    """The one checker: `y` as booleans (ill or not), then each score as floats."""
+    """Check everything once; return `y` as booleans (ill or not), then each score as floats."""
     truth, *rest = (np.asarray(values) for values in (y, *scores))
     rest = [s if np.issubdtype(s.dtype, np.floating) else s.astype(float) for s in rest]
-    names = ["y", *(f"score {i}" if len(rest) > 1 else "score" for i in range(1, len(rest) + 1))]
-    for name, values in zip(names, (truth, *rest), strict=True):
+    names = [f"score {i}" if len(rest) > 1 else "score" for i in range(1, len(rest) + 1)]
+    _check_shapes({"y": truth, **dict(zip(names, rest, strict=True))})
+    _check_labels(truth, classes)
+    for name, values in zip(names, rest, strict=True):
+        _check_values(name, values, probability)
+    return (truth == 1, *rest)
+
+
+def _check_shapes(arrays: dict[str, Array]) -> None:
+    """Refuse arrays that are not one number per patient, for the same patients."""
+    n = len(np.atleast_1d(arrays["y"]))
+    for name, values in arrays.items():
         if values.ndim != 1:
             raise ValueError(
                 f"{name} has shape {values.shape}, not (n,): pass one number per patient, "
                 "for example the column of the disease, values[:, -1]"
             )
-        if len(values) != len(truth):
+        if len(values) != n:
             raise ValueError(
-                f"y has {len(truth)} rows but {name} has {len(values)}: "
+                f"y has {n} rows but {name} has {len(values)}: "
                 "both must describe the same patients in the same order"
             )
+
+
+def _check_labels(truth: Array, classes: int) -> None:
+    """Refuse no labels, labels other than 0 and 1, and fewer than `classes` of them."""
     if not len(truth):
         raise ValueError("y is empty: there is no patient to judge; check how the rows were chosen")
     if not np.all(known := (truth == 0) | (truth == 1)):
@@ -50,9 +64,6 @@ def _check(
             f"y holds class {int(present[0])} only ({len(truth)} rows): this measure compares "
             "ill with healthy patients and needs both; use more patients or stratify the split"
         )
-    for name, values in zip(names[1:], rest, strict=True):
-        _check_values(name, values, probability)
-    return (truth == 1, *rest)
 
 
 def _check_values(name: str, values: Array, probability: bool) -> None:
@@ -114,9 +125,10 @@ def auroc_interval(y: Values, score: Values, level: float = 0.95) -> tuple[float
     """Confidence interval of the AUROC: DeLong's variance on the logit scale, transformed back.
 
     Near 1 the plain interval (AUROC ± 1.96 standard errors) leaves [0, 1] and covers too rarely;
-    the logit one stays inside. At exactly 1 DeLong's variance is 0 and says nothing. k = min(ill,
-    healthy) disjoint pairs were then all ranked rightly, which has probability AUROC**k at most:
-    the interval is [((1 - level) / 2)**(1 / k), 1], never too short, and its mirror image at 0.
+    the logit one stays inside (compared by Kottas, Kuss & Zapf 2014). At exactly 1 DeLong's
+    variance is 0 and says nothing. k = min(ill, healthy) disjoint pairs were then all ranked
+    rightly, which has probability AUROC**k at most: the interval is
+    [((1 - level) / 2)**(1 / k), 1], never too short, and its mirror image at 0.
     """
     area, variance = delong(y, score)
     if area in (0.0, 1.0):
@@ -167,7 +179,7 @@ def log_loss(y: Values, p: Values) -> float:
 def threshold_at_sensitivity(
     y_validation: Values, score: Values, sensitivity: float = 0.9
 ) -> float:
-    """The highest threshold that still finds the wanted share of the ill.
+    """Return the highest threshold that still finds the wanted share of the ill.
 
     Choose it on validation patients, never on the test set. `sensitivity` is in (0, 1]; a patient
     is called ill when ``score >= threshold``.
@@ -182,9 +194,9 @@ def threshold_at_sensitivity(
 def operating_point(
     y: Values, score: Values, threshold: float, prevalence: float | None = None
 ) -> dict[str, float]:
-    """What happens when every patient with ``score >= threshold`` is called ill.
+    """Count what happens when every patient with ``score >= threshold`` is called ill.
 
-    With `prevalence`, in [0, 1], the ill and the healthy are reweighted to it: PPV, NPV and
+    With `prevalence`, between 0 and 1, the ill and the healthy are reweighted to it: PPV, NPV and
     accuracy are those of a population with that share of ill (Bayes' rule).
 
     Returns
@@ -193,6 +205,8 @@ def operating_point(
         sensitivity, specificity, PPV, NPV, accuracy. A rate of nobody (the PPV when no patient
         is called ill) is NaN.
     """
+    if prevalence is not None and not 0 < prevalence < 1:
+        raise ValueError(f"prevalence must lie between 0 and 1, not {prevalence}")
     ill, values = _check(y, score, classes=1 if prevalence is None else 2)
     called, weight = values >= threshold, np.ones(len(ill))
     if prevalence is not None:
@@ -295,27 +309,34 @@ def bootstrap_interval(
         A resample with only one class is drawn again. A statistic that is NaN on any resample
         makes the interval NaN.
     """
-    arrays = _check(y, *scores)
-    n = len(arrays[0])
-    patient, names = pd.factorize(np.arange(n) if groups is None else np.asarray(groups))
-    if len(patient) != n or (patient < 0).any() or len(names) < 2:
-        raise ValueError(
-            f"groups must name a patient for each of the {n} rows, and two patients at least; "
-            f"it has {len(patient)} rows, {(patient < 0).sum()} missing, {len(names)} patients"
-        )
-    rows = np.split(np.argsort(patient, kind="stable"), np.cumsum(np.bincount(patient))[:-1])
+    ill, *rest = _check(y, *scores)
+    rows = _rows_of_patients(
+        np.arange(len(ill)) if groups is None else np.asarray(groups), len(ill)
+    )
 
     def draw() -> Array:
         while True:
             chosen = np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))])
-            if 0 < arrays[0][chosen].sum() < len(chosen):
+            if 0 < ill[chosen].sum() < len(chosen):
                 return chosen
 
+    arrays = (ill.astype(int), *rest)
     values = [
         statistic(*(a[chosen] for a in arrays)) for chosen in (draw() for _ in range(repeats))
     ]
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def _rows_of_patients(groups: Array, n: int) -> list[Array]:
+    """For each patient in `groups`, the positions of their rows."""
+    patient, names = pd.factorize(groups)
+    if len(patient) != n or (patient < 0).any() or len(names) < 2:
+        raise ValueError(
+            f"groups must name a patient for each of the {n} rows, and two patients at least; "
+            f"it has {len(patient)} rows, {(patient < 0).sum()} missing, {len(names)} patients"
+        )
+    return np.split(np.argsort(patient, kind="stable"), np.cumsum(np.bincount(patient))[:-1])
 
 
 def mean_interval(differences: Values, level: float = 0.95) -> tuple[float, float, float]:
@@ -335,7 +356,7 @@ def mean_interval(differences: Values, level: float = 0.95) -> tuple[float, floa
 
 
 def summary(y: Values, p: Values, threshold: float) -> dict[str, float]:
-    """Every measure of one model on one test set, named, in one row."""
+    """Collect every measure of one model on one test set, named, in one row."""
     intercept, slope = calibration(y, p)
     return {
         "AUROC": auroc(y, p),

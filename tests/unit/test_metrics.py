@@ -22,6 +22,7 @@ from sklearn.metrics import (
 from medxfer_utils import metrics
 
 Array = np.ndarray[Any, Any]
+Measure = Callable[[Any, Any], Any]
 
 # 113 patients with aneurysmal subarachnoid haemorrhage: poor outcome (1), the WFNS grade, and the
 # protein S100b in µg/l. Data set aSAH of the R package pROC (Robin et al., BMC Bioinformatics
@@ -116,10 +117,11 @@ def test_a_difference_without_variance_is_not_tested() -> None:
 
 
 @pytest.mark.parametrize("level", [0.9, 0.95])
-def test_interval_at_the_ends_is_the_exact_binomial_one(level: float) -> None:
-    # With 3 ill and 5 healthy there are 3 disjoint pairs: Clopper-Pearson for 3 out of 3.
+@pytest.mark.parametrize("ill", [3, 5])
+def test_interval_at_the_ends_is_the_exact_binomial_one(level: float, ill: int) -> None:
+    # Of 3 and 5 patients there are 3 disjoint pairs: Clopper-Pearson for 3 out of 3.
     bound = sm.stats.proportion_confint(3, 3, alpha=1 - level, method="beta")[0]
-    y, score = np.repeat([1, 0], [3, 5]), np.arange(8)
+    y, score = np.repeat([1, 0], [ill, 8 - ill]), np.arange(8)
     assert metrics.auroc_interval(y, -score, level) == pytest.approx((bound, 1))
     assert metrics.auroc_interval(y, score, level) == pytest.approx((0, 1 - bound))
 
@@ -271,8 +273,8 @@ def test_calibration_undoes_a_known_distortion(rng: np.random.Generator) -> None
 def test_calibration_intercept_holds_for_certain_and_wrong_predictions() -> None:
     # Zeros and ones are kept one epsilon away: a large finite number, the same on both sides.
     # The ordinary GLM fit diverges to 1e15 on such data and says that it converged.
-    y = np.array([0, 0, 0, 1, 1, 1, 0, 1])
-    p = np.array([0, 0, 0, 1, 1, 1, 1, 0.0])
+    y = [0, 0, 0, 1, 1, 1, 0, 1]
+    p = [0, 0, 0, 1, 1, 1, 1, 0]
     intercept, slope = metrics.calibration(y, p)
     assert intercept == pytest.approx(0, abs=1e-6)
     # Three of four are right at either end: log odds 3 against log odds 1 / epsilon.
@@ -312,6 +314,13 @@ def test_calibration_error_and_brier_of_four_patients_by_hand() -> None:
     assert metrics.brier(y, p) == pytest.approx((0.01 + 0.49 + 0.04 + 0.81) / 4)
 
 
+def test_probabilities_of_healthy_patients_only_are_still_judged() -> None:
+    y, p = [0, 0], [0.1, 0.3]
+    assert metrics.brier(y, p) == pytest.approx((0.01 + 0.09) / 2)
+    assert metrics.log_loss(y, p) == pytest.approx(-(np.log(0.9) + np.log(0.7)) / 2)
+    assert metrics.expected_calibration_error(y, p) == pytest.approx(0.2)
+
+
 def test_calibration_error_weighs_bins_by_their_patients() -> None:
     y, p = [0, 0, 0, 1], [0.2, 0.2, 0.2, 0.9]
     assert metrics.expected_calibration_error(y, p, bins=2) == pytest.approx((3 * 0.2 + 0.1) / 4)
@@ -322,10 +331,10 @@ def test_reliability_curve_has_wilson_intervals_and_no_empty_bins() -> None:
     assert curve["patients"].sum() == 113
     assert curve["patients"].min() > 0
     # R 4.2: prop.test(9, 44, correct = FALSE) and prop.test(3, 5, correct = FALSE).
-    assert curve.loc[0, ["observed", "low", "high"]].tolist() == pytest.approx(
+    assert curve[["observed", "low", "high"]].to_numpy()[0] == pytest.approx(
         [9 / 44, 0.111532530700813, 0.345005780611017]
     )
-    assert curve.loc[3, ["low", "high"]].tolist() == pytest.approx(
+    assert curve[["low", "high"]].to_numpy()[3] == pytest.approx(
         [0.230724281276013, 0.882379225767352]
     )
 
@@ -359,7 +368,7 @@ def test_bootstrap_draws_patients_not_rows(rng: np.random.Generator) -> None:
 
 
 def test_bootstrap_keeps_every_row_of_a_drawn_patient(rng: np.random.Generator) -> None:
-    groups = np.array([0, 1, 1, 2, 2, 2])
+    groups = np.array([2, 0, 1, 2, 1, 2])
     seen: list[Array] = []
 
     def remember(y: Array, row: Array) -> float:
@@ -370,10 +379,9 @@ def test_bootstrap_keeps_every_row_of_a_drawn_patient(rng: np.random.Generator) 
         remember, [0, 0, 1, 1, 1, 0], np.arange(6.0), groups=groups, repeats=50, rng=rng
     )
     counts = np.array([np.bincount(rows.astype(int), minlength=6) for rows in seen])
-    assert (counts[:, 1] == counts[:, 2]).all()
-    assert (counts[:, 3] == counts[:, 4]).all()
-    assert (counts[:, 4] == counts[:, 5]).all()
-    assert (counts[:, [0, 1, 3]].sum(axis=1) == 3).all()
+    for rows in ([0, 3, 5], [2, 4]):
+        assert (counts[:, rows] == counts[:, rows[:1]]).all()
+    assert (counts[:, [0, 1, 2]].sum(axis=1) == 3).all()  # as many draws as patients
 
 
 def test_bootstrap_of_a_paired_difference_agrees_with_the_paired_delong_test(
@@ -438,7 +446,7 @@ def test_single_precision_certainty_is_judged_by_its_own_epsilon() -> None:
     assert metrics.log_loss([1, 0, 0, 0], p) == pytest.approx(expected, rel=1e-3)
 
 
-BOTH_CLASSES = [
+BOTH_CLASSES: list[Measure] = [
     metrics.auroc,
     metrics.delong,
     metrics.auroc_interval,
@@ -448,9 +456,12 @@ BOTH_CLASSES = [
     lambda y, s: metrics.bootstrap_interval(metrics.auroc, y, s, rng=np.random.default_rng(0)),
     lambda y, s: metrics.operating_point(y, s, 0.5, prevalence=0.1),
 ]
-BOTH_CLASSES_PROBABLE = [metrics.calibration, lambda y, p: metrics.summary(y, p, 0.5)]
-ONE_CLASS = [lambda y, s: metrics.operating_point(y, s, 0.5)]
-ONE_CLASS_PROBABLE = [
+BOTH_CLASSES_PROBABLE: list[Measure] = [
+    metrics.calibration,
+    lambda y, p: metrics.summary(y, p, 0.5),
+]
+ONE_CLASS: list[Measure] = [lambda y, s: metrics.operating_point(y, s, 0.5)]
+ONE_CLASS_PROBABLE: list[Measure] = [
     metrics.brier,
     metrics.log_loss,
     metrics.reliability_curve,
@@ -475,7 +486,7 @@ ONE_CLASS_PROBABLE = [
     ],
 )
 def test_bad_input_is_refused_everywhere(
-    measure: Callable[[Any, Any], Any], y: Any, score: Any, message: str
+    measure: Measure, y: Any, score: Any, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         measure(y, score)
@@ -483,18 +494,14 @@ def test_bad_input_is_refused_everywhere(
 
 @pytest.mark.parametrize("measure", BOTH_CLASSES_PROBABLE + ONE_CLASS_PROBABLE)
 @pytest.mark.parametrize("bad", [-0.1, 1.5])
-def test_probabilities_outside_the_unit_interval_are_refused(
-    measure: Callable[[Any, Any], Any], bad: float
-) -> None:
+def test_probabilities_outside_the_unit_interval_are_refused(measure: Measure, bad: float) -> None:
     with pytest.raises(ValueError, match=rf"1 of 3 .* position 2 \({bad}\), are outside \[0, 1\]"):
         measure([0, 1, 1], [0.1, 1.0, bad])
 
 
 @pytest.mark.parametrize("label", [0, 1])
 @pytest.mark.parametrize("measure", BOTH_CLASSES + BOTH_CLASSES_PROBABLE)
-def test_measures_of_both_classes_name_the_only_one(
-    measure: Callable[[Any, Any], Any], label: int
-) -> None:
+def test_measures_of_both_classes_name_the_only_one(measure: Measure, label: int) -> None:
     with pytest.raises(ValueError, match=rf"holds class {label} only \(3 rows\)"):
         measure([label] * 3, [0.1, 0.2, 0.3])
 
@@ -519,9 +526,7 @@ def test_delong_needs_two_patients_of_each_class() -> None:
         ([5, 5, 5, 5], "1 patients"),
     ],
 )
-def test_bad_groups_are_refused(
-    groups: list[int | None], message: str, rng: np.random.Generator
-) -> None:
+def test_bad_groups_are_refused(groups: Any, message: str, rng: np.random.Generator) -> None:
     with pytest.raises(ValueError, match=message):
         metrics.bootstrap_interval(
             metrics.auroc, [0, 1, 0, 1], [0.1, 0.2, 0.3, 0.4], groups=groups, rng=rng
@@ -538,6 +543,12 @@ def test_mean_interval_refuses_what_has_no_spread(differences: Any) -> None:
 def test_impossible_sensitivities_are_refused(sensitivity: float) -> None:
     with pytest.raises(ValueError, match=f"not {sensitivity}"):
         metrics.threshold_at_sensitivity([0, 1], [0.1, 0.2], sensitivity)
+
+
+@pytest.mark.parametrize("prevalence", [0, 1, 1.5])
+def test_impossible_prevalences_are_refused(prevalence: float) -> None:
+    with pytest.raises(ValueError, match=f"prevalence must lie between 0 and 1, not {prevalence}"):
+        metrics.operating_point([0, 1], [0.1, 0.2], 0.5, prevalence)
 
 
 def test_no_bins_are_refused() -> None:
