@@ -38,5 +38,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to Sphinx."""
     app.connect("config-inited", remove_thebe)
     app.connect("builder-inited", add_mathjax)
-    app.config.mathjax_path = f"mathjax/{MATHJAX}"  # type: ignore[attr-defined]
+    app.config.mathjax_path = f"mathjax/{MATHJAX}"
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -10,6 +10,7 @@ import copy
 import json
 import os
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,11 +141,19 @@ def kernel_environment() -> None:
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
 
 
-def progress(notebook: Path) -> dict[str, Any]:
-    """Return how tqdm shows a chapter: a moving bar for a person, one line for a log file."""
-    shape = "{desc:<58.58} {n_fmt:>3}/{total_fmt} cells {elapsed}"
-    calm: dict[str, Any] = {} if sys.stderr.isatty() else {"miniters": 10**9, "mininterval": 1e9}
-    return {"desc": title(notebook), "bar_format": shape, "file": sys.stderr, **calm}
+def progress(notebook: Path) -> dict[str, Any] | bool:
+    """Return how papermill shows a chapter: a moving line on a terminal, nothing in a log."""
+    if not sys.stderr.isatty():
+        return False
+    shape = "{desc} {n_fmt:>3}/{total_fmt} cells {elapsed}"
+    return {"desc": f"{title(notebook):<58.58}", "bar_format": shape}
+
+
+def log_line(notebook: Path, seconds: float) -> None:
+    """Say in a log, which has no moving line, that a chapter has ended."""
+    if not sys.stderr.isatty():
+        cells = len(load(notebook)["cells"])
+        print(f"{title(notebook):<58.58} {cells:>3} cells {seconds:5.0f} s", flush=True)
 
 
 def execute(notebook: Path, edition: Edition) -> dict[str, Any]:
@@ -165,6 +174,8 @@ def execute(notebook: Path, edition: Edition) -> dict[str, Any]:
         kernel_name="python3",
         cwd=str(notebook.parent),
         progress_bar=progress(notebook),
+        # A warning about the transport, on every start, means nothing to a reader.
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
     )
     return run
 
@@ -173,6 +184,7 @@ def attempt(notebook: Path, edition: Edition) -> Failure | None:
     """Run one chapter and keep it, or say why it failed."""
     import papermill
 
+    start = time.monotonic()
     try:
         key = edition.key(notebook)
         run = execute(notebook, edition)
@@ -184,6 +196,7 @@ def attempt(notebook: Path, edition: Edition) -> Failure | None:
         return Failure(notebook.stem, None, "", f"{type(error).__name__}: {error}")
     run["metadata"]["medxfer"] = {"key": key}
     save(run, edition.stored(notebook))
+    log_line(notebook, time.monotonic() - start)
     return None
 
 

@@ -88,7 +88,7 @@ def is_current(root: Path, stamp: str) -> bool:
         return False
 
 
-def call(what: str, *command: str | Path) -> None:
+def call(what: str, *command: object) -> None:
     """Run one step of the installation.
 
     Raises

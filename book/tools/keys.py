@@ -52,7 +52,7 @@ def imported(tree: ast.AST, package: str) -> Iterator[str]:
             # Each name may be a module of its own: `from medxfer_utils import plots`.
             yield from (f"{base}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Constant) and MODULE.fullmatch(str(node.value)):
-            yield node.value  # importlib.import_module("medxfer_utils.plots")
+            yield str(node.value)  # importlib.import_module("medxfer_utils.plots")
 
 
 def files_of(name: str, root: Path) -> Iterator[Path]:

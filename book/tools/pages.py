@@ -16,7 +16,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from chapters import Edition, code_cells, find_notebooks, load, with_outputs
+from chapters import Edition, find_notebooks, load, with_outputs
+from keys import code_cells
 
 MARK = ".built-from"
 # Parts of book/ that are no pages: what the chapters read, and the tools that build them.
