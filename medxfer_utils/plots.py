@@ -95,10 +95,10 @@ def _reach(table: pd.DataFrame, centre: str) -> list[pd.Series]:
 
 def roc(curves: Curves, ax: Axes | None = None) -> str:
     """Draw ROC curves, with each AUROC and its 95 % interval (DeLong) in the legend."""
+    looks, said = _looks(curves), []
     ax = _axes(ax, 5.6, 5.4)
     ax.plot([0, 1], [0, 1], **REFERENCE, label="chance")
-    said = []
-    for name, look in _looks(curves).items():
+    for name, look in looks.items():
         low, high = metrics.auroc_interval(*curves[name])
         said.append(f"{name} {metrics.auroc(*curves[name]):.3f} ({low:.3f} to {high:.3f})")
         false_alarms, found, _ = roc_curve(*curves[name])
@@ -110,11 +110,11 @@ def roc(curves: Curves, ax: Axes | None = None) -> str:
 
 def reliability(curves: Curves, ax: Axes | None = None) -> str:
     """Draw observed against predicted risk with Wilson's 95 % intervals, under a histogram."""
+    looks, said = _looks(curves), []
     ax = _axes(ax, 5.6, 6.0)
     strip = ax.inset_axes((0, 1.04, 1, 0.2), sharex=ax)
     ax.plot([0, 1], [0, 1], **REFERENCE, label="perfect")
-    said = []
-    for name, look in _looks(curves).items():
+    for name, look in looks.items():
         y, p = curves[name]
         table = metrics.reliability_curve(y, p)
         reach = _reach(table, "observed")

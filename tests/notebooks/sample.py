@@ -1,0 +1,102 @@
+"""A small chapter with the whole anatomy, to try the machinery and to break on purpose."""
+
+# nbformat says nothing of its types.
+# mypy: allow-untyped-calls, no-warn-return-any
+
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+FILLER = "A cohort is the set of patients of one site, and every split keeps a patient whole. " * 5
+
+OPENING = """# A sample
+
+Which of two laboratories does a small model serve better?
+
+**What you will be able to do**
+
+- name the source
+- name the target
+- read a band
+
+Prerequisites: none. Reading time: 2 minutes; running time: 5 seconds.
+"""
+
+QUIZ = """## Quiz
+
+<div class="quiz">
+
+**Which laboratory is the source?**
+
+<details class="right"><summary>The one with the labels.</summary>
+
+Right. Its labels train the model that the other one borrows.
+
+</details>
+<details class="wrong"><summary>The one without labels.</summary>
+
+Not quite. Without labels there is nothing to train a first model on.
+
+</details>
+</div>
+"""
+
+CLOSING = """## Take-aways
+
+- the source lends
+- the target borrows
+- a band says what to expect
+
+## On real patients
+
+The same code ran on real patients elsewhere.
+
+## Further reading
+
+See {cite:p}`KEY`.
+"""
+
+
+def code(source: str, *tags: str) -> NotebookNode:
+    metadata: dict[str, object] = {"tags": list(tags)} if tags else {}
+    if "solution" in tags:
+        prompts = {"code_prompt_show": "Show the solution", "code_prompt_hide": "Hide the solution"}
+        metadata["mystnb"] = prompts
+    return new_code_cell(source, metadata=metadata)
+
+
+def sample(citation: str = "nobody") -> NotebookNode:
+    """Return a sound chapter, not run yet; `citation` is a key of the book's bibliography."""
+    draw = 'plt.plot([3, noise[0]])\nplots.show("A line from three to the first random number.")'
+    solution = ("solution", "hide-cell")
+    cells = [
+        new_markdown_cell(OPENING),
+        code('PROFILE = "full"\nSEED = 0\nDATA = "builtin"', "parameters"),
+        code(
+            "import matplotlib.pyplot as plt\nfrom medxfer_utils import chapter, plots\n"
+            "book = chapter.start(PROFILE, SEED, DATA)"
+        ),
+        new_markdown_cell("## How it goes\n\n" + FILLER),
+        code('noise = book.rng("noise").normal(size=book.pick(full=400, fast=100))'),
+        code('book.record("mean", noise.mean(), (-0.5, 0.5), "Mean of the noise")'),
+        code('book.record("spread", noise.std(), (0.5, 1.5), "Spread of the noise")'),
+        code('book.record("top", noise.max(), (1, 6), "Largest of the noise")'),
+        code(draw),
+        code("print(noise[1] > 100)", "fails-on-purpose"),
+        new_markdown_cell("### Exercise 1 · Double it\n\nDouble the number."),
+        code("2 * 4", *solution),
+        new_markdown_cell("### Exercise 2 · Halve it\n\nHalve the number."),
+        code("print(4 / 2)", *solution),
+        new_markdown_cell(QUIZ),
+        new_markdown_cell(CLOSING.replace("KEY", citation)),
+    ]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return new_notebook(cells=cells, metadata={"kernelspec": kernel})
+
+
+def save(nb: NotebookNode, path: Path) -> Path:
+    """Write the notebook to `path` and return it."""
+    nbformat.write(nb, path)
+    return path

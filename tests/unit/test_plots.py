@@ -1,0 +1,198 @@
+"""Every figure says in words what it shows, can be read, and keeps to the book's colours."""
+
+import inspect
+import struct
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import colors
+from matplotlib.text import Text
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+
+from medxfer_utils import plots
+
+plt.switch_backend("agg")
+RNG = np.random.default_rng(0)
+Y = RNG.integers(0, 2, 200)
+RISK = 1 / (1 + np.exp(-(4 * Y - 2 + RNG.normal(size=200))))
+CURVES = {"source": (Y, RISK), "re-standardised": (Y, RISK**3)}
+ARMS = ["source as is", "target only", "L2-SP"]
+RESULTS = pd.DataFrame(
+    [(arm, n, draw) for arm in ARMS for n in (8, 16, 64) for draw in range(5)],
+    columns=["strategy", "n", "repeat"],
+).assign(AUROC=lambda frame: 0.9 + 0.02 * RNG.random(len(frame)))
+
+Plot = Callable[..., str]
+# Each public plot: how to call it, and the names that its words must hold.
+PLOTS: dict[str, tuple[Plot, list[str]]] = {
+    "roc": (lambda ax=None: plots.roc(CURVES, ax), [*CURVES]),
+    "reliability": (lambda ax=None: plots.reliability(CURVES, ax), [*CURVES]),
+    "score_densities": (
+        lambda ax=None: plots.score_densities(Y, RISK, 0.3, ax),
+        ["benign", "malignant", "0.30"],
+    ),
+    "learning_curves": (lambda ax=None: plots.learning_curves(RESULTS, "AUROC", ax), ARMS),
+    "paired_differences": (
+        lambda ax=None: plots.paired_differences(RESULTS, "AUROC", "target only", ax),
+        ARMS,
+    ),
+}
+SMALLEST_TEXT = 8  # points
+
+
+@pytest.fixture(autouse=True)
+def no_figure_left() -> Iterator[None]:
+    plots.use_style()
+    yield
+    plt.close("all")
+
+
+def test_every_plot_is_tried() -> None:
+    found = inspect.getmembers(plots, inspect.isfunction)
+    own = {name for name, f in found if f.__module__ == plots.__name__ and name[0] != "_"}
+    assert own - {"show", "use_style"} == set(PLOTS)
+
+
+def drawn_colours() -> set[str]:
+    """Colours of all data on the figure: lines, areas and bars."""
+    figure, found = plt.gcf(), set()
+    for ax in [*figure.axes, *(inset for ax in figure.axes for inset in ax.child_axes)]:
+        found |= {colors.to_hex(line.get_color()) for line in ax.lines}
+        areas: list[Any] = [*ax.collections, *ax.patches]
+        for paint in (paint for area in areas for paint in (area.get_fc(), area.get_ec())):
+            found |= {colors.to_hex(c) for c in colors.to_rgba_array(paint) if c[3] > 0}
+    return found
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_figure_is_readable_and_says_what_it_shows(name: str) -> None:
+    draw, names = PLOTS[name]
+    alt = draw()
+    assert len(alt) >= plots.SHORTEST_ALT
+    assert all(part in alt for part in names), alt
+    assert sum(character.isdigit() for character in alt) >= 4, alt
+    figure = plt.gcf()
+    figure.canvas.draw()
+    ax = figure.axes[0]
+    assert ax.get_xlabel()
+    assert ax.get_ylabel()
+    assert ax.get_legend() is not None
+    texts = [text for text in figure.findobj() if isinstance(text, Text) and text.get_text()]
+    assert min(float(text.get_fontsize()) for text in texts) >= SMALLEST_TEXT
+    drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    assert min(drawn.x0, drawn.y0, width - drawn.x1, height - drawn.y1) >= 0, "something is cut off"
+    assert drawn_colours() <= {colour.lower() for colour in plots.OKABE_ITO}
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_given_axes_are_used(name: str) -> None:
+    figure, axes = plt.subplots(1, 2)
+    PLOTS[name][0](axes[1])
+    assert plt.get_fignums() == [figure.number]
+    assert axes[1].get_xlabel()
+    assert not axes[0].get_xlabel()
+
+
+def test_curves_differ_in_more_than_colour() -> None:
+    looks = plots._looks(["source", *"abcdef"])
+    for sign in ("color", "linestyle", "marker"):
+        assert len({str(look[sign]) for look in looks.values()}) == 7
+    assert looks["source"]["color"] == plots.COLOURS["source"]
+
+
+def test_alt_texts_hold_the_numbers_of_other_libraries() -> None:
+    assert f"source {roc_auc_score(Y, RISK):.3f} (" in PLOTS["roc"][0]()
+    benign, malignant = ((RISK[y == Y] >= 0.3).sum() for y in (0, 1))
+    alt = PLOTS["score_densities"][0]()
+    assert f"{benign} of {(Y == 0).sum()} benign" in alt
+    assert f"{malignant} of {(Y == 1).sum()} malignant" in alt
+    wide = RESULTS.pivot(index=["n", "repeat"], columns="strategy", values="AUROC").loc[64]
+    gain = stats.ttest_rel(wide["L2-SP"], wide["target only"]).confidence_interval()
+    alt = PLOTS["paired_differences"][0]()
+    assert f"L2-SP at n = 64 {(wide['L2-SP'] - wide['target only']).mean():+.3f} " in alt
+    assert f"({gain.low:+.3f} to {gain.high:+.3f})" in alt
+    ends = RESULTS.groupby(["strategy", "n"])["AUROC"].mean().loc["L2-SP"]
+    assert f"L2-SP {ends[8]:.3f} to {ends[64]:.3f}" in PLOTS["learning_curves"][0]()
+
+
+def test_band_is_the_t_interval_of_the_mean() -> None:
+    plots.learning_curves(RESULTS, "AUROC", arms=["L2-SP"])
+    draws = RESULTS.query("strategy == 'L2-SP' and n == 16")["AUROC"]
+    low, high = stats.t.interval(0.95, 4, draws.mean(), stats.sem(draws))
+    points = np.asarray(plt.gca().collections[0].get_paths()[0].vertices)
+    at_16 = points[np.isclose(points[:, 0], 16), 1]
+    assert at_16.min() == pytest.approx(low)
+    assert at_16.max() == pytest.approx(high)
+
+
+def test_arms_are_drawn_alone_and_keep_their_colour() -> None:
+    alt = plots.learning_curves(RESULTS, "AUROC", arms=["L2-SP", "target only"])
+    assert "source as is" not in alt
+    by_label = {line.get_label(): line.get_color() for line in plt.gca().lines}
+    assert by_label == {"L2-SP": plots.BLUE, "target only": plots.VERMILION}
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: plots.roc({}), "0 curves"),
+        (lambda: plots.roc(dict.fromkeys("abcdefgh", (Y, RISK))), "draw 1 to 7"),
+        (lambda: plots.learning_curves(RESULTS, "Brier"), r"lack the columns \['Brier'\]"),
+        (lambda: plots.learning_curves(RESULTS, "AUROC", arms=["CORAL"]), r"no strategy \['CORAL'"),
+        (lambda: plots.paired_differences(RESULTS, "AUROC", "CORAL"), r"no strategy \['CORAL'"),
+        (
+            lambda: plots.paired_differences(RESULTS.iloc[1:], "AUROC", "L2-SP"),
+            "missing for some draws: {'source as is': 1}",
+        ),
+    ],
+)
+def test_unusable_results_are_refused(draw: Callable[[], str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        draw()
+    assert not plt.get_fignums(), "no half-drawn figure is left"
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    outputs: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    monkeypatch.setattr(
+        plots, "display", lambda data, raw, metadata: outputs.append((data, metadata))
+    )
+    return outputs
+
+
+ALT = "A line that goes from one to two, drawn to try things."
+
+
+def test_show_displays_one_image_with_its_words(
+    shown: list[tuple[dict[str, Any], dict[str, Any]]],
+) -> None:
+    plt.subplots(figsize=(5, 3))
+    plots.show(ALT)
+    ((data, metadata),) = shown
+    assert data["text/plain"] == f"Figure: {ALT}"
+    assert metadata == {"image/png": {"alt": ALT, "width": 5 * 96}}
+    assert data["image/png"][:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">II", data["image/png"][16:24]) == (5 * 160, 3 * 160)
+    assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize(
+    ("figures", "alt", "message"),
+    [
+        (1, "Too short", "alt text 'Too short': say in 40"),
+        (1, " " * 50, "say in 40"),
+        (0, ALT, "0 figures are open"),
+        (2, ALT, "2 figures are open"),
+    ],
+)
+def test_show_refuses(figures: int, alt: str, message: str) -> None:
+    for _ in range(figures):
+        plt.figure()
+    with pytest.raises(ValueError, match=message):
+        plots.show(alt)
