@@ -16,7 +16,9 @@ MATHJAX = "tex-svg-full.js"  # the one build of MathJax 3 with every font and Te
 
 
 def remove_thebe(app: Sphinx, _config: Config) -> None:
-    """Let no handler of sphinx-thebe hear of any event."""
+    """Let no handler of sphinx-thebe hear of any event, and forget its style sheet."""
+    styles = app.registry.css_files
+    styles[:] = [style for style in styles if "thebe" not in style[0]]
     for listeners in app.events.listeners.values():
         for listener in list(listeners):
             if listener.handler.__module__.startswith("sphinx_thebe"):

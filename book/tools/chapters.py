@@ -172,10 +172,12 @@ def execute(notebook: Path, edition: Edition) -> dict[str, Any]:
         None,
         parameters=edition.parameters,
         kernel_name="python3",
+        language="python",
         cwd=str(notebook.parent),
         progress_bar=progress(notebook),
-        # A warning about the transport, on every start, means nothing to a reader.
-        extra_arguments=["--IPKernelApp.log_level=ERROR"],
+        # What the kernel says of itself, on its start or when it is interrupted, is no news to a
+        # reader; what a cell says is kept in its outputs.
+        extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
     )
     return run
 

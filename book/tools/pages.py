@@ -22,6 +22,18 @@ from keys import code_cells
 MARK = ".built-from"
 # Parts of book/ that are no pages: what the chapters read, and the tools that build them.
 NOT_STAGED = ("results", "tools")
+# Jupyter Book's own forwarding page has no title and nothing to click on.
+FORWARD = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>Transfer Learning for Medical Diagnosis</title>
+<meta http-equiv="refresh" content="0; url=book/index.html">
+<link rel="icon" href="_static/favicon.svg">
+</head>
+<body><main><h1><a href="book/index.html">To the first page of the book</a></h1></main></body>
+</html>
+"""
 
 
 class PagesError(Exception):
@@ -73,7 +85,7 @@ def fingerprint(files: dict[str, bytes], root: Path) -> str:
     # The page about the package is written from its docstrings.
     own += sorted((root / "medxfer_utils").rglob("*.py"))
     digest = hashlib.sha256()
-    for name, content in [*files.items(), *((str(path), path.read_bytes()) for path in own)]:
+    for name, content in [*files.items(), *((path.name, path.read_bytes()) for path in own)]:
         digest.update(f"{name}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()
@@ -153,6 +165,7 @@ def build_pages(edition: Edition) -> Path:
     write_stage(files, folder / "stage")
     sphinx(folder / "stage", folder / "sphinx", folder / "sphinx.log")
     new = folder / "sphinx" / "_build" / "html"
+    (new / "index.html").write_text(FORWARD, "utf-8")
     (new / MARK).write_text(mark)
     put_in_place(new, site)
     return first

@@ -1,0 +1,105 @@
+"""The built pages, a server for them, and a browser."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.site.visiting import Visit, Visitor
+
+SITE = Path(__file__).resolve().parents[2] / "_build" / "html"
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+
+def all_pages() -> list[str]:
+    """Return every page of the site, as a path from its top.
+
+    Two files under `_static` are templates that the theme leaves there; nothing leads to them.
+    """
+    found = (path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
+    return sorted(page for page in found if not page.startswith("_static/"))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give `each_page` every page of the site, and `each_chapter` every chapter."""
+    pages = all_pages()
+    if "each_page" in metafunc.fixturenames:
+        metafunc.parametrize("each_page", pages)
+    if "each_chapter" in metafunc.fixturenames:
+        chapters = [page for page in pages if page.startswith("notebooks/")]
+        metafunc.parametrize("each_chapter", chapters)
+
+
+@pytest.fixture(scope="session")
+def site() -> Path:
+    """Return the folder of the built pages."""
+    if not (SITE / "index.html").is_file():
+        pytest.fail("There is no built site to test. First: make book")
+    return SITE
+
+
+@pytest.fixture(scope="session")
+def address(site: Path) -> Iterator[str]:
+    """Serve the site on this machine and yield its address."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    handler = functools.partial(Quiet, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def installed_chromium() -> str | None:
+    """Return the Chromium of this machine, None if Playwright's own must do."""
+    if named := os.environ.get("MEDXFER_CHROMIUM"):
+        return named
+    return next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Start Chromium: the machine's own, else the one that Playwright fetches."""
+    with sync_playwright() as playwright:
+        own = installed_chromium()
+        if own is None and not Path(playwright.chromium.executable_path).exists():
+            fetch = [sys.executable, "-m", "playwright", "install", "chromium"]
+            if subprocess.run(fetch, check=False).returncode:
+                pytest.fail(
+                    "The pages are tested in Chromium, and none was found or could be fetched. "
+                    "Install it (Debian: apt install chromium) or set MEDXFER_CHROMIUM."
+                )
+        chromium = playwright.chromium.launch(executable_path=own, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visitor(browser: Browser, address: str) -> Iterator[Visitor]:
+    """Return a function that makes a fresh visit; `theme` and `width` as wanted."""
+    contexts = []
+
+    def visit(theme: str = "light", width: int = 1280, scripts: bool = True) -> Visit:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, java_script_enabled=scripts
+        )
+        contexts.append(context)
+        remember = f"localStorage.setItem('mode', '{theme}'); localStorage.theme = '{theme}'"
+        context.add_init_script(f"try {{ {remember} }} catch {{}}")
+        return Visit(context.new_page(), address)
+
+    yield visit
+    for context in contexts:
+        context.close()
