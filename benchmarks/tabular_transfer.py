@@ -1,0 +1,265 @@
+"""What laboratory A's model is worth to laboratory B: our strategies beside other libraries.
+
+Every arm sees the same patients: laboratory A with its diagnoses, laboratory B's training patients
+without them, and n of those with one. Each is timed over all that it fits, A's model included.
+Run it with `make benchmark`; `README.md` beside this file says how to read the table.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import platform
+import subprocess
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.special import expit
+from skada import CORALAdapter, OTMappingAdapter, make_da_pipeline
+from sklearn.base import BaseEstimator
+from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from medxfer_utils import tabular, threads, transfer
+from medxfer_utils.cohorts import Cohort, split
+from medxfer_utils.experiments import Arm, Classical, Predicts, learning_curve
+from medxfer_utils.models import Linear, Model, Network
+
+ROOT = Path(__file__).resolve().parents[1]
+TABLE = ROOT / "book" / "results" / "tabular_transfer_benchmark.csv"
+SEED, DIVISIONS, REPEATS, SIZES = 0, 10, 20, (8, 16, 32, 64)
+OURS = "re-standardised + L2-SP"  # declared before the run: the one that the others are held to
+YARDSTICK = "LR, target only"  # of speed
+PEERS = {  # that need nothing but scikit-learn and skada
+    "LR, target only": lambda seed: make_pipeline(StandardScaler(), LogisticRegression()),
+    "random forest, target only": lambda seed: RandomForestClassifier(random_state=seed),
+    "boosting, target only": lambda seed: GradientBoostingClassifier(random_state=seed),
+}
+ADAPTERS = {"skada CORAL": CORALAdapter, "skada OT mapping": OTMappingAdapter}
+PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "keras", "skada", "pot", "adapt")
+MEASURES = {"AUROC": 1, "accuracy": 1, "Brier": -1}  # -1: lower is better
+
+
+def divide(division: int) -> tuple[Cohort, Cohort, Cohort]:
+    """Laboratory A, B's training patients and B's test patients, for one division of all 569."""
+    rng = np.random.default_rng([SEED, division])
+    source, target = tabular.two_laboratories(rng)
+    pool, test = split(target, (0.5, 0.5), rng)
+    return source, pool, test
+
+
+def our_arms(source: Cohort, x: NDArray[np.floating]) -> dict[str, Arm]:
+    """Our strategies, from `source` with labels and the raw features `x` of B without."""
+
+    def linear(seed: int) -> Linear:
+        return transfer.target_only(Linear.untrained(source.x), source)
+
+    def network(seed: int) -> Network:
+        return transfer.target_only(Network.untrained(source.x, seed), source, seed=seed)
+
+    def arm(start: Callable[[int], Model], adapt: Callable[[Model, Cohort, int], Model]) -> Arm:
+        return lambda labelled, seed: adapt(transfer.restandardised(start(seed), x), labelled, seed)
+
+    return {
+        "source as is": lambda labelled, seed: linear(seed),
+        "re-standardised": arm(linear, lambda model, labelled, seed: model),
+        OURS: arm(linear, lambda model, labelled, seed: transfer.l2_sp(model, labelled, 0.1)),
+        "re-standardised + joint": arm(
+            linear, lambda model, labelled, seed: transfer.joint(model, labelled, source, 1.0)
+        ),
+        "network: re-standardised + L2-SP": arm(
+            network, lambda model, labelled, seed: transfer.l2_sp(model, labelled, 0.1)
+        ),
+        "network: re-standardised + LP-FT": arm(
+            network, lambda model, labelled, seed: transfer.lp_ft(model, labelled, seed=seed)
+        ),
+    }
+
+
+def peer_arms(source: Cohort, x: NDArray[np.floating]) -> dict[str, Arm]:
+    """scikit-learn without the source, and skada's unsupervised adaptation."""
+    both = np.concatenate([source.x, x])
+    y = np.concatenate([source.y, np.full(len(x), -1)])  # -1 masks a label in skada
+    domain = np.repeat([1, -2], [len(source), len(x)])  # negative: a target
+
+    def classical(make: Callable[[int], BaseEstimator]) -> Arm:
+        return lambda labelled, seed: Classical(make(seed).fit(labelled.x, labelled.y))
+
+    def adapted(adapter: Callable[[], BaseEstimator]) -> Arm:
+        def fit(labelled: Cohort, seed: int) -> Predicts:
+            last = LogisticRegression(max_iter=1000)
+            pipeline = make_da_pipeline(StandardScaler(), adapter(), last)
+            return Classical(pipeline.fit(both, y, sample_domain=domain))
+
+        return fit
+
+    return {name: classical(make) for name, make in PEERS.items()} | {
+        name: adapted(adapter) for name, adapter in ADAPTERS.items()
+    }
+
+
+class AdaptScore:
+    """The linear score that adapt fits to labels -1 and 1, read as a probability.
+
+    expit(2 s) has the value and the slope of (s + 1) / 2 at s = 0 but is never cut at 0 or 1, so
+    that all ranks survive.
+    """
+
+    def __init__(self, ruler: StandardScaler, fitted: Any) -> None:
+        self.ruler, self.fitted = ruler, fitted
+
+    def probability(self, x: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Probability of the disease, shape (n,)."""
+        return np.asarray(expit(2 * self.fitted.decision_function(self.ruler.transform(x))))
+
+
+def adapt_arms(source: Cohort, x: NDArray[np.floating]) -> dict[str, Arm]:
+    """RegularTransferLC of adapt as in its manual, B read with A's ruler and with B's own."""
+    from adapt.parameter_based import RegularTransferLC  # not in the book's environment
+
+    def arm(wanted: NDArray[np.floating]) -> Arm:
+        def fit(labelled: Cohort, seed: int) -> Predicts:
+            ruler, own = StandardScaler().fit(wanted), StandardScaler().fit(source.x)
+            start = RidgeClassifier().fit(own.transform(source.x), source.y)
+            model = RegularTransferLC(start, lambda_=10.0, verbose=0)
+            with contextlib.redirect_stdout(io.StringIO()):  # it prints a shape
+                model.fit(ruler.transform(labelled.x), labelled.y)
+            return AdaptScore(ruler, model.estimator_)
+
+        return fit
+
+    return {"adapt": arm(source.x), "adapt, re-standardised": arm(x)}
+
+
+def timed(arm: Arm, seconds: list[float]) -> Arm:
+    """The same arm; how long each fit took is appended to `seconds`."""
+
+    def fit(labelled: Cohort, seed: int) -> Predicts:
+        start = time.perf_counter()
+        model = arm(labelled, seed)
+        seconds.append(time.perf_counter() - start)
+        return model
+
+    return fit
+
+
+def one_division(division: int) -> pd.DataFrame:
+    """Every arm on `REPEATS` draws of one division of the patients, one row a fit."""
+    source, pool, test = divide(division)
+    arms: dict[str, Arm] = {}
+    for group in (our_arms, peer_arms, adapt_arms):
+        arms |= group(source, pool.x)
+    seconds: list[float] = []
+    clocked = {name: timed(arm, seconds) for name, arm in arms.items()}
+    frame = learning_curve(clocked, pool, test, SIZES, REPEATS, seed=division)
+    frame.insert(0, "division", division)
+    return frame.assign(seconds=seconds)  # learning_curve fits in the order of its rows
+
+
+def interval(by_draw: pd.Series) -> tuple[float, float, float]:
+    """Mean and 95 % interval (Student's) over divisions, each of which counts once."""
+    means = by_draw.groupby("division").mean()
+    half = stats.t.ppf(0.975, len(means) - 1) * means.sem()
+    return means.mean(), means.mean() - half, means.mean() + half
+
+
+def verdict(low: float, high: float) -> str:
+    """What the interval of a gain says of ours: better, worse, or level if it holds 0."""
+    return "better" if low > 0 else "worse" if high < 0 else "level"
+
+
+def summary(frame: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """One row for each n and arm: mean, interval, ours minus it (a gain is positive), verdict."""
+    wide = frame.pivot(index=["n", "division", "repeat"], columns="strategy", values=measure)
+    result = []
+    for n, block in wide.groupby(level="n"):
+        for strategy in frame["strategy"].unique():
+            mean, low, high = interval(block[strategy])
+            row = {"n": n, "strategy": strategy, measure: f"{mean:.3f} ({low:.3f} to {high:.3f})"}
+            if strategy != OURS:
+                gains = MEASURES[measure] * (block[OURS] - block[strategy])
+                mean, low, high = interval(gains)
+                row["ours is"] = f"{mean:+.3f} ({low:+.3f} to {high:+.3f}) {verdict(low, high)}"
+            result.append(row)
+    return pd.DataFrame(result).fillna("").set_index(["n", "strategy"])
+
+
+def speed(frame: pd.DataFrame) -> pd.Series:
+    """Median seconds of a fit, as a multiple of those of `YARDSTICK` in the same run."""
+    median = frame.groupby("strategy", sort=False)["seconds"].median()
+    ratio: pd.Series = median / median[YARDSTICK]
+    return ratio.round(1).rename(f"times as long as {YARDSTICK!r}")
+
+
+def git(*arguments: str) -> str:
+    """What git says in this repository."""
+    command = ["git", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def processor() -> str:
+    """The processor's own name where the system tells it, else its architecture."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def provenance(seconds: float) -> dict[str, Any]:
+    """Everything one needs to compute the table again, and to know how old it is."""
+    import tensorflow as tf  # here: medxfer_utils decides how it starts
+
+    code = ("medxfer_utils", "benchmarks")
+    return {
+        "commit": git("rev-parse", "HEAD").strip(),
+        "uncommitted": git("status", "--porcelain", "--", *code).splitlines(),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES} | {"tensorflow": tf.__version__},
+        "seed": SEED,
+        "divisions": DIVISIONS,
+        "repeats": REPEATS,
+        "sizes": list(SIZES),
+        "processor": processor(),
+        "threads": threads(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds),
+    }
+
+
+def write(path: Path, text: str) -> None:
+    """Write beside and rename: nobody ever reads half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".new")
+    beside.write_text(text)
+    beside.replace(path)
+
+
+def main() -> None:
+    """Run every division, store the rows with their provenance, print the tables."""
+    start, frames = time.perf_counter(), []
+    for division in range(DIVISIONS):
+        frames.append(one_division(division))
+        print(f"division {division + 1} of {DIVISIONS}", flush=True)
+    frame = pd.concat(frames, ignore_index=True)
+    record = provenance(time.perf_counter() - start)
+    write(TABLE, frame.to_csv(index=False, float_format="%.5g"))
+    write(TABLE.with_suffix(".json"), json.dumps(record, indent=2) + "\n")
+    for measure in MEASURES:
+        print(f"\n{summary(frame, measure).to_string()}")
+    print(f"\n{speed(frame).to_string()}")
+
+
+if __name__ == "__main__":
+    main()
