@@ -178,7 +178,7 @@ def train():
     layers = keras.layers
     model = keras.Sequential([layers.Dense(3), layers.Dropout(0.5), layers.Dense(1)])
     model.compile("sgd", "mse")
-    x = tf.random.normal((64, 4))
+    x = tf.random.normal((64, 4)) + keras.random.normal((64, 4))
     model.fit(x, x[:, :1], epochs=2, batch_size=8, verbose=0)
     return float(tf.reduce_sum(model(x))).hex()
 print(train())
@@ -206,7 +206,18 @@ def test_keras_is_repeatable_whenever_it_is_imported() -> None:
     assert before[1] != other[1]
 
 
-def test_thread_count_that_comes_too_late_is_said(recwarn: pytest.WarningsRecorder) -> None:
+def test_tensorflow_is_asked_for_deterministic_kernels() -> None:
+    source = (
+        "import tensorflow as tf\nfrom medxfer_utils import chapter\n"
+        "chapter.start('fast', 0, 'builtin')\ntf.random.set_seed(None)\ntf.random.normal((2,))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, check=False
+    )
+    assert "Random ops require a seed to be set when determinism is enabled" in run.stderr
+
+
+def test_thread_count_that_comes_too_late_is_said() -> None:
     source = (
         "import os, tensorflow as tf\nfrom medxfer_utils import chapter\ntf.zeros(1)\n"
         "chapter.start('fast', 0, 'builtin')"
