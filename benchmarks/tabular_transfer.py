@@ -19,8 +19,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+# First: it decides how TensorFlow starts, which skada imports too.
+from medxfer_utils.models import Linear, Model, Network
+
+# isort: split
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import expit
@@ -34,7 +39,6 @@ from sklearn.preprocessing import StandardScaler
 from medxfer_utils import tabular, threads, transfer
 from medxfer_utils.cohorts import Cohort, split
 from medxfer_utils.experiments import Arm, Classical, Predicts, learning_curve
-from medxfer_utils.models import Linear, Model, Network
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "book" / "results" / "tabular_transfer_benchmark.csv"
@@ -219,8 +223,6 @@ def processor() -> str:
 
 def provenance(seconds: float) -> dict[str, Any]:
     """Everything one needs to compute the table again, and to know how old it is."""
-    import tensorflow as tf  # here: medxfer_utils decides how it starts
-
     code = ("medxfer_utils", "benchmarks")
     return {
         "commit": git("rev-parse", "HEAD").strip(),
