@@ -153,7 +153,7 @@ def check_exercises(nb: NotebookNode) -> list[str]:
             titles += re.findall(r"^### Exercise (\d+ · \S.*)$", cell.source, flags=re.M)
             wrong += [
                 f"{head!r} must read '### Exercise N · title'"
-                for head in re.findall(r"^#+ *Exercise(?! \d+ · \S).*$", cell.source, flags=re.M)
+                for head in re.findall(r"^#+ *Exercise\b(?! \d+ · \S).*$", cell.source, flags=re.M)
             ]
         elif {"solution", "hide-cell"} & (tags := set(cell.metadata.get("tags", []))):
             solved.add(len(titles))

@@ -85,7 +85,7 @@ def sample(citation: str = "nobody") -> NotebookNode:
         code('book.record("top", noise.max(), (1, 6), "Largest of the noise")'),
         code(draw),
         code("print(noise[1] > 100)", "fails-on-purpose"),
-        new_markdown_cell("### Exercise 1 · Double it\n\nDouble the number."),
+        new_markdown_cell("## Exercises\n\n### Exercise 1 · Double it\n\nDouble the number."),
         code("2 * 4", *solution),
         new_markdown_cell("### Exercise 2 · Halve it\n\nHalve the number."),
         code("print(4 / 2)", *solution),
