@@ -29,7 +29,6 @@ FORWARD = """<!doctype html>
 <meta charset="utf-8">
 <title>Transfer Learning for Medical Diagnosis</title>
 <meta http-equiv="refresh" content="0; url=book/index.html">
-<link rel="icon" href="_static/favicon.svg">
 </head>
 <body><main><h1><a href="book/index.html">To the first page of the book</a></h1></main></body>
 </html>
