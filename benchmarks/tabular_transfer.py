@@ -12,6 +12,7 @@ import io
 import json
 import platform
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -116,8 +117,7 @@ def peer_arms(source: Cohort, x: NDArray[np.floating]) -> dict[str, Arm]:
 class AdaptScore:
     """The linear score that adapt fits to labels -1 and 1, read as a probability.
 
-    expit(2 s) has the value and the slope of (s + 1) / 2 at s = 0 but is never cut at 0 or 1, so
-    that all ranks survive.
+    It is (s + 1) / 2, cut to [0, 1]; a thousandth of expit(s) keeps the ranks of the cut ones.
     """
 
     def __init__(self, ruler: StandardScaler, fitted: Any) -> None:
@@ -125,7 +125,8 @@ class AdaptScore:
 
     def probability(self, x: NDArray[np.floating]) -> NDArray[np.floating]:
         """Probability of the disease, shape (n,)."""
-        return np.asarray(expit(2 * self.fitted.decision_function(self.ruler.transform(x))))
+        score = np.asarray(self.fitted.decision_function(self.ruler.transform(x)))
+        return 0.999 * np.clip((score + 1) / 2, 0, 1) + 0.001 * np.asarray(expit(score))
 
 
 def adapt_arms(source: Cohort, x: NDArray[np.floating]) -> dict[str, Arm]:
@@ -223,7 +224,8 @@ def processor() -> str:
 
 def provenance() -> dict[str, Any]:
     """Everything one needs to compute the table again, and to know how old it is."""
-    code = ("medxfer_utils", "benchmarks")
+    code = [__file__]
+    code += [str(m.__file__) for name, m in sys.modules.items() if name.startswith("medxfer_utils")]
     return {
         "commit": git("rev-parse", "HEAD").strip(),
         "uncommitted": git("status", "--porcelain", "--", *code).splitlines(),
