@@ -93,7 +93,7 @@ def test_an_unsupported_python_looks_for_another_and_says_so(
     with pytest.raises(env.SetupError, match=r"needs Python 3\.11, 3\.12 or 3\.13"):
         env.find_python()
     monkeypatch.setattr(
-        env.shutil,
+        shutil,
         "which",
         lambda name: f"/bin/{name}" if name in ("python3.11", "python3.12") else None,
     )

@@ -30,8 +30,8 @@ FILES = {
 
 
 def cell(kind: str, source: str, *tags: str) -> dict[str, Any]:
-    outputs = {"outputs": [], "execution_count": None} if kind == "code" else {}
-    return {"cell_type": kind, "source": source, "metadata": {"tags": list(tags)}, **outputs}
+    run: dict[str, Any] = {"outputs": [], "execution_count": None} if kind == "code" else {}
+    return {"cell_type": kind, "source": source, "metadata": {"tags": list(tags)}, **run}
 
 
 def write_notebook(path: Path, *cells: dict[str, Any]) -> None:
