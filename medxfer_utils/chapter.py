@@ -134,7 +134,7 @@ class Chapter:
         verdict = "within band" if within else "OUTSIDE BAND"
         text = f"{label}: {value:.3f}, expected {low:.3f} to {high:.3f}: {verdict}"
         data = {"text/plain": text, "text/html": _band_html(label, entry, verdict)}
-        display(data, raw=True, metadata={"medxfer": entry})  # type: ignore[no-untyped-call]
+        display(data, raw=True, metadata={"medxfer": entry})
 
     def _claim(self, name: str) -> None:
         """Refuse a name used before, unless a reader runs the same cell again."""

@@ -71,7 +71,7 @@ def show(alt: str) -> None:
     plt.close(figure)
     data = {"image/png": small.getvalue(), "text/plain": f"Figure: {alt}"}
     metadata = {"image/png": {"alt": alt, "width": width}}
-    display(data, raw=True, metadata=metadata)  # type: ignore[no-untyped-call]
+    display(data, raw=True, metadata=metadata)
 
 
 def _axes(ax: Axes | None, width: float, height: float) -> Axes:
@@ -220,14 +220,14 @@ def paired_differences(
     table = pd.concat(
         {arm: _intervals(differences[arm]) for arm in differences}, names=["strategy", "n"]
     )
-    ax = _axes(ax, 7.2, 1.6 + 0.65 * len(differences.columns))
-    rows = np.arange(len(differences.columns))
     by_n = {f"n = {n}": part for n, part in table.groupby(level="n")}
-    shifts = iter(np.linspace(-0.28, 0.28, len(by_n)))
-    for label, look in _looks(by_n).items():
-        place, reach = rows + next(shifts), _reach(by_n[label], "mean")
+    rows = np.arange(len(differences.columns))
+    ax = _axes(ax, 7.2, 1.6 + (0.25 + 0.1 * len(by_n)) * len(rows))
+    step = 0.64 / (len(by_n) + 1)  # of the distance between two strategies
+    for place, (label, look) in enumerate(_looks(by_n).items()):
         look |= {"linestyle": "", "label": label}
-        ax.errorbar(by_n[label]["mean"], place, xerr=reach, **look)
+        height = rows + step * (place - (len(by_n) - 1) / 2)
+        ax.errorbar(by_n[label]["mean"], height, xerr=_reach(by_n[label], "mean"), **look)
     ax.axvline(0, **REFERENCE)
     ax.set_yticks(rows, differences.columns)
     ax.invert_yaxis()
