@@ -19,7 +19,8 @@ CHECKS = {
     "lint": [PYTHON, "-m", "ruff", "check", "."],
     "types": [PYTHON, "-m", "mypy"],
     "book": [PYTHON, "book/tools/build.py"],
-    "tests": [PYTHON, "-m", "pytest", "tests"],
+    # Two processes; the tests of one file stay together, for they share runs of a chapter.
+    "tests": [PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadfile", "tests"],
 }
 
 

@@ -144,7 +144,7 @@ def ensure(root: Path) -> None:
     stamp = wanted_stamp(root, version)
     if is_current(root, stamp):
         return
-    print("Making the environment in .venv (once; about 2 GB on disk)", flush=True)
+    print("Making the environment in .venv (once; up to 3 GB on disk)", flush=True)
     make_venv(root, python, version)
     mark = root / ".venv" / STAMP
     mark.unlink(missing_ok=True)
