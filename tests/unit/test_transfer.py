@@ -202,7 +202,7 @@ def test_joint_reads_each_site_with_its_own_ruler() -> None:
     other = transfer.joint(
         transfer.restandardised(model, in_other_units(POOL).x), in_other_units(FEW), A, 1.0
     )
-    np.testing.assert_allclose(one.theta, other.theta, rtol=1e-9)
+    np.testing.assert_allclose(flat(one), flat(other), rtol=1e-9)
 
 
 # --- the anchor --------------------------------------------------------------------------------
@@ -215,15 +215,15 @@ def test_l2_sp_without_strength_is_the_unpenalised_solution() -> None:
     reference = LogisticRegression(C=np.inf, tol=1e-10, max_iter=10_000)
     reference.fit(model.scaler.transform(two.x), two.y)
     expected = np.append(reference.coef_[0], reference.intercept_)
-    np.testing.assert_allclose(transfer.l2_sp(model, two, 0.0).theta, expected, atol=1e-5)
+    np.testing.assert_allclose(flat(transfer.l2_sp(model, two, 0.0)), expected, atol=1e-5)
 
 
 def test_l2_sp_is_ridge_regression_around_the_source() -> None:
     model = transfer.restandardised(SOURCES["linear"], POOL.x)
     found = transfer.l2_sp(model, FEW, 0.3)
-    gradient = logistic_loss(found.theta, rows(FEW, model.scaler))[1]
+    gradient = logistic_loss(flat(found), rows(FEW, model.scaler))[1]
     # At the minimum the loss pulls away exactly as hard as the anchor pulls back.
-    np.testing.assert_allclose(gradient, -0.3 * (found.theta - model.theta), atol=1e-6)
+    np.testing.assert_allclose(gradient, -0.3 * (flat(found) - flat(model)), atol=1e-6)
 
 
 def test_a_stronger_anchor_keeps_nearer_to_the_source(own_ruler: Model) -> None:
@@ -273,7 +273,7 @@ def test_target_only_is_scikit_learns_default_up_to_the_penalised_intercept() ->
     model = transfer.target_only(SOURCES["linear"], POOL)
     z1 = np.column_stack([model.scaler.transform(POOL.x), np.ones(len(POOL))])
     reference = LogisticRegression(fit_intercept=False, tol=1e-10, max_iter=10_000)
-    np.testing.assert_allclose(model.theta, reference.fit(z1, POOL.y).coef_[0], atol=1e-5)
+    np.testing.assert_allclose(flat(model), reference.fit(z1, POOL.y).coef_[0], atol=1e-5)
 
 
 def test_target_only_learns_nothing_from_the_source(source: Model) -> None:
@@ -306,12 +306,12 @@ def test_fine_tuning_starts_at_the_source_and_lowers_the_targets_loss(own_ruler:
 def test_a_frozen_linear_body_keeps_its_direction() -> None:
     model = transfer.restandardised(SOURCES["linear"], POOL.x)
     new = transfer.frozen_body(model, FEW)
-    old, kept = model.theta[:-1], new.theta[:-1]
+    old, kept = flat(model)[:-1], flat(new)[:-1]
     assert old @ kept / np.linalg.norm(old) / np.linalg.norm(kept) == pytest.approx(1)
     # The head is the logistic regression on the one score that the body gives.
     score = np.column_stack([model.scaler.transform(FEW.x) @ old, np.ones(len(FEW))])
     reference = LogisticRegression(fit_intercept=False, tol=1e-10).fit(score, FEW.y).coef_[0]
-    np.testing.assert_allclose(new.theta, np.append(reference[0] * old, reference[1]), atol=1e-4)
+    np.testing.assert_allclose(flat(new), np.append(reference[0] * old, reference[1]), atol=1e-4)
 
 
 def test_a_frozen_network_keeps_its_body_to_the_bit() -> None:
