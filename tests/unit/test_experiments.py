@@ -52,7 +52,7 @@ def test_every_arm_sees_the_same_patients_and_the_same_seed() -> None:
     one, other = Witness(), Witness()
     curve({"one": one, "other": other})
     assert one.seen == other.seen
-    assert one.tested == other.tested == [TEST.x.tobytes()] * 6
+    assert set(one.tested) == set(other.tested) == {TEST.x.tobytes()}
     assert [len(patients) for patients, _ in one.seen] == [8, 16] * 3
     assert all(set(patients) <= set(POOL.patient.tolist()) for patients, _ in one.seen)
 
@@ -111,6 +111,22 @@ def test_the_scores_are_those_of_scikit_learn() -> None:
             "log loss": log_loss(TEST.y, p),
         }
     )
+
+
+class FarLogits:
+    """Log odds of 50 and more, in the right order; as probabilities they are all exactly 1."""
+
+    def logit(self, x: Any) -> Any:
+        return 50.0 + TEST.y
+
+    def probability(self, x: Any) -> Any:
+        return np.ones(len(x))
+
+
+def test_patients_are_ranked_by_log_odds_where_the_model_has_them() -> None:
+    frame = curve({"far": lambda labelled, seed: FarLogits()})
+    assert (frame["AUROC"] == 1).all()
+    np.testing.assert_array_equal(frame["Brier"], np.mean(TEST.y == 0))
 
 
 def test_a_classical_model_gives_the_probability_of_the_disease() -> None:
