@@ -132,7 +132,7 @@ class Chapter:
         within = low <= value <= high
         entry = {"name": name, "value": value, "low": low, "high": high, "within": within}
         verdict = "within band" if within else "OUTSIDE BAND"
-        text = f"{label}: {value:.3f}, expected {low:.3f} to {high:.3f}: {verdict}"
+        text = f"{label}: {value:.3f}, expected {low:g} to {high:g}: {verdict}"
         data = {"text/plain": text, "text/html": _band_html(label, entry, verdict)}
         display(data, raw=True, metadata={"medxfer": entry})
 
@@ -168,7 +168,7 @@ def _band_html(label: str, entry: Mapping[str, Any], verdict: str) -> str:
         f'<rect x="30" y="2" width="60" height="8" fill="currentColor" opacity="0.2"/>'
         f'<circle cx="{30 + 60 * share:.1f}" cy="6" r="5" fill="{colour}"/></svg> '
         f'{html.escape(label)}: <strong class="band-value">{value:.3f}</strong>, '
-        f'expected {low:.3f} to {high:.3f}: <span class="band-verdict">{verdict}</span></div>'
+        f'expected {low:g} to {high:g}: <span class="band-verdict">{verdict}</span></div>'
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pandas as pd
@@ -60,7 +60,8 @@ def learning_curve(
     Returns
     -------
     DataFrame
-        One row a fit: strategy, n, repeat, AUROC, accuracy (at 0.5), Brier, log loss.
+        One row a fit: strategy, n, repeat, AUROC (of the log odds where the model has them),
+        accuracy (at 0.5), Brier, log loss.
 
     Raises
     ------
@@ -73,9 +74,19 @@ def learning_curve(
         for n in sizes:
             labelled = draw(pool, n, np.random.default_rng([seed, repeat]))
             for strategy, arm in arms.items():
-                p = arm(labelled, 1000 * seed + repeat).probability(test.x)
-                result.append({"strategy": strategy, "n": n, "repeat": repeat, **score(test.y, p)})
+                model = arm(labelled, 1000 * seed + repeat)
+                row = {"strategy": strategy, "n": n, "repeat": repeat}
+                row |= score(test.y, model.probability(test.x))
+                result.append(row | {"AUROC": metrics.auroc(test.y, ranking(model, test.x))})
     return pd.DataFrame(result)
+
+
+def ranking(model: Predicts, x: NDArray[np.floating]) -> NDArray[np.floating]:
+    """What to rank patients by, shape (n,): log odds where the model has them.
+
+    Log odds beyond about 37 all become a probability of exactly 1, and those patients would tie.
+    """
+    return cast(NDArray[np.floating], getattr(model, "logit", model.probability)(x))
 
 
 def score(y: NDArray[np.integer], p: NDArray[np.floating]) -> dict[str, float]:

@@ -101,7 +101,7 @@ def test_record_shows_value_and_band(
 ) -> None:
     start().record("auc", value, (0.97, 1.0), "AUROC <A on B>")
     ((data, metadata),) = shown
-    words = f"{value:.3f}, expected 0.970 to 1.000: {verdict}"
+    words = f"{value:.3f}, expected 0.97 to 1: {verdict}"
     assert data["text/plain"] == f"AUROC <A on B>: {words}"
     assert "AUROC &lt;A on B&gt;" in data["text/html"]
     assert f'class="band {"band-ok" if within else "band-off"}"' in data["text/html"]
