@@ -125,7 +125,9 @@ def reliability(curves: Curves, ax: Axes | None = None) -> str:
         y, p = curves[name]
         table = metrics.reliability_curve(y, p)
         reach = _reach(table, "observed")
-        ax.errorbar(table["predicted"], table["observed"], reach, label=name, **look)
+        # No line between the bins: it would draw a path where a few patients decide.
+        points = look | {"linestyle": "", "label": name}
+        ax.errorbar(table["predicted"], table["observed"], reach, **points)
         outline = {"color": look["color"], "linestyle": look["linestyle"], "linewidth": 1.6}
         strip.hist(np.asarray(p), bins=40, range=(0, 1), histtype="step", **outline)
         error = metrics.expected_calibration_error(y, p)
