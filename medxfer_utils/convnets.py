@@ -114,7 +114,7 @@ def with_body_of(source: keras.Model, target: keras.Model) -> keras.Model:
     for name in body(target):
         if name not in body(source):
             raise ValueError(f"The source has no layer {name!r}; its body is {body(source)}.")
-        shapes = [[w.shape for w in net.get_layer(name).weights] for net in (source, twin)]
+        shapes = [[w.shape for w in net.get_layer(name).get_weights()] for net in (source, twin)]
         if shapes[0] != shapes[1]:
             raise ValueError(f"Layer {name!r}: weights {shapes[0]} do not fit into {shapes[1]}.")
         twin.get_layer(name).set_weights(source.get_layer(name).get_weights())
