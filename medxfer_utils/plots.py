@@ -76,6 +76,63 @@ def show(alt: str) -> None:
     display(data, raw=True, metadata=metadata)
 
 
+def patches(
+    images: npt.NDArray[np.floating],
+    captions: Sequence[str],
+    window: tuple[float, float],
+    pixel: float,
+    columns: int = 8,
+    unit: str = "HU",
+) -> str:
+    """Draw image patches side by side in a new figure, dark at `window[0]`, bright at `window[1]`.
+
+    `images` has the shape (n, size, size) and square pixels of `pixel` mm; each patch gets one of
+    the `captions`. A bar of 10 mm is drawn into the first.
+    """
+    lines = -(-len(images) // columns)
+    _, axes = plt.subplots(lines, columns, figsize=(1.15 * columns, 1.4 * lines), squeeze=False)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for ax, image, caption in zip(axes.flat, images, captions, strict=False):
+        ax.imshow(image, cmap="gray", vmin=window[0], vmax=window[1], interpolation="nearest")
+        ax.set_title(caption, fontsize=8, pad=2)
+    place, bar = 0.93 * images.shape[1], [2, 2 + 10 / pixel]
+    axes[0, 0].plot(bar, [place, place], color="white", linewidth=2)
+    said = ", ".join(f"{captions.count(c)} × {c}" for c in dict.fromkeys(captions))
+    side = pixel * images.shape[1]
+    return (
+        f"{len(images)} grey-scale patches of {side:.0f} mm, shown from {window[0]:g} to "
+        f"{window[1]:g} {unit}, with a bar of 10 mm: {said}."
+    )
+
+
+def heat_map(table: pd.DataFrame, label: str, ax: Axes | None = None) -> str:
+    """Draw a table as a map, with each number written into its field.
+
+    The names of the table's index and columns become the names of the axes.
+    """
+    ax = _axes(ax, 1.6 + 0.9 * table.shape[1], 1.4 + 0.6 * table.shape[0])
+    values = table.to_numpy(dtype=float)
+    drawn = ax.imshow(values, cmap="cividis", aspect="auto")
+    middle = (values.max() + values.min()) / 2
+    for (row, column), value in np.ndenumerate(values):
+        colour = "black" if value > middle else "white"
+        ax.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour)
+    ax.set_xticks(range(table.shape[1]), [str(name) for name in table.columns])
+    ax.set_yticks(range(table.shape[0]), [str(name) for name in table.index])
+    ax.set(xlabel=table.columns.name, ylabel=table.index.name)
+    ax.grid(False)
+    plt.colorbar(drawn, ax=ax, label=label)
+    ends = []
+    for at in (values.argmax(), values.argmin()):
+        row, column = divmod(int(at), values.shape[1])
+        ends.append(f"{values[row, column]:.2f} at {table.index[row]} and {table.columns[column]}")
+    return (
+        f"Map of {label} by {table.index.name} (rows) and {table.columns.name} (columns): "
+        f"highest {ends[0]}, lowest {ends[1]}."
+    )
+
+
 def _axes(ax: Axes | None, width: float, height: float) -> Axes:
     """Return the given axes, or those of a new figure of this size in inches."""
     return plt.subplots(figsize=(width, height))[1] if ax is None else ax
@@ -183,12 +240,17 @@ def _intervals(draws: pd.Series) -> pd.DataFrame:
 
 
 def learning_curves(
-    frame: pd.DataFrame, metric: str, ax: Axes | None = None, arms: Sequence[str] | None = None
+    frame: pd.DataFrame,
+    metric: str,
+    ax: Axes | None = None,
+    arms: Sequence[str] | None = None,
+    limit: float | None = None,
 ) -> str:
     """Draw the mean of a metric against n, with the 95 % interval of the mean over draws.
 
     `frame` has the columns strategy, n, repeat and `metric`; `arms` are the strategies to draw,
-    seven at most. Raises ``ValueError`` if a column, an arm or the result of a draw is missing.
+    seven at most; `limit` is the metric of an ideal observer, drawn as a line. Raises
+    ``ValueError`` if a column, an arm or the result of a draw is missing.
     """
     wide = _by_draw(frame, metric, arms or ())
     looks = _looks(arms or [*wide])
@@ -203,6 +265,9 @@ def learning_curves(
         shade = {"color": looks[arm]["color"], "alpha": 0.15, "linewidth": 0}
         ax.fill_between(table.index, table["low"], table["high"], **shade)
         said.append(f"{arm} {table['mean'].iloc[0]:.3f} to {table['mean'].iloc[-1]:.3f}")
+    if limit is not None:
+        ax.axhline(limit, **REFERENCE, label="ideal observer")
+        said.append(f"ideal observer {limit:.3f}")
     ax.set_xscale("log", base=2)
     ax.set_xticks(table.index, [str(n) for n in table.index])
     ax.set(xlabel="labelled target patients, n", ylabel=f"{metric}, mean and 95 % interval")

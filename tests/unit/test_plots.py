@@ -42,6 +42,13 @@ PLOTS: dict[str, tuple[Plot, list[str]]] = {
         ARMS,
     ),
 }
+MAP = pd.DataFrame(
+    [[0.61, 0.72], [0.83, 0.54]],
+    index=pd.Index([0, 3], name="frozen blocks"),
+    columns=pd.Index(["0.001", "0.01"], name="learning rate"),
+)
+# Plots of images, which have no legend and other colours.
+PICTURES = {"patches", "heat_map"}
 SMALLEST_TEXT = 8  # points
 # Okabe & Ito, Color Universal Design (2008), figure 16: RGB in 0 to 255.
 PUBLISHED = [(0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66)]
@@ -59,7 +66,7 @@ def no_figure_left() -> Iterator[None]:
 def test_every_plot_is_tried() -> None:
     found = inspect.getmembers(plots, inspect.isfunction)
     own = {name for name, f in found if f.__module__ == plots.__name__ and name[0] != "_"}
-    assert own - {"show", "use_style"} == set(PLOTS)
+    assert own - {"show", "use_style"} == {*PLOTS, *PICTURES}
 
 
 def drawn_colours() -> set[str]:
@@ -159,6 +166,40 @@ def test_unusable_results_are_refused(draw: Callable[[], str], message: str) -> 
     with pytest.raises(ValueError, match=message):
         draw()
     assert not plt.get_fignums(), "no half-drawn figure is left"
+
+
+def test_the_limit_is_drawn_and_said() -> None:
+    alt = plots.learning_curves(RESULTS, "AUROC", arms=["L2-SP"], limit=0.957)
+    assert "ideal observer 0.957" in alt
+    (line,) = (line for line in plt.gca().lines if line.get_label() == "ideal observer")
+    np.testing.assert_array_equal(np.asarray(line.get_ydata()), [0.957, 0.957])
+
+
+def test_patches_show_each_image_as_it_is_in_one_window() -> None:
+    images = RNG.normal(-400, 300, (5, 12, 12))
+    alt = plots.patches(images, ["benign", "malignant"] * 2 + ["benign"], (-1200, 400), 1.5, 3)
+    assert "5 grey-scale patches of 18 mm, shown from -1200 to 400 HU" in alt
+    assert alt.endswith("3 × benign, 2 × malignant.")
+    axes = plt.gcf().axes
+    assert [len(ax.images) for ax in axes] == [1, 1, 1, 1, 1, 0]
+    for ax, image in zip(axes, images, strict=False):
+        (drawn,) = ax.images
+        np.testing.assert_array_equal(drawn.get_array(), image)
+        assert drawn.get_clim() == (-1200, 400)
+    left, right = np.asarray(axes[0].lines[0].get_xdata())
+    assert (right - left) * 1.5 == pytest.approx(10)  # the bar, in mm
+
+
+def test_a_map_shows_every_number_and_says_the_ends() -> None:
+    alt = plots.heat_map(MAP, "AUROC")
+    assert "highest 0.83 at 3 and 0.001, lowest 0.54 at 3 and 0.01" in alt
+    ax = plt.gcf().axes[0]
+    assert [text.get_text() for text in ax.texts] == ["0.61", "0.72", "0.83", "0.54"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("learning rate", "frozen blocks")
+    for text in ax.texts:  # light on dark or dark on light, never in between
+        shade = plt.get_cmap("cividis")((float(text.get_text()) - 0.54) / (0.83 - 0.54))
+        brightness = float(np.dot([0.2126, 0.7152, 0.0722], shade[:3]))
+        assert abs(brightness - (text.get_color() == "white")) > 0.3
 
 
 @pytest.fixture
