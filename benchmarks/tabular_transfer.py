@@ -9,15 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
-import platform
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 # First: it decides how TensorFlow starts, which skada imports too.
@@ -38,12 +31,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from medxfer_utils import tabular, threads, transfer
+from medxfer_utils import results, tabular, threads, transfer
 from medxfer_utils.cohorts import Cohort, split
 from medxfer_utils.experiments import Arm, Classical, Predicts, learning_curve
 
-ROOT = Path(__file__).resolve().parents[1]
-TABLE = ROOT / "book" / "results" / "tabular_transfer_benchmark.csv"
+TABLE = results.FOLDER / "tabular_transfer_benchmark.csv"
 SEED, DIVISIONS, REPEATS, SIZES = 0, 10, 20, (8, 16, 32, 64)
 BLAS_THREADS = 1
 OURS = "re-standardised + L2-SP"  # declared before the run: the one that the others are held to
@@ -209,51 +201,14 @@ def speed(frame: pd.DataFrame) -> pd.Series:
     return ratio.round(1).rename(f"processor time, {YARDSTICK!r} = 1")
 
 
-def git(*arguments: str) -> str:
-    """What git says in this repository."""
-    command = ["git", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-
-
-def processor() -> str:
-    """The processor's own name where the system tells it, else its architecture."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def provenance() -> dict[str, Any]:
-    """Everything one needs to compute the table again, and to know how old it is."""
-    code = [__file__]
-    code += [str(m.__file__) for name, m in sys.modules.items() if name.startswith("medxfer_utils")]
-    return {
-        "commit": git("rev-parse", "HEAD").strip(),
-        "uncommitted": git("status", "--porcelain", "--", *code).splitlines(),
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES} | {"tensorflow": tf.__version__},
-        "seed": SEED,
-        "divisions": DIVISIONS,
-        "repeats": REPEATS,
-        "sizes": list(SIZES),
-        "processor": processor(),
-        "threads": {"TensorFlow": threads(), "BLAS": BLAS_THREADS},
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def write(path: Path, text: str) -> None:
-    """Write beside and rename: nobody ever reads half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".new")
-    beside.write_text(text)
-    beside.replace(path)
-
-
 def main() -> None:
     """Run every division, store the rows with their provenance, print the tables."""
-    record, start, frames = provenance(), time.perf_counter(), []  # the code as it is now
+    facts = {"seed": SEED, "divisions": DIVISIONS, "repeats": REPEATS, "sizes": list(SIZES)}
+    record = results.provenance(__file__, PACKAGES, **facts)  # of the code as it is now
+    # adapt and the book may bring TensorFlow under two names.
+    record["packages"]["tensorflow"] = tf.__version__
+    record["threads"] = {"TensorFlow": threads(), "BLAS": BLAS_THREADS}
+    start, frames = time.perf_counter(), []
     for division in range(DIVISIONS):
         # Two threads on so small a problem mostly wait for each other, busily.
         with threadpool_limits(BLAS_THREADS):
@@ -261,8 +216,7 @@ def main() -> None:
         print(f"division {division + 1} of {DIVISIONS}", flush=True)
     frame = pd.concat(frames, ignore_index=True)
     record["seconds"] = round(time.perf_counter() - start)
-    write(TABLE, frame.to_csv(index=False, float_format="%.5g"))
-    write(TABLE.with_suffix(".json"), json.dumps(record, indent=2) + "\n")
+    results.store(TABLE.stem, frame, record)
     for measure in MEASURES:
         print(f"\n{summary(frame, measure).to_string()}")
     print(f"\n{speed(frame).to_string()}")

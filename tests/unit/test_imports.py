@@ -14,7 +14,7 @@ PACKAGE = Path(medxfer_utils.__file__).parent
 # Upstream first; a module imports those before it only.
 ORDER = [
     *("cohorts", "tabular", "phantoms", "downloads", "imaging", "models", "convnets", "backbones"),
-    *("transfer", "metrics", "experiments", "plots", "chapter"),
+    *("transfer", "metrics", "experiments", "results", "plots", "chapter"),
 ]
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 

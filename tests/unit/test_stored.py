@@ -1,0 +1,62 @@
+"""Storing a table with its record, and reading it again."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medxfer_utils import results
+
+FRAME = pd.DataFrame({"strategy": ["a", "b"], "AUROC": [0.123456789, 1.0]})
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(results, "FOLDER", tmp_path / "results")
+    return tmp_path / "results"
+
+
+def test_a_stored_table_comes_back_to_five_digits(folder: Path) -> None:
+    results.store("tried", FRAME, {"seed": 3})
+    back = results.load("tried")
+    assert back["AUROC"].tolist() == [0.12346, 1.0]
+    assert back["strategy"].tolist() == ["a", "b"]
+    assert results.record_of("tried") == {"seed": 3}
+    assert sorted(path.name for path in folder.iterdir()) == ["tried.csv", "tried.json"]
+
+
+def test_a_write_that_fails_leaves_the_former_table(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results.store("tried", FRAME, {})
+
+    def full(path: Path, text: str, encoding: str) -> None:
+        path.open("w", encoding=encoding).write(text[:5])
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space"):
+        results.store("tried", FRAME.assign(AUROC=0.0), {})
+    assert results.load("tried")["AUROC"].tolist() == [0.12346, 1.0]
+
+
+def test_a_missing_table_names_those_that_there_are(folder: Path) -> None:
+    results.store("tried", FRAME, {})
+    with pytest.raises(FileNotFoundError, match=r"called 'other'; there are \['tried'\]"):
+        results.load("other")
+
+
+def test_provenance_tells_code_that_is_not_committed(tmp_path: Path) -> None:
+    stray = results.ROOT / "book" / "results" / "never_committed.py"
+    stray.write_text("")
+    try:
+        record = results.provenance(str(stray), ["numpy"], seed=3)
+    finally:
+        stray.unlink()
+    assert any(line.endswith("never_committed.py") for line in record["uncommitted"])
+    assert re.fullmatch(r"[0-9a-f]{40}", record["commit"])
+    assert record["packages"] == {"numpy": np.__version__}
+    assert record["seed"] == 3
+    assert record["threads"] >= 1
