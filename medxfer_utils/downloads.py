@@ -20,7 +20,7 @@ import numpy as np
 import pooch
 from numpy.typing import NDArray
 
-from medxfer_utils.catalogue import KNOWN_COPIES, REGISTRY, SETS, RemoteFile
+from medxfer_utils.catalogue import KNOWN_COPIES, PARTS, REGISTRY, SETS, RemoteFile
 
 SIGNATURES = {".npz": b"PK\x03\x04", ".h5": b"\x89HDF\r\n\x1a\n"}
 SECONDS = 30  # without an answer of the server
@@ -304,7 +304,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (DataError, ValueError) as error:
         print(error)
         return 1
-    print(f"{asked.name} at {asked.size} pixels: {[len(p.y) for p in (found.train, found.val)]}")
+    parts = ", ".join(f"{len(getattr(found, part).y)} in {part}" for part in PARTS)
+    print(f"{asked.name} at {asked.size} pixels: {parts}. Beware: {found.file.faults}")
     return 0
 
 
