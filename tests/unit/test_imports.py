@@ -13,7 +13,20 @@ import medxfer_utils
 PACKAGE = Path(medxfer_utils.__file__).parent
 # Upstream first; a module imports those before it only.
 ORDER = [
-    *("cohorts", "tabular", "phantoms", "downloads", "imaging", "models", "convnets", "backbones"),
+    *(
+        "cohorts",
+        "tabular",
+        "findings",
+        "scanner",
+        "anatomy",
+        "casenotes",
+        "phantoms",
+        "downloads",
+        "imaging",
+        "models",
+        "convnets",
+        "backbones",
+    ),
     *("transfer", "metrics", "experiments", "results", "plots", "chapter"),
 ]
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")

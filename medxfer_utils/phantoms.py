@@ -1,0 +1,279 @@
+"""The virtual CT clinic: simulated lung nodules and liver lesions whose truth is known.
+
+No patient is in it. Findings are drawn from a model (`findings`), tissue is drawn from the
+findings (`anatomy`), a scanner blurs it and adds noise (`scanner`), and a record and a report are
+written (`casenotes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from medxfer_utils import anatomy, casenotes, findings, scanner
+from medxfer_utils.cohorts import Cohort
+
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "organ": tuple(findings.FINDINGS),
+    "kernel": tuple(scanner.KERNELS),
+    "case_mix": tuple(findings.CASE_MIX),
+    "phase": ("unenhanced", "portal"),
+    "polarity": (1, -1),
+    "modality": ("CT", "MR"),
+}
+RANGES = {
+    "size": (8, 512),
+    "pixel": (0.2, 4.0),
+    "blur": (0.0, 6.0),
+    "dose": (0.01, 100.0),
+    "slice_thickness": (0.3, 10.0),
+    "prevalence": (0.0, 1.0),
+}
+# Patients are drawn in lots of this many, always the same ones together, so that every way of
+# asking for them gives the same bits.
+LOT = 12
+MOST_LESIONS = 3
+# A purpose's place is part of its seed.
+PURPOSES = ("habitus", "label", "lesion", "anatomy", "texture", "noise", "record", "report")
+
+
+@dataclass(frozen=True)
+class Site:
+    """One site: whom it sees, and what it scans them with.
+
+    Parameters
+    ----------
+    organ : {"lung", "liver"}
+        Nodules or lesions of this organ.
+    size : int
+        Pixels along a side, 8 to 512.
+    pixel : float
+        Size of a pixel in mm, 0.2 to 4.
+    blur : float
+        Full width at half maximum of the point spread in mm, 0 to 6, before the kernel.
+    dose : float
+        Photons relative to the reference, 0.01 to 100; for MR, signal to noise.
+    slice_thickness : float
+        In mm, 0.3 to 10.
+    kernel : {"soft", "standard", "sharp"}
+        Reconstruction kernel; MR has none.
+    prevalence : float
+        Share of patients with the disease, 0 to 1.
+    case_mix : {"referral", "screening"}
+        A screening site sees smaller lesions with fewer advanced signs.
+    phase : {"unenhanced", "portal"}
+        Contrast medium.
+    polarity : {1, -1}
+        -1 shows the contrast of lesion, vessels and surround inverted.
+    modality : {"CT", "MR"}
+        HU, or an MR-like image in arbitrary units.
+
+    Raises
+    ------
+    ValueError
+        If a value is not one of these.
+    """
+
+    organ: str = "lung"
+    size: int = 64
+    pixel: float = 0.75
+    blur: float = 0.8
+    dose: float = 1.0
+    slice_thickness: float = 2.0
+    kernel: str = "standard"
+    prevalence: float = 0.5
+    case_mix: str = "referral"
+    phase: str = "portal"
+    polarity: int = 1
+    modality: str = "CT"
+
+    def __post_init__(self) -> None:
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"Site: {name} is {getattr(self, name)!r}; choose from {allowed}.")
+        for name, (low, high) in RANGES.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(
+                    f"Site: {name} is {getattr(self, name)!r}; choose from {low} to {high}."
+                )
+
+    @property
+    def grid(self) -> scanner.Grid:
+        """The pixels that are computed."""
+        return scanner.Grid(self.size, self.pixel)
+
+
+@dataclass(frozen=True, eq=False)
+class Clinic:
+    """What a site knows of its patients; one row is one lesion.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Images, diagnoses (1 = malignant) and patient ids.
+    truth : DataFrame
+        The findings.
+    record : DataFrame
+        The clinical record.
+    reports : list of str
+        The radiology reports.
+    """
+
+    cohort: Cohort
+    truth: pd.DataFrame
+    record: pd.DataFrame
+    reports: list[str]
+
+
+def _rng(seed: int, purpose: str, patient: int) -> np.random.Generator:
+    """The stream of one patient for one purpose."""
+    return np.random.default_rng((seed, PURPOSES.index(purpose), patient))
+
+
+def _lot(site: Site, patients: range, seed: int) -> Clinic:
+    """Draw some patients."""
+
+    def uniform(purpose: str, count: int) -> NDArray[np.float64]:
+        return np.stack([_rng(seed, purpose, p).random(count) for p in patients])
+
+    def per_lesion(purpose: str, count: int) -> NDArray[np.float64]:
+        return uniform(purpose, MOST_LESIONS * count).reshape(-1, MOST_LESIONS, count)[shown]
+
+    habitus = uniform("habitus", 3)
+    # Two in three patients have one lesion, one in four two, the others three: our choice.
+    lesions = 1 + (habitus[:, 0] > 0.65).astype(int) + (habitus[:, 0] > 0.9)
+    shown = np.arange(MOST_LESIONS) < lesions[:, None]
+    owner = np.repeat(np.arange(len(patients)), lesions)
+    ill = (uniform("label", 1)[:, 0] < site.prevalence).astype(np.int64)
+    y = ill[owner]
+
+    names = len(findings.FINDINGS[site.organ])
+    latent = per_lesion("lesion", 1 + names + anatomy.SHAPE_NUMBERS)
+    normal = findings.ndtri(latent[:, : 1 + names])
+    truth = findings.truth(site.organ, site.case_mix, y, normal)
+    fields = casenotes.FIELDS[site.organ]
+    u = per_lesion("record", len(fields))
+    first = np.cumsum(lesions) - lesions
+    own = [i for i, f in enumerate(fields) if f.name not in casenotes.PER_LESION]
+    u[:, own] = u[first[owner]][:, own]
+    record = casenotes.record(site.organ, y, u)
+    reports = casenotes.reports(
+        site.organ, truth, record, per_lesion("report", casenotes.REPORT_NUMBERS)
+    )
+    x = _images(
+        site,
+        seed,
+        patients,
+        lesions,
+        truth,
+        habitus[owner],
+        per_lesion("anatomy", anatomy.ANATOMY_NUMBERS),
+        latent[:, 1 + names :],
+    )
+    ids = np.array([f"{site.organ}-{seed}-{p:06d}" for p in patients])[owner]
+    name = f"{site.organ} {site.modality}"
+    return Clinic(Cohort(name, x, y, ids), truth, record, reports)
+
+
+def _images(
+    site: Site, seed: int, patients: range, lesions: NDArray[np.integer], truth: pd.DataFrame,
+    habitus: NDArray[np.float64], u: NDArray[np.float64], shape: NDArray[np.float64],
+) -> scanner.Floats:  # fmt: skip
+    """Draw the tissue of each lesion and scan it."""
+    grid = site.grid
+
+    def white(purpose: str, channels: int) -> scanner.Floats:
+        parts = [
+            _rng(seed, purpose, p).standard_normal((k, channels, grid.side, grid.side), np.float32)
+            for p, k in zip(patients, lesions, strict=True)
+        ]
+        return np.concatenate(parts)
+
+    size, spread = {"lung": (270.0, 25.0), "liver": (290.0, 9.0)}[site.organ]
+    columns: dict[str, NDArray[Any]] = {n: truth[n].to_numpy() for n in truth}
+    columns["parenchyma"] = spread * findings.ndtri(habitus[:, 1])
+    hu, level = anatomy.draw(
+        site.organ, site.phase, columns, u, shape, white("texture", 1)[:, 0], grid,
+        site.slice_thickness,
+    )  # fmt: skip
+    if site.polarity == -1:
+        pivot = 2 * level if site.organ == "liver" else level + 40
+        hu = np.maximum(pivot - hu, -1000)
+    if site.modality == "MR":
+        return scanner.scan_mr(hu, white("noise", 2), grid, site.blur, site.dose)
+    girth = size + 25 * findings.ndtri(habitus[:, 2])
+    photons = scanner.counts(site.dose, site.slice_thickness, girth)
+    return scanner.scan_ct(hu, white("noise", 1)[:, 0], photons, grid, site.blur, site.kernel)
+
+
+def _joined(parts: list[Clinic]) -> Clinic:
+    """One clinic of several."""
+    cohorts = [part.cohort for part in parts]
+    x, y, ids = (np.concatenate([getattr(c, n) for c in cohorts]) for n in ("x", "y", "patient"))
+    truth, record = (
+        pd.concat([getattr(part, n) for part in parts], ignore_index=True)
+        for n in ("truth", "record")
+    )
+    reports = [report for part in parts for report in part.reports]
+    return Clinic(Cohort(cohorts[0].name, x, y, ids), truth, record, reports)
+
+
+def stream(site: Site, patients: int, seed: int, batch: int = 240) -> Iterator[Clinic]:
+    """Draw a clinic in parts, in constant memory; put together they are `clinic` to the bit."""
+    if patients < 1 or batch < 1:
+        raise ValueError(f"{patients} patients in parts of {batch}: ask for at least 1 of each.")
+    step = LOT * max(1, batch // LOT)
+    for start in range(0, patients, step):
+        stop = min(start + step, patients)
+        lots = [range(i, min(i + LOT, stop)) for i in range(start, stop, LOT)]
+        yield _joined([_lot(site, lot, seed) for lot in lots])
+
+
+def clinic(site: Site, patients: int, seed: int) -> Clinic:
+    """Draw the patients of a site."""
+    return _joined(list(stream(site, patients, seed)))
+
+
+def ideal_logit(
+    truth: pd.DataFrame, site: Site, record: pd.DataFrame | None = None
+) -> NDArray[np.float64]:
+    """Log odds of malignancy that the exact Bayes reader gives each lesion."""
+    prevalence = np.clip(site.prevalence, 1e-12, 1 - 1e-12)
+    score = np.log(prevalence / (1 - prevalence))
+    score = score + findings.log_likelihood_ratio(truth, site.organ, site.case_mix)
+    if record is not None:
+        score = score + casenotes.log_likelihood_ratio(record, site.organ)
+    return np.asarray(score)
+
+
+def ideal_auroc(site: Site, record: bool = False, lesions: int = 20_000, seed: int = 0) -> float:
+    """AUROC of the exact Bayes reader of findings (and of the record): no reader does better.
+
+    It holds for whoever reads one lesion's image; the images themselves are not needed.
+
+    Parameters
+    ----------
+    site : Site
+        Whose organ and case mix are meant.
+    record : bool
+        Whether the reader knows the record as well.
+    lesions, seed : int
+        Size of the simulation; with 20,000 lesions the standard error is 0.0015.
+    """
+    rng = np.random.default_rng(seed)
+    y = np.arange(lesions) % 2
+    normal = rng.standard_normal((lesions, 1 + len(findings.FINDINGS[site.organ])))
+    table = findings.truth(site.organ, site.case_mix, y, normal)
+    notes = casenotes.record(
+        site.organ, y, rng.random((lesions, len(casenotes.FIELDS[site.organ])))
+    )
+    score = ideal_logit(table, site, notes if record else None)
+    ranks = rankdata(score)
+    ill = int(y.sum())
+    return float((ranks[y == 1].mean() - (ill + 1) / 2) / (lesions - ill))
