@@ -66,14 +66,18 @@ def crop(
     Raises
     ------
     ImagingError
-        If the centre is not inside the image.
+        If the centre is not inside the image, or its type cannot hold the fill.
     """
     source = np.asarray(image)
     extent = np.array(source.shape[: len(size)])
-    middle = (extent // 2) if centre is None else np.rint(np.asarray(centre)).astype(int)
-    if middle.shape != extent.shape or (middle < 0).any() or (middle >= extent).any():
-        raise ImagingError(f"The centre {centre} is not inside an image of {tuple(extent)}.")
-    start = middle - np.array(size) // 2
+    middle = np.asarray(extent // 2 if centre is None else np.rint(np.asarray(centre, float)))
+    if middle.shape != extent.shape or not ((middle >= 0) & (middle < extent)).all():
+        raise ImagingError(f"The centre {centre} is not inside an image of {source.shape}.")
+    with np.errstate(invalid="ignore"):
+        held = np.asarray(fill).astype(source.dtype)
+    if not np.isclose(held, fill, equal_nan=True):
+        raise ImagingError(f"Pixels of type {source.dtype} cannot hold the fill {fill}.")
+    start = middle.astype(int) - np.array(size) // 2
     low, high = np.maximum(start, 0), np.minimum(start + size, extent)
     patch = np.full((*size, *source.shape[len(size) :]), fill, dtype=source.dtype)
     to = tuple(slice(a, b) for a, b in zip(low - start, high - start, strict=True))
