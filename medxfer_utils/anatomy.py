@@ -14,7 +14,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from medxfer_utils.scanner import Floats, Grid
+from medxfer_utils.scanner import Doubles, Floats, Grid
 
 Columns = Mapping[str, NDArray[Any]]
 
@@ -44,28 +44,38 @@ class Tissue:
 # Liver about 55 HU unenhanced, 100-110 in the portal venous phase; blood about 40 unenhanced,
 # 150-180 in the portal vein then.
 TISSUES = {
-    ("lung", "unenhanced"): Tissue(-850, 40, 20, 45, 25, 22, (0.5, 1.9), 0.3),
-    ("lung", "portal"): Tissue(-850, 120, 20, 45, 25, 22, (0.5, 1.9), 0.3),
-    ("liver", "unenhanced"): Tissue(55, 40, -95, 15, 2.5, 2.5, (1.2, 4.5), 0.2),
-    ("liver", "portal"): Tissue(105, 160, -95, 15, 3.0, 3.0, (1.2, 4.5), 0.2),
+    ("lung", "unenhanced"): Tissue(-850, 40, 20, 45, 32, 40, (0.5, 1.9), 0.3),
+    ("lung", "portal"): Tissue(-850, 120, 20, 45, 32, 40, (0.5, 1.9), 0.3),
+    ("liver", "unenhanced"): Tissue(55, 40, -95, 15, 2.5, 2.5, (0.8, 4.0), 0.2),
+    ("liver", "portal"): Tissue(105, 160, -95, 15, 3.0, 3.0, (0.8, 4.0), 0.2),
 }
 
 
 class Tubes(NamedTuple):
     """Tapering, slightly bent tubes in the plane of the slice; every array is (n, tubes)."""
 
-    x: NDArray[np.float64]
-    y: NDArray[np.float64]
-    angle: NDArray[np.float64]
-    length: NDArray[np.float64]
-    start: NDArray[np.float64]  # radius at both ends
-    end: NDArray[np.float64]
-    bow: NDArray[np.float64]  # how far the middle stands off the straight line
+    x: Doubles
+    y: Doubles
+    angle: Doubles
+    length: Doubles
+    start: Doubles  # radius at both ends
+    end: Doubles
+    bow: Doubles  # how far the middle stands off the straight line
 
 
 def join(*tubes: Tubes) -> Tubes:
     """All tubes of several lots."""
     return Tubes(*(np.concatenate(parts, axis=1) for parts in zip(*tubes, strict=True)))
+
+
+def _window(low: Doubles, high: Doubles, grid: Grid) -> NDArray[np.intp]:
+    """Pixels from `low` to `high` (mm), shape (n, w): as many for every row as the widest needs."""
+    first, last = (
+        np.clip(np.rint(edge / grid.pixel + (grid.side - 1) / 2), -1, grid.side).astype(np.intp)
+        for edge in (low - grid.pixel, high + grid.pixel)
+    )
+    width = min(int(np.max(last - first)), grid.side)
+    return np.clip(first, 0, grid.side - width)[:, None] + np.arange(width)
 
 
 def cover(tubes: Tubes, grid: Grid, thickness: float) -> Floats:
@@ -76,77 +86,88 @@ def cover(tubes: Tubes, grid: Grid, thickness: float) -> Floats:
     and paler, with the same volume.
     """
     out = np.zeros((len(tubes.x), grid.side, grid.side), np.float32)
-    least = grid.pixel / 2
+    rows = np.arange(len(out))[:, None, None]
     for i in range(tubes.x.shape[1]):
-        x, y, angle, length, start, end, bow = (
-            column[:, i, None, None].astype(np.float32) for column in tubes
-        )
-        mean = np.maximum((start + end) / 2, 1e-3)
-        pale = np.minimum(mean / least, 1) ** 2
-        cos, sin = np.cos(angle), np.sin(angle)
-        dx, dy = grid.axis[None, None, :] - x, grid.axis[None, :, None] - y
-        t = dx * (cos / length) + dy * (sin / length)
-        s = dy * cos - dx * sin
-        inside = np.abs(t - 0.5)
-        bent = np.float32(0.25) - (t - 0.5) ** 2
-        s -= bent * (4 * bow)
-        # Radius along the tube; beyond its ends it closes like a cone.
-        inside -= 0.5
-        np.maximum(inside, 0, out=inside)
-        inside *= length
-        np.clip(t, 0, 1, out=t)
-        t *= np.maximum(end, least) - np.maximum(start, least)
-        t += np.maximum(start, least)
-        t -= inside
-        np.maximum(t, 0, out=t)
-        t *= t
-        s *= s
-        t -= s
-        np.maximum(t, 0, out=t)
-        np.sqrt(t, out=t)
-        t *= 2 / thickness
-        np.minimum(t, 1, out=t)
-        t *= pale
-        np.maximum(out, t, out=out)
+        tube = Tubes(*(column[:, i] for column in tubes))
+        # A tube is short, so only the pixels around it are computed.
+        margin = np.maximum(tube.start, tube.end) + np.abs(tube.bow) + grid.pixel / 2
+        ends = (tube.x, tube.x + tube.length * np.cos(tube.angle))
+        across = _window(np.minimum(*ends) - margin, np.maximum(*ends) + margin, grid)
+        ends = (tube.y, tube.y + tube.length * np.sin(tube.angle))
+        down = _window(np.minimum(*ends) - margin, np.maximum(*ends) + margin, grid)
+        here = rows, down[:, :, None], across[:, None, :]
+        filled = _filled(tube, grid.axis[across][:, None, :], grid.axis[down][:, :, None], grid)
+        filled = np.minimum(filled * np.float32(1 / thickness), 1)
+        pale = np.minimum((tube.start + tube.end) / grid.pixel, 1) ** 2
+        filled *= pale[:, None, None].astype(np.float32)
+        out[here] = np.maximum(out[here], filled)
     return out
 
 
-def _grow(x, y, angle, length, radius, u):  # type: ignore[no-untyped-def]
-    """A tube and, where it ends, the two it divides into: r³ = r1³ + r2³ (Murray 1926)."""
+def _filled(tube: Tubes, across: Floats, down: Floats, grid: Grid) -> Floats:
+    """Depth of one tube per row, in mm, at the given coordinates."""
+    x, y, angle, length, start, end, bow = (
+        column[:, None, None].astype(np.float32) for column in tube
+    )
+    start, end = np.maximum(start, grid.pixel / 2), np.maximum(end, grid.pixel / 2)
+    cos, sin = np.cos(angle), np.sin(angle)
+    # Place along the axis, 0 to 1, and the distances beyond its ends and from it.
+    t = (across - x) * (cos / length) + (down - y) * (sin / length)
+    along = np.clip(t, 0, 1)
+    beyond = (t - along) * length
+    s = (down - y) * cos - (across - x) * sin - 4 * bow * along * (1 - along)
+    radius = start + (end - start) * along
+    squared = radius * radius - s * s - beyond * beyond
+    return np.asarray(2 * np.sqrt(np.maximum(squared, 0)))
+
+
+class Stem(NamedTuple):
+    """Where a vessel starts, where it goes, how far, and how wide it is; every array is (n, 1)."""
+
+    x: Doubles
+    y: Doubles
+    angle: Doubles
+    length: Doubles
+    radius: Doubles
+
+
+def _grow(stem: Stem, u: Doubles) -> tuple[Tubes, Stem, Stem]:
+    """A tube and the two it divides into where it ends: r³ = r1³ + r2³ (Murray 1926)."""
     share = 0.3 + 0.4 * u[0]
     side = np.where(u[1] < 0.5, -1.0, 1.0)
-    tip = radius * 0.9
-    x1, y1 = x + length * np.cos(angle), y + length * np.sin(angle)
-    # The thinner branch turns off more.
-    big = (x1, y1, angle + side * (0.15 + 0.35 * u[2]) * 2 * share, length * 0.75)
-    small = (x1, y1, angle - side * (0.4 + 0.6 * u[3]), length * (0.45 + 0.3 * u[2]))
-    trunk = Tubes(x, y, angle, length, radius, tip, (u[4] - 0.5) * length * 0.25)
-    return trunk, (*big, tip * np.cbrt(1 - share)), (*small, tip * np.cbrt(share))
+    tip = stem.radius * 0.9
+    x = stem.x + stem.length * np.cos(stem.angle)
+    y = stem.y + stem.length * np.sin(stem.angle)
+    # The thinner branch turns off more. Angles and lengths: our choice.
+    wide, narrow = side * (0.3 + 0.7 * u[2]) * share, side * (0.4 + 0.6 * u[3])
+    big = Stem(x, y, stem.angle + wide, stem.length * 0.75, tip * np.cbrt(1 - share))
+    reach = stem.length * (0.45 + 0.3 * u[2])
+    small = Stem(x, y, stem.angle - narrow, reach, tip * np.cbrt(share))
+    return Tubes(*stem, tip, (u[4] - 0.5) * stem.length * 0.25), big, small
 
 
-def tree(u: NDArray[np.float64], radii: tuple[float, float]) -> Tubes:
+def tree(u: Doubles, radii: tuple[float, float]) -> Tubes:
     """A vessel that enters the patch and divides twice, from uniform numbers (n, 18)."""
     v = u.T[:, :, None]
     turn = 2 * np.pi * v[0]
     x, y = 37 * np.cos(turn), 37 * np.sin(turn)
     angle = np.arctan2(44 * (v[1] - 0.5) - y, 44 * (v[2] - 0.5) - x)
     radius = radii[0] + (radii[1] - radii[0]) * v[3] ** 1.5
-    trunk, *branches = _grow(x, y, angle, 14 + 16 * v[4], radius, v[5:10])
+    trunk, *branches = _grow(Stem(x, y, angle, 14 + 16 * v[4], radius), v[5:10])
     tubes = [trunk]
     for branch, own in zip(branches, (v[8:13], v[13:18]), strict=True):
-        stem, *twigs = _grow(*branch, own)
-        tubes.append(stem)
-        tubes += [_grow(*twig, own[::-1])[0] for twig in twigs]
+        limb, *twigs = _grow(branch, own)
+        tubes += [limb, *(_grow(twig, own[::-1])[0] for twig in twigs)]
     return join(*tubes)
 
 
-def dots(u: NDArray[np.float64], radii: tuple[float, float]) -> Tubes:
+def dots(u: Doubles, radii: tuple[float, float]) -> Tubes:
     """Vessels that pierce the slice steeply: short tubes, from uniform numbers (n, dots, 5)."""
     x, y, angle, length, size = np.moveaxis(u, 2, 0)
     radius = radii[0] * (0.5 + 0.8 * size)
-    far = 48 * (np.stack([x, y]) - 0.5)
+    x, y = 48 * (x - 0.5), 48 * (y - 0.5)
     tip = radius * 0.7
-    return Tubes(*far, 2 * np.pi * angle, 0.3 + 6 * length**3, radius, tip, 0 * size)
+    return Tubes(x, y, 2 * np.pi * angle, 0.3 + 6 * length**3, radius, tip, 0 * size)
 
 
 def textures(
@@ -172,7 +193,7 @@ def textures(
     return fields
 
 
-def surface(u: NDArray[np.float64], grid: Grid, radius: Floats, seen: float) -> Floats:
+def surface(u: Doubles, grid: Grid, radius: Floats, seen: float) -> Floats:
     """Depth beyond the organ's surface in mm, < 0 inside; `seen` is how often it is in sight."""
     there, away, turn, bend = (column[:, None, None] for column in u.T.astype(np.float32))
     # The surface may touch the lesion, not swallow it.
@@ -181,7 +202,8 @@ def surface(u: NDArray[np.float64], grid: Grid, radius: Floats, seen: float) -> 
     cos, sin = np.cos(2 * np.pi * turn), np.sin(2 * np.pi * turn)
     dx = grid.axis[None, None, :] - (gap - ball) * cos
     dy = grid.axis[None, :, None] - (gap - ball) * sin
-    return np.sqrt(dx * dx + dy * dy) - ball - np.where(there < seen, 0, 999)
+    depth = np.sqrt(dx * dx + dy * dy) - ball
+    return np.asarray(np.where(there < seen, depth, -999), np.float32)
 
 
 def _column(columns: Columns, name: str) -> Floats:
@@ -198,7 +220,7 @@ class Outline(NamedTuple):
     centre: NDArray[np.complex64]  # (n, 1, 1)
 
 
-def outline(columns: Columns, u: NDArray[np.float64], grid: Grid, thickness: float) -> Outline:
+def outline(columns: Columns, u: Doubles, grid: Grid, thickness: float) -> Outline:
     """Shape of the lesions: an oval with lobules, a border of some width, cut by the slice.
 
     The border is R (1 + Re Σ c_k w^k), where w = (x + iy) / |x + iy|. A ball of radius R is
@@ -228,9 +250,9 @@ def outline(columns: Columns, u: NDArray[np.float64], grid: Grid, thickness: flo
     return Outline(r, unit, edge, share, centre)
 
 
-def spicules(columns: Columns, u: NDArray[np.float64], centre: NDArray[np.complex64]) -> Tubes:
-    """Strands that radiate from the border of the lesions, from uniform numbers (n, 7, 4)."""
-    spread, long, bow, there = np.moveaxis(u, 2, 0)
+def spicules(columns: Columns, u: Doubles, centre: NDArray[np.complex64]) -> Tubes:
+    """Strands that radiate from the border of the lesions; the last uniform numbers are theirs."""
+    spread, long, bow, there = np.moveaxis(u[:, -4 * SPICULES :].reshape(-1, SPICULES, 4), 2, 0)
     radius = np.asarray(columns["diameter_mm"], float)[:, None] / 2
     grade = np.asarray(columns["spiculation"], float)[:, None]
     angle = 2 * np.pi * (np.arange(SPICULES) + 1.6 * spread) / SPICULES
@@ -250,7 +272,7 @@ def _disc(
     """A soft disc at `place` (share of the radius) in a direction; `size` in mm."""
     offset = place * np.exp(1j * angle)
     distance = np.abs(where.r * where.unit - offset.astype(np.complex64))
-    return np.clip(0.5 + (size + rough - distance) / np.float32(soft), 0, 1)
+    return np.asarray(np.clip(0.5 + (size + rough - distance) / np.float32(soft), 0, 1))
 
 
 def _calcified(hu: Floats, columns: Columns, where: Outline, v: Floats, field: Floats) -> None:
@@ -273,7 +295,7 @@ def _calcified(hu: Floats, columns: Columns, where: Outline, v: Floats, field: F
         hu[rows] += grains * (250 + 350 * v[18][rows])
 
 
-def inside_lung(columns: Columns, where: Outline, u: NDArray[np.float64], field: Floats) -> Floats:
+def inside_lung(columns: Columns, where: Outline, u: Doubles, field: Floats) -> Floats:
     """HU inside lung nodules: solid about 30, ground glass about -600, part-solid both."""
     v = u.T[:, :, None, None].astype(np.float32)
     kind = np.asarray(columns["type"])[:, None, None]
@@ -300,7 +322,7 @@ def inside_lung(columns: Columns, where: Outline, u: NDArray[np.float64], field:
         0.12 * radius * field,
     )
     hu += hole * (necrosis > 0) * solid * (-250 - 550 * necrosis)
-    return hu
+    return np.asarray(hu)
 
 
 # HU of liver lesions in both phases: a cyst is water; most others are darker than the liver.
@@ -310,9 +332,7 @@ KINDS = {
 }
 
 
-def inside_liver(
-    columns: Columns, where: Outline, u: NDArray[np.float64], field: Floats, phase: str
-) -> Floats:
+def inside_liver(columns: Columns, where: Outline, u: Doubles, field: Floats, phase: str) -> Floats:
     """HU inside liver lesions."""
     v = u.T[:, :, None, None].astype(np.float32)
     kind = np.asarray(columns["type"])
@@ -338,12 +358,12 @@ def inside_liver(
         3,
         0.12 * radius * field,
     )
-    return hu + hole * (necrosis > 0) * solid * (20 - base)
+    return np.asarray(hu + hole * (necrosis > 0) * solid * (20 - base))
 
 
 def draw(
-    organ: str, phase: str, columns: Columns, u: NDArray[np.float64],
-    shape: NDArray[np.float64], white: Floats, grid: Grid, thickness: float,
+    organ: str, phase: str, columns: Columns, u: Doubles,
+    shape: Doubles, white: Floats, grid: Grid, thickness: float,
 ) -> tuple[Floats, Floats]:  # fmt: skip
     """Draw the tissue around and in lesions.
 
@@ -382,8 +402,9 @@ def draw(
     where = outline(columns, shape, grid, thickness)
     if lung:
         inner = inside_lung(columns, where, shape, field)
-        strands = spicules(columns, shape[:, 24:].reshape(-1, SPICULES, 4), where.centre)
-        hu += (20 - hu) * cover(strands, grid, thickness) * (hu < 20)
+        rows = np.flatnonzero(columns["spiculation"])
+        strands = Tubes(*(column[rows] for column in spicules(columns, shape, where.centre)))
+        hu[rows] += np.maximum(20 - hu[rows], 0) * cover(strands, grid, thickness)
     else:
         inner = inside_liver(columns, where, shape, field, phase)
     _calcified(inner, columns, where, shape.T[:, :, None, None].astype(np.float32), field)

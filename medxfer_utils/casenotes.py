@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtri
 
-Doubles = NDArray[np.float64]
+from medxfer_utils.scanner import Doubles
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Field:
         """Value of the field for uniform numbers u."""
         if self.sd:
             # Bayes: two normal distributions whose means differ by b·sd² have log odds b·x + c.
-            return self.mean + self.coefficient * self.sd**2 * y + self.sd * ndtri(u)
+            return np.asarray(self.mean + self.coefficient * self.sd**2 * y + self.sd * ndtri(u))
         return np.asarray(u < expit(logit(self.mean) + self.coefficient * y))
 
     def log_likelihood_ratio(self, value: NDArray[np.generic]) -> Doubles:
@@ -135,7 +135,7 @@ def _remark(grade: float, finding: tuple[str, float, str, str], u: Doubles) -> s
     return (HEDGES[2 + int(3 * u[1])] if near and sign else "") + (present if sign else absent)
 
 
-def _report(organ: str, row: Mapping[str, Any], about: Mapping[str, Any], u: Doubles) -> str:
+def _report(organ: str, row: Mapping[Any, Any], about: Mapping[Any, Any], u: Doubles) -> str:
     """One report: what, where and how large, the remarks, calcium, and sometimes the lungs."""
     d = row["diameter_mm"]
     size = SIZES[int(len(SIZES) * u[0])].format(d=d, e=max(d * (0.75 + 0.2 * u[1]), 3))

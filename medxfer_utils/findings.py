@@ -8,7 +8,6 @@ told the findings, and for that reader the best possible score is a small integr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import log_ndtr, logsumexp, ndtr, ndtri
 
-Doubles = NDArray[np.float64]
+from medxfer_utils.scanner import Doubles
 
 # Distance of the mean of z between the diagnoses. Our choice, with the loadings below: the ideal
 # reader's AUROC is about 0.94, that of the diameter about 0.75.
@@ -145,7 +144,7 @@ def truth(organ: str, case_mix: str, y: NDArray[np.integer], normal: Doubles) ->
     return pd.DataFrame(columns)
 
 
-def log_likelihood_ratio(table: Mapping[str, pd.Series], organ: str, case_mix: str) -> Doubles:
+def log_likelihood_ratio(table: pd.DataFrame, organ: str, case_mix: str) -> Doubles:
     """Log of p(findings | y = 1) / p(findings | y = 0), by Gauss-Hermite quadrature over z."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
     shifts = CASE_MIX[case_mix]

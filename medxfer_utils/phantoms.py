@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import ndtri
 from scipy.stats import rankdata
 
 from medxfer_utils import anatomy, casenotes, findings, scanner
@@ -37,7 +38,7 @@ RANGES = {
 }
 # Patients are drawn in lots of this many, always the same ones together, so that every way of
 # asking for them gives the same bits.
-LOT = 12
+LOT = 24
 MOST_LESIONS = 3
 # A purpose's place is part of its seed.
 PURPOSES = ("habitus", "label", "lesion", "anatomy", "texture", "noise", "record", "report")
@@ -155,7 +156,7 @@ def _lot(site: Site, patients: range, seed: int) -> Clinic:
 
     names = len(findings.FINDINGS[site.organ])
     latent = per_lesion("lesion", 1 + names + anatomy.SHAPE_NUMBERS)
-    normal = findings.ndtri(latent[:, : 1 + names])
+    normal = ndtri(latent[:, : 1 + names])
     truth = findings.truth(site.organ, site.case_mix, y, normal)
     fields = casenotes.FIELDS[site.organ]
     u = per_lesion("record", len(fields))
@@ -196,8 +197,8 @@ def _images(
         return np.concatenate(parts)
 
     size, spread = {"lung": (270.0, 25.0), "liver": (290.0, 9.0)}[site.organ]
-    columns: dict[str, NDArray[Any]] = {n: truth[n].to_numpy() for n in truth}
-    columns["parenchyma"] = spread * findings.ndtri(habitus[:, 1])
+    columns: dict[str, NDArray[Any]] = {str(n): truth[n].to_numpy() for n in truth}
+    columns["parenchyma"] = spread * ndtri(habitus[:, 1])
     hu, level = anatomy.draw(
         site.organ, site.phase, columns, u, shape, white("texture", 1)[:, 0], grid,
         site.slice_thickness,
@@ -207,7 +208,7 @@ def _images(
         hu = np.maximum(pivot - hu, -1000)
     if site.modality == "MR":
         return scanner.scan_mr(hu, white("noise", 2), grid, site.blur, site.dose)
-    girth = size + 25 * findings.ndtri(habitus[:, 2])
+    girth = size + 25 * ndtri(habitus[:, 2])
     photons = scanner.counts(site.dose, site.slice_thickness, girth)
     return scanner.scan_ct(hu, white("noise", 1)[:, 0], photons, grid, site.blur, site.kernel)
 
@@ -224,20 +225,66 @@ def _joined(parts: list[Clinic]) -> Clinic:
     return Clinic(Cohort(cohorts[0].name, x, y, ids), truth, record, reports)
 
 
-def stream(site: Site, patients: int, seed: int, batch: int = 240) -> Iterator[Clinic]:
-    """Draw a clinic in parts, in constant memory; put together they are `clinic` to the bit."""
-    if patients < 1 or batch < 1:
-        raise ValueError(f"{patients} patients in parts of {batch}: ask for at least 1 of each.")
+def _lots(start: int, stop: int) -> list[range]:
+    """Divide patients start to stop - 1, start a multiple of `LOT`, into lots."""
+    return [range(i, min(i + LOT, stop)) for i in range(start, stop, LOT)]
+
+
+def stream(site: Site, patients: int, seed: int, batch: int = 10 * LOT) -> Iterator[Clinic]:
+    """Draw a clinic in parts, in constant memory; put together they are `clinic` to the bit.
+
+    Parameters
+    ----------
+    site, patients, seed
+        As for `clinic`.
+    batch : int
+        Patients in a part; parts hold the next smaller multiple of 24, and 24 at least.
+
+    Raises
+    ------
+    ValueError
+        As `clinic`.
+    """
+    if patients < 1 or batch < 1 or seed < 0:
+        raise ValueError(
+            f"{patients} patients in parts of {batch} from seed {seed}: "
+            "ask for 1 patient or more, parts of 1 or more, and a seed of 0 or more."
+        )
     step = LOT * max(1, batch // LOT)
     for start in range(0, patients, step):
-        stop = min(start + step, patients)
-        lots = [range(i, min(i + LOT, stop)) for i in range(start, stop, LOT)]
+        lots = _lots(start, min(start + step, patients))
         yield _joined([_lot(site, lot, seed) for lot in lots])
 
 
 def clinic(site: Site, patients: int, seed: int) -> Clinic:
-    """Draw the patients of a site."""
-    return _joined(list(stream(site, patients, seed)))
+    """Draw the patients of a site, who have 1 to 3 lesions each.
+
+    All lesions of a patient have one diagnosis, and share the scanner, the patient's size (and so
+    the noise level), the organ's density and the record. Two sites that differ in one axis show
+    the same patients: each purpose (habitus, diagnosis, lesion, anatomy, texture, noise, record,
+    report) has its own stream of random numbers for each patient, and prevalence and case mix
+    only move thresholds.
+
+    Parameters
+    ----------
+    site : Site
+        Whom it sees and what it scans them with.
+    patients : int
+        How many, 1 or more; the first ones are the same whatever the number.
+    seed : int
+        0 or more; patients of two seeds have different ids.
+
+    Returns
+    -------
+    Clinic
+        About 1.45 lesions for each patient.
+
+    Raises
+    ------
+    ValueError
+        If `patients` or `seed` is too small.
+    """
+    return next(stream(site, patients, seed, batch=patients + LOT))
 
 
 def ideal_logit(

@@ -16,8 +16,8 @@ ORDER = [
     *(
         "cohorts",
         "tabular",
-        "findings",
         "scanner",
+        "findings",
         "anatomy",
         "casenotes",
         "phantoms",
