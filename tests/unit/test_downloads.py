@@ -255,6 +255,16 @@ def test_a_file_damaged_in_the_cache_is_replaced(tiny: RemoteFile, server: Serve
     assert server.asked == 2
 
 
+def test_a_file_damaged_in_the_cache_goes_even_without_a_network(
+    tiny: RemoteFile, server: Server, tmp_path: Path
+) -> None:
+    downloads.fetch(tiny).write_bytes(PAGE)
+    refuse(server)
+    with pytest.warns(UserWarning, match="web page"), pytest.raises(DownloadError):
+        downloads.fetch(tiny)
+    assert kept(tmp_path) == []
+
+
 def refuse(server: Server) -> None:
     server.http.shutdown()
     server.http.server_close()

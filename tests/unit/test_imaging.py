@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from skimage.transform import resize as skimage_resize
 
 from medxfer_utils import imaging
 from medxfer_utils.imaging import crop, percentile_window, resample, resize, scaled, window
@@ -53,6 +54,14 @@ def test_resampling_to_the_same_spacing_changes_nothing() -> None:
     volume = Volume(RNG.normal(size=(3, 4, 5)).astype(np.float32), (2.0, 1.0, 1.5), "HU")
     for spacing in ((2.0, 1.0, 1.5), (None, None, None)):
         np.testing.assert_array_equal(resample(volume, spacing).values, volume.values)
+
+
+@pytest.mark.parametrize("factor", [1.5, 2, 3])
+def test_a_coarser_grid_is_that_of_scikit_image(factor: float) -> None:
+    image = RNG.normal(size=(1, 36, 48)).astype(np.float32)
+    ours = resample(Volume(image, (1.0, 1.0, 1.0), "grey"), (None, factor, factor)).values[0]
+    theirs = skimage_resize(image[0], ours.shape, order=1, anti_aliasing=True, mode="edge")
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
 def test_a_ramp_stays_a_ramp() -> None:

@@ -23,6 +23,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels.processing import apply_modality_lut
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from medxfer_utils import scans
 from medxfer_utils.scans import AIR, ImagingError, Volume, read_dicom, read_nifti
 
 SERIES, OTHER_SERIES = generate_uid(entropy_srcs=["a"]), generate_uid(entropy_srcs=["b"])
@@ -379,6 +380,19 @@ def test_nothing_of_the_patient_is_in_what_is_returned(tmp_path: Path) -> None:
     assert is_silent(pickle.dumps(volume))
     assert is_silent(repr(volume))
     assert set(vars(volume)) == {"values", "spacing_mm", "unit", "axes"}
+
+
+def test_what_names_the_patient_is_not_even_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = []
+    keep = scans._frames
+    monkeypatch.setattr(
+        scans, "_frames", lambda data, *rest: kept.append(data) or keep(data, *rest)
+    )
+    read_dicom(write(tmp_path / "a", **IDENTITY | {"SeriesInstanceUID": SERIES}))
+    assert is_silent(str(kept))
+    assert "Modality" in kept[0]
 
 
 # What goes wrong is made to quote the patient where the library would do so.
