@@ -387,9 +387,12 @@ def test_what_names_the_patient_is_not_even_read(
 ) -> None:
     kept = []
     keep = scans._frames
-    monkeypatch.setattr(
-        scans, "_frames", lambda data, *rest: kept.append(data) or keep(data, *rest)
-    )
+
+    def spy(data: Dataset, *rest: Any) -> Any:
+        kept.append(data)
+        return keep(data, *rest)
+
+    monkeypatch.setattr(scans, "_frames", spy)
     read_dicom(write(tmp_path / "a", **IDENTITY | {"SeriesInstanceUID": SERIES}))
     assert is_silent(str(kept))
     assert "Modality" in kept[0]
