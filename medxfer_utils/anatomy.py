@@ -74,7 +74,7 @@ def _window(low: Doubles, high: Doubles, grid: Grid) -> NDArray[np.intp]:
         np.clip(np.rint(edge / grid.pixel + (grid.side - 1) / 2), -1, grid.side).astype(np.intp)
         for edge in (low - grid.pixel, high + grid.pixel)
     )
-    width = min(int(np.max(last - first)), grid.side)
+    width = min(int(np.max(last - first, initial=0)), grid.side)
     return np.clip(first, 0, grid.side - width)[:, None] + np.arange(width)
 
 
@@ -245,7 +245,8 @@ def outline(columns: Columns, u: Doubles, grid: Grid, thickness: float) -> Outli
     width = np.hypot(width, np.float32(grid.pixel))
     share = np.clip(0.5 + (edge - r) / width, 0, 1)
     share *= share * (3 - 2 * share)
-    depth = np.sqrt(np.maximum((edge + width / 2) ** 2 - r * r, 0))
+    # The soft border reaches a little further than the ball, which stays as deep as it is.
+    depth = edge * np.sqrt(np.maximum(1 - (r / (edge + width / 4)) ** 2, 0))
     share *= np.minimum(depth * np.float32(2 / thickness), 1)
     return Outline(r, unit, edge, share, centre)
 

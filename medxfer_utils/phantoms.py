@@ -104,6 +104,9 @@ class Site:
                     f"Site: {name} is {getattr(self, name)!r}; choose from {low} to {high}."
                 )
 
+        if self.size != int(self.size):
+            raise ValueError(f"Site: size is {self.size!r}; give a whole number of pixels.")
+
     @property
     def grid(self) -> scanner.Grid:
         """The pixels that are computed."""
