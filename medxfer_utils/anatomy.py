@@ -328,8 +328,8 @@ def inside_lung(columns: Columns, where: Outline, u: Doubles, field: Floats) -> 
 
 # HU of liver lesions in both phases: a cyst is water; most others are darker than the liver.
 KINDS = {
-    "unenhanced": {"cyst": 5, "haemangioma": 38, "hyper": 68, "hypo": 38},
-    "portal": {"cyst": 5, "haemangioma": 70, "hyper": 140, "hypo": 68},
+    "unenhanced": {"cyst": 5, "haemangioma-like": 38, "hyper": 68, "hypo": 38},
+    "portal": {"cyst": 5, "haemangioma-like": 70, "hyper": 140, "hypo": 68},
 }
 
 
@@ -348,7 +348,7 @@ def inside_liver(columns: Columns, where: Outline, u: Doubles, field: Floats, ph
     hu += ring * solid * enhanced * 40 * _column(columns, "rim")
     lumps = (where.unit**3 * np.exp(2j * np.pi * v[13])).real + 0.5 * field
     nodular = np.clip(1.3 - np.abs(where.edge - where.r - 0.15 * radius) / (0.35 * radius), 0, 1)
-    globe = (kind == "haemangioma")[:, None, None] * np.clip(2 * lumps, 0, 1)
+    globe = (kind == "haemangioma-like")[:, None, None] * np.clip(2 * lumps, 0, 1)
     hu += globe * nodular * enhanced * 85
     necrosis = _column(columns, "necrosis")
     hole = _disc(

@@ -118,7 +118,7 @@ HEDGES = ("", "", "possible ", "suspected ", "questionable ")
 KINDS = {
     "ground-glass": "ground-glass nodule", "solid": "solid nodule",
     "part-solid": "part-solid nodule", "cyst": "water-attenuation lesion",
-    "haemangioma": "lesion with peripheral nodular enhancement",
+    "haemangioma-like": "lesion with peripheral nodular enhancement",
     "hyper": "hyperattenuating lesion", "hypo": "hypoattenuating lesion",
 }  # fmt: skip
 REPORT_NUMBERS = 10

@@ -116,7 +116,7 @@ LUNG = (
 LIVER = (
     # 40 mm is the largest that lies in a patch of 48 mm.
     Finding("diameter_mm", 0.40, 5, 40, centre=0.0, spread=1.5, log=True),
-    Finding("type", 0.75, levels=("cyst", "haemangioma", "hyper", "hypo"), cuts=(-1.4, -0.6, -0.1)),
+    Finding("type", 0.75, levels=("cyst", "haemangioma-like", "hyper", "hypo"), cuts=(-1.4, -0.6, -0.1)),
     Finding("margin", 0.80, centre=0.2),
     Finding("lobulation", 0.60, centre=0.2),
     Finding("rim", 0.60, centre=0.9, spread=1.2, absent_below=0.4),

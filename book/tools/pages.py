@@ -18,6 +18,7 @@ from typing import Any
 
 from chapters import Edition, find_notebooks, load, with_outputs
 from keys import code_cells
+from pictures import with_pictures
 
 MARK = ".built-from"
 # Parts of book/ that are no pages: what the chapters read, and the tools that build them.
@@ -75,7 +76,7 @@ def staged(edition: Edition) -> dict[str, bytes]:
             files[path.relative_to(root).as_posix()] = path.read_bytes()
     for notebook in find_notebooks(root):
         files[f"notebooks/{notebook.name}"] = page_of(notebook, edition)
-    return files
+    return with_pictures(files, root, root / "_build" / "pictures")
 
 
 def fingerprint(files: dict[str, bytes], root: Path) -> str:

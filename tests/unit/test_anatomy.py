@@ -135,7 +135,7 @@ def test_part_solid_has_a_solid_core_in_ground_glass() -> None:
 
 
 def test_a_haemangioma_is_bright_at_its_edge() -> None:
-    image = tissue("liver", type="haemangioma")
+    image = tissue("liver", type="haemangioma-like")
     assert np.percentile(ring(image, 4, 7), 90) > np.median(ring(image, 0, 2)) + 40
 
 

@@ -1,0 +1,180 @@
+"""Draw the pictures that pages of prose ask for.
+
+A page asks with `![](pictures/NAME.png)`, NAME being a function of this module that draws it. The
+picture is drawn when the pages are staged, and its description becomes the alt text. Finished
+pictures are kept; one is drawn again when the code that it comes from has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from keys import modules, package_data
+
+ASKED = re.compile(r"!\[\]\(pictures/([\w-]+)\.png\)")
+# Grey patches need few colours; at this size a page of six weighs less than 1 MB.
+COLOURS, DPI = 64, 150
+LUNG, LIVER = (-1350.0, 250.0), (0.0, 200.0)
+
+
+def _gallery(organ: str, y: int, window: tuple[float, float]) -> str:
+    from medxfer_utils import phantoms, plots
+
+    made = phantoms.clinic(phantoms.Site(organ), 80, seed=0)
+    rows = (made.cohort.y == y).nonzero()[0][:32]
+    kinds = made.truth["type"].iloc[rows].tolist()
+    said = plots.patches(made.cohort.x[rows], kinds, window, pixel=0.75)
+    return f"Simulated {organ} lesions, {('benign', 'malignant')[y]}. {said}"
+
+
+def lung_benign() -> str:
+    """32 benign nodules."""
+    return _gallery("lung", 0, LUNG)
+
+
+def lung_malignant() -> str:
+    """32 malignant nodules."""
+    return _gallery("lung", 1, LUNG)
+
+
+def liver_benign() -> str:
+    """32 benign liver lesions."""
+    return _gallery("liver", 0, LIVER)
+
+
+def liver_malignant() -> str:
+    """32 malignant liver lesions."""
+    return _gallery("liver", 1, LIVER)
+
+
+def _compare(
+    organ: str, window: tuple[float, float], sites: Mapping[str, dict[str, object]]
+) -> str:
+    """Draw three patients, one a row, at each of several sites, one a column."""
+    import numpy as np
+
+    from medxfer_utils import phantoms, plots
+
+    windows = {"CT": window, "MR": (0.0, 1000.0)}
+    columns = []
+    for changed in sites.values():
+        site = phantoms.Site(organ, **{"slice_thickness": 1.0, **changed})  # type: ignore[arg-type]
+        low, high = windows[site.modality]
+        images = phantoms.clinic(site, 14, seed=4).cohort.x[[2, 9, 14]]
+        columns.append((images - low) / (high - low))
+    images = np.stack(columns, axis=1).reshape(-1, 64, 64)
+    captions = list(sites) * 3
+    return plots.patches(images, captions, (0, 1), 0.75, len(sites), "of the window")
+
+
+def axes() -> str:
+    """The same patients at sites that differ from the first in one axis."""
+    sites: dict[str, dict[str, object]] = {
+        "reference": {}, "blur 3 mm": {"blur": 3.0}, "dose × 1/20": {"dose": 0.05},
+        "slice 6 mm": {"slice_thickness": 6.0}, "sharp kernel": {"kernel": "sharp"},
+        "screening": {"case_mix": "screening"}, "polarity −1": {"polarity": -1},
+        "MR-like": {"modality": "MR"},
+    }  # fmt: skip
+    said = _compare("lung", LUNG, sites)
+    return f"Three simulated patients, one a row, at eight sites that see the same lungs. {said}"
+
+
+def modalities() -> str:
+    """The same livers in both phases and in an MR-like image."""
+    sites: dict[str, dict[str, object]] = {
+        "CT, portal": {"slice_thickness": 3.0},
+        "CT, unenhanced": {"slice_thickness": 3.0, "phase": "unenhanced"},
+        "MR-like": {"slice_thickness": 3.0, "modality": "MR"},
+    }
+    said = _compare("liver", LIVER, sites)
+    return f"Three simulated patients, one a row, with the same livers. {said}"
+
+
+PICTURES: dict[str, Callable[[], str]] = {
+    function.__name__: function
+    for function in (lung_benign, lung_malignant, liver_benign, liver_malignant, axes, modalities)
+}
+
+
+def drawn(function: Callable[[], str]) -> bytes:
+    """Return the PNG of what `function` draws, with what it returns as its description."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    from PIL import Image, PngImagePlugin
+
+    from medxfer_utils import plots
+
+    raw, small = io.BytesIO(), io.BytesIO()
+    with plt.style.context(Path(plots.__file__).with_name("medxfer.mplstyle")):
+        about = PngImagePlugin.PngInfo()
+        about.add_itxt("Description", function())
+        plt.savefig(raw, format="png", dpi=DPI)
+        plt.close()
+    with Image.open(raw) as image:
+        few = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+        few.save(small, "png", optimize=True, pnginfo=about)
+    return small.getvalue()
+
+
+def description(png: bytes) -> str:
+    """Return the description that a picture carries."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(png)) as image:
+        image.load()
+        return str(image.info["Description"])
+
+
+def key(root: Path) -> str:
+    """Return one digest of all that the pictures depend on."""
+    code = Path(__file__).read_text("utf-8")
+    needed = sorted({*modules(code, root), *package_data(root), root / "requirements.txt"})
+    digest = hashlib.sha256(code.encode())
+    for path in needed:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def picture(name: str, root: Path, folder: Path) -> bytes:
+    """Return a picture, drawn now unless `folder` has it as today's code draws it.
+
+    Raises
+    ------
+    ValueError
+        If no picture has this name.
+    """
+    if name not in PICTURES:
+        raise ValueError(f"No picture is called {name!r}. There are: {', '.join(PICTURES)}")
+    kept = folder / f"{name}-{key(root)}.png"
+    if not kept.is_file():
+        print(f"Drawing {name}", flush=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        new = kept.with_suffix(f".{os.getpid()}")
+        new.write_bytes(drawn(PICTURES[name]))
+        for former in folder.glob(f"{name}-*.png"):
+            former.unlink()
+        new.replace(kept)
+    return kept.read_bytes()
+
+
+def with_pictures(files: Mapping[str, bytes], root: Path, folder: Path) -> dict[str, bytes]:
+    """Return staged files with the pictures that their pages ask for, described."""
+    out = dict(files)
+    for page, content in files.items():
+        if not page.endswith(".md"):
+            continue
+        text = content.decode("utf-8")
+        for name in dict.fromkeys(ASKED.findall(text)):
+            png = picture(name, root, folder)
+            place = f"pictures/{name}.png"
+            out[(Path(page).parent / place).as_posix()] = png
+            text = text.replace(f"![]({place})", f"![{description(png)}]({place})")
+        out[page] = text.encode("utf-8")
+    return out
