@@ -81,16 +81,19 @@ def patches(
     captions: Sequence[str],
     window: tuple[float, float],
     pixel: float,
+    title: str,
     columns: int = 8,
-    unit: str = "HU",
 ) -> str:
-    """Draw image patches side by side in a new figure, dark at `window[0]`, bright at `window[1]`.
+    """Draw image patches side by side in a new figure, black at `window[0]`, white at `window[1]`.
 
     `images` has the shape (n, size, size) and square pixels of `pixel` mm; each patch gets one of
-    the `captions`. A bar of 10 mm is drawn into the first.
+    the `captions`. A bar of 10 mm is drawn into the first. The title says what they are, and
+    whether they are simulated.
     """
     lines = -(-len(images) // columns)
-    _, axes = plt.subplots(lines, columns, figsize=(1.15 * columns, 1.4 * lines), squeeze=False)
+    size = 1.15 * columns, 0.4 + 1.4 * lines
+    figure, axes = plt.subplots(lines, columns, figsize=size, squeeze=False)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     for ax in axes.flat:
         ax.set_axis_off()
     for ax, image, caption in zip(axes.flat, images, captions, strict=False):
@@ -101,8 +104,8 @@ def patches(
     said = ", ".join(f"{captions.count(c)} × {c}" for c in dict.fromkeys(captions))
     side = pixel * images.shape[1]
     return (
-        f"{len(images)} grey-scale patches of {side:.0f} mm, shown from {window[0]:g} to "
-        f"{window[1]:g} {unit}, with a bar of 10 mm: {said}."
+        f"{title}: {len(images)} grey-scale patches of {side:.0f} mm, shown from {window[0]:g} to "
+        f"{window[1]:g}, with a bar of 10 mm: {said}."
     )
 
 

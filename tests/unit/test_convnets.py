@@ -136,6 +136,17 @@ def test_a_pace_of_zero_is_not_frozen_the_statistics_move() -> None:
     assert distance(trained, network(), "norm_1") > 0.1
 
 
+def test_statistics_of_other_images_move_nothing_else() -> None:
+    other = 2 * X + 3
+    moved = convnets.with_statistics_of(network(), other, seed=0)
+    old, new = network().get_layer("norm_1").get_weights(), moved.get_layer("norm_1").get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(old[:2], new[:2], strict=True))
+    answers = convnets.outputs(network(), other, "conv_1")
+    np.testing.assert_allclose(new[2], answers.mean((0, 1, 2)), rtol=0.05, atol=0.05)
+    np.testing.assert_allclose(new[3], answers.var((0, 1, 2)), rtol=0.1)
+    assert [distance(network(), moved, layer) for layer in ("conv_1", "conv_2", "head")] == [0] * 3
+
+
 def test_half_the_pace_is_half_the_step() -> None:
     one = Recipe(steps=1, batch=48, optimiser="SGD", rate=0.1)
     full, half = (convnets.train(network(), X, Y, one, 0, pace={"head": p}) for p in (1.0, 0.5))

@@ -177,8 +177,10 @@ def test_the_limit_is_drawn_and_said() -> None:
 
 def test_patches_show_each_image_as_it_is_in_one_window() -> None:
     images = RNG.normal(-400, 300, (5, 12, 12))
-    alt = plots.patches(images, ["benign", "malignant"] * 2 + ["benign"], (-1200, 400), 1.5, 3)
-    assert "5 grey-scale patches of 18 mm, shown from -1200 to 400 HU" in alt
+    captions = ["benign", "malignant"] * 2 + ["benign"]
+    alt = plots.patches(images, captions, (-1200, 400), 1.5, "Simulated nodules", columns=3)
+    assert alt.startswith("Simulated nodules: 5 grey-scale patches of 18 mm, shown from -1200 to")
+    assert plt.gcf().get_suptitle() == "Simulated nodules"
     assert alt.endswith("3 × benign, 2 × malignant.")
     axes = plt.gcf().axes
     assert [len(ax.images) for ax in axes] == [1, 1, 1, 1, 1, 0]
