@@ -446,3 +446,17 @@ def test_from_the_command_line(
     assert all(f"{name}  " in listed for name in REGISTRY)
     assert downloads.main(["tinymnist", "--size", "64"]) == 1
     assert "28 pixels" in capsys.readouterr().out
+
+
+def test_the_page_about_data_tells_the_same() -> None:
+    page = (ROOT / "book" / "data.md").read_text("utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("|")]
+    for name, about in SETS.items():
+        (row,) = [row for row in rows if row.lower().startswith(f"| {name} ")]
+        parts = (about.licence, about.citation, about.faults, f"{sum(about.counts):,} ")
+        assert all(part in row for part in parts)
+        assert f"| {', '.join(map(str, about.md5))} |" in row
+    listed = [
+        file for file in REGISTRY.values() if "_" not in file.name or file.folder != "medmnist"
+    ]
+    assert [f"| `{file.name}` | `{file.sum}` |" for file in listed] == rows[-len(listed) :]
