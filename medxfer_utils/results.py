@@ -76,7 +76,7 @@ def provenance(script: str, packages: Iterable[str], **facts: Any) -> dict[str, 
         "python": platform.python_version(),
         "packages": {name: version(name) for name in packages},
         **facts,
-        "processor": _processor(),
+        "processor": processor(),
         "threads": threads(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -87,7 +87,7 @@ def _git(*arguments: str) -> str:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's own name where the system tells it, else its architecture."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from keys import chapter_key, code_cells
+from runstats import PeakMemory, first_line, measured
 
 BOOK_PARAMETERS = {"PROFILE": "full", "SEED": 0}
 
@@ -98,6 +99,15 @@ def stored_key(path: Path) -> str | None:
     return key
 
 
+def stored_statistics(path: Path) -> dict[str, Any] | None:
+    """Return what was measured during a finished run, None if nothing was."""
+    try:
+        run: dict[str, Any] = load(path)["metadata"]["medxfer"]["run"]
+    except (OSError, KeyError, json.JSONDecodeError):
+        return None
+    return run
+
+
 def with_outputs(notebook: dict[str, Any], run: dict[str, Any]) -> dict[str, Any] | None:
     """Return the notebook with the outputs of a run of it, None if their code differs."""
     merged = copy.deepcopy(notebook)
@@ -116,12 +126,6 @@ def title(notebook: Path) -> str:
     first = "".join(load(notebook)["cells"][0]["source"]) if load(notebook)["cells"] else ""
     heading = first.splitlines()[0].lstrip("# ") if first.startswith("# ") else notebook.stem
     return f"{notebook.stem[:2]} {heading}"
-
-
-def first_line(text: str) -> str:
-    """Return the first line of a cell that says something."""
-    lines = [line.strip() for line in text.splitlines()]
-    return next((line for line in lines if line and not line.startswith("#")), "")
 
 
 def cell_number(notebook: Path, index: int) -> int:
@@ -189,16 +193,18 @@ def attempt(notebook: Path, edition: Edition) -> Failure | None:
     start = time.monotonic()
     try:
         key = edition.key(notebook)
-        run = execute(notebook, edition)
+        with PeakMemory() as memory:
+            run = execute(notebook, edition)
     except papermill.PapermillExecutionError as error:
         cell = cell_number(notebook, error.cell_index)
         why = f"{error.ename}: {error.evalue}"
         return Failure(notebook.stem, cell, first_line(error.source), why)
     except Exception as error:  # a dead kernel, a file that is no notebook: the others still run
         return Failure(notebook.stem, None, "", f"{type(error).__name__}: {error}")
-    run["metadata"]["medxfer"] = {"key": key}
+    seconds = time.monotonic() - start
+    run["metadata"]["medxfer"] = {"key": key, "run": measured(run, seconds, memory.peak)}
     save(run, edition.stored(notebook))
-    log_line(notebook, time.monotonic() - start)
+    log_line(notebook, seconds)
     return None
 
 

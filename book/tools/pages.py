@@ -16,9 +16,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from chapters import Edition, find_notebooks, load, with_outputs
+from chapters import Edition, find_notebooks, load, stored_statistics, title, with_outputs
 from keys import code_cells
 from pictures import with_pictures
+from runstats import with_statistics
 
 MARK = ".built-from"
 # Parts of book/ that are no pages: what the chapters read, and the tools that build them.
@@ -76,6 +77,8 @@ def staged(edition: Edition) -> dict[str, bytes]:
             files[path.relative_to(root).as_posix()] = path.read_bytes()
     for notebook in find_notebooks(root):
         files[f"notebooks/{notebook.name}"] = page_of(notebook, edition)
+    runs = [(title(path), stored_statistics(edition.stored(path))) for path in find_notebooks(root)]
+    files = with_statistics(files, runs)
     return with_pictures(files, root, root / "_build" / "pictures")
 
 
