@@ -40,9 +40,9 @@ class Tissue:
     surface: float  # how often the surface of the organ is in sight
 
 
-# Aerated lung about -850 HU. Texture, vessels and surface: our choice, near LIDC-IDRI patches.
-# Liver about 55 HU unenhanced, 100-110 in the portal venous phase; blood about 40 unenhanced,
-# 150-180 in the portal vein then.
+# Levels are those of textbooks: aerated lung about -850 HU; liver about 55 HU, 100 to 110 in the
+# portal venous phase; blood about 40 HU; muscle about 50 and fat about -100. Enhanced blood, the
+# texture, vessels and how often a surface is seen are our choice, held beside LIDC-IDRI patches.
 TISSUES = {
     ("lung", "unenhanced"): Tissue(-850, 40, 20, 45, 32, 40, (0.5, 1.9), 0.3),
     ("lung", "portal"): Tissue(-850, 120, 20, 45, 32, 40, (0.5, 1.9), 0.3),
@@ -223,7 +223,7 @@ class Outline(NamedTuple):
 def outline(columns: Columns, u: Doubles, grid: Grid, thickness: float) -> Outline:
     """Shape of the lesions: an oval with lobules, a border of some width, cut by the slice.
 
-    The border is R (1 + Re Σ c_k w^k), where w = (x + iy) / |x + iy|. A ball of radius R is
+    The border is R (1 + Re Σ c_k w^k), with w the direction as a complex number. A ball is
     2 sqrt(R² - r²) deep at the distance r from its centre.
     """
     v = u.T[:, :, None, None].astype(np.float32)
@@ -326,7 +326,7 @@ def inside_lung(columns: Columns, where: Outline, u: Doubles, field: Floats) -> 
     return np.asarray(hu)
 
 
-# HU of liver lesions in both phases: a cyst is water; most others are darker than the liver.
+# HU of liver lesions: a cyst is water (20 HU at most, Gore 2017). The others: our choice.
 KINDS = {
     "unenhanced": {"cyst": 5, "haemangioma-like": 38, "hyper": 68, "hypo": 38},
     "portal": {"cyst": 5, "haemangioma-like": 70, "hyper": 140, "hypo": 68},

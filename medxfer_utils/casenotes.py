@@ -56,9 +56,9 @@ class Field:
         return np.asarray(b * value.astype(float) + odds)
 
 
-# The full model with spiculation of McWilliams et al. (2013), Brock University, doi:
-# 10.1056/NEJMoa1214726; smoking from Swensen et al. (1997), doi:10.1001/archinte.1997.
-# 00440290031002. Means and shares: our choice, near those of a screening trial.
+# The full model with spiculation of McWilliams et al. (2013), doi:10.1056/NEJMoa1214726; smoking
+# from Swensen et al. (1997), doi:10.1001/archinte.1997.00440290031002. Means and shares: our
+# choice.
 LUNG = (
     Field("age", 0.0287, 62.0, 7.0),
     Field("female", 0.6011, 0.45),

@@ -90,12 +90,12 @@ class Finding:
         return np.where(present, density, log_ndtr(self.absent_below + shift - mean))
 
 
-# Directions: larger, ill-defined, lobulated, spiculated, cavitated or eccentrically calcified
-# nodules and part-solid ones are more often malignant, ground-glass ones less (McWilliams 2013);
-# central, popcorn and diffuse calcium speaks for a granuloma or hamartoma (MacMahon 2017).
-# The size of each loading is our choice.
+# Directions: larger, ill-defined, lobulated or spiculated nodules, those with bubbles or a cavity
+# and eccentric calcium are more often malignant; central, popcorn and diffuse calcium speaks for
+# benign ones (Erasmus 2000, Snoeckx 2018). Part-solid before solid before ground-glass: the order
+# of the Brock coefficients (McWilliams 2013). Loadings, spreads and shares are our choice.
 LUNG = (
-    # 4 mm is the least, 30 mm the largest diameter of a nodule (MacMahon 2017; Hansell 2008).
+    # A nodule is 30 mm at most (Hansell 2008). That it is 4 mm at least is our choice.
     Finding("diameter_mm", 0.40, 4, 30, centre=-0.15, spread=1.5, log=True),
     Finding("type", 0.55, levels=("ground-glass", "solid", "part-solid"), cuts=(-1.35, 1.25)),
     Finding("margin", 0.70, centre=0.3),
@@ -110,13 +110,16 @@ LUNG = (
         cuts=(-2.4, -2.0, -1.5, 2.3),
     ),
 )
-# Directions: cysts and haemangiomas are benign, hypo-attenuating lesions with an ill-defined
-# border, a rim, necrosis and uneven inside are more often malignant (Gore 2017). Calcium occurs in
-# both, so it is given no direction. The size of each loading is our choice.
+# Directions: water attenuation, sharp margins, an even inside and a haemangioma's enhancement are
+# benign features, ill-defined margins and an uneven inside suspicious ones (Gore 2017). A rim and
+# necrosis count as uneven. Calcium occurs in both, so it is given no direction: our choice, as are
+# loadings, spreads and shares.
 LIVER = (
-    # 40 mm is the largest that lies in a patch of 48 mm.
+    # The largest of these lies in a patch of 48 mm: our choice.
     Finding("diameter_mm", 0.40, 5, 40, centre=0.0, spread=1.5, log=True),
-    Finding("type", 0.75, levels=("cyst", "haemangioma-like", "hyper", "hypo"), cuts=(-1.4, -0.6, -0.1)),
+    Finding(
+        "type", 0.75, levels=("cyst", "haemangioma-like", "hyper", "hypo"), cuts=(-1.4, -0.6, -0.1)
+    ),
     Finding("margin", 0.80, centre=0.2),
     Finding("lobulation", 0.60, centre=0.2),
     Finding("rim", 0.60, centre=0.9, spread=1.2, absent_below=0.4),

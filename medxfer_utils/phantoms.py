@@ -40,6 +40,11 @@ RANGES = {
 # asking for them gives the same bits.
 LOT = 24
 MOST_LESIONS = 3
+# Diameter of the water cylinder that dims as the patient does, in mm (our choice, see AAPM report
+# 220), and how far the organ's density spreads between patients, in HU: healthy lungs differ by 25
+# (Fromson 1988); 9 for the liver is our choice.
+HABITUS = {"lung": (270.0, 25.0), "liver": (290.0, 9.0)}
+GIRTH_SPREAD = 25.0
 # A purpose's place is part of its seed.
 PURPOSES = ("habitus", "label", "lesion", "anatomy", "texture", "noise", "record", "report")
 
@@ -199,7 +204,7 @@ def _images(
         ]
         return np.concatenate(parts)
 
-    size, spread = {"lung": (270.0, 25.0), "liver": (290.0, 9.0)}[site.organ]
+    girth, spread = HABITUS[site.organ]
     columns: dict[str, NDArray[Any]] = {str(n): truth[n].to_numpy() for n in truth}
     columns["parenchyma"] = spread * ndtri(habitus[:, 1])
     hu, level = anatomy.draw(
@@ -211,8 +216,8 @@ def _images(
         hu = np.maximum(pivot - hu, -1000)
     if site.modality == "MR":
         return scanner.scan_mr(hu, white("noise", 2), grid, site.blur, site.dose)
-    girth = size + 25 * ndtri(habitus[:, 2])
-    photons = scanner.counts(site.dose, site.slice_thickness, girth)
+    water = girth + GIRTH_SPREAD * ndtri(habitus[:, 2])
+    photons = scanner.counts(site.dose, site.slice_thickness, water)
     return scanner.scan_ct(hu, white("noise", 1)[:, 0], photons, grid, site.blur, site.kernel)
 
 
