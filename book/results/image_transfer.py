@@ -28,7 +28,8 @@ from medxfer_utils.cohorts import Cohort, split
 from medxfer_utils.experiments import Arm, Classical, learning_curve
 
 TABLE = "image_transfer"
-WORLDS, SIZES = 12, (10, 20, 40, 80, 160)
+# World 0 is the one on which the learning rates were chosen; it is not reported.
+WORLDS, SIZES = range(1, 13), (10, 20, 40, 80, 160)
 PATIENTS = {"source": 1000, "pool": 800, "test": 1200}
 FILTERS, SHAPE = (16, 32, 64, 64), (32, 32, 1)
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "keras")
@@ -41,6 +42,8 @@ TARGETS = {
 LONG = convnets.Recipe(steps=1000, rate=0.003, cosine=True, augment=convnets.flips_and_turns)
 RECIPE = replace(LONG, steps=100, batch=16)
 SLOW = replace(RECIPE, rate=0.0003)
+FRESH = replace(RECIPE, rate=0.01)  # from scratch, or from an unrelated body
+HEAD = replace(RECIPE, rate=0.03)
 
 Image = convnets.Array
 Prepare = Callable[[Image], Image]
@@ -101,7 +104,8 @@ def arms(target: str, source: keras.Model, digits: keras.Model, pool: Cohort) ->
     prepare = PREPARE[target]
     own = convnets.with_statistics_of(source, prepare(pool.x), seed=0)
     pace = {name: 3.0 ** (int(name[-1]) - 5) for name in convnets.body(source)}
-    head = {"frozen": convnets.body(source)}
+    whole = convnets.body(source)
+    norms = [name for name in whole if name.startswith("norm_")]
 
     def kept(network: keras.Model) -> Arm:
         return lambda t, s: convnets.ImageModel(network, prepare)
@@ -120,16 +124,18 @@ def arms(target: str, source: keras.Model, digits: keras.Model, pool: Cohort) ->
         "as is": kept(source),
         "own statistics, no label": kept(own),
         "feature extraction": trained(
-            lambda s: convnets.with_body_of(source, fresh(s)), replace(RECIPE, rate=0.03), **head
+            lambda s: convnets.with_body_of(source, fresh(s)), HEAD, frozen=whole
+        ),
+        "own statistics + new head": trained(
+            lambda s: convnets.with_body_of(own, fresh(s)), HEAD, frozen=whole
         ),
         "fine-tuned, fast": trained(lambda s: source, RECIPE),
         "fine-tuned, slowly": trained(lambda s: source, SLOW),
-        "own statistics + new head": trained(
-            lambda s: convnets.with_body_of(own, fresh(s)), replace(RECIPE, rate=0.03), **head
-        ),
+        "own statistics, frozen + slowly": trained(lambda s: own, SLOW, frozen=norms),
         "discriminative": trained(lambda s: source, RECIPE, pace=pace),
-        "scratch": trained(fresh, RECIPE),
-        "digits, fine-tuned": trained(lambda s: convnets.with_body_of(digits, fresh(s)), RECIPE),
+        "scratch": trained(fresh, FRESH),
+        "scratch, 3 times longer": trained(fresh, replace(FRESH, steps=300)),
+        "digits, fine-tuned": trained(lambda s: convnets.with_body_of(digits, fresh(s)), FRESH),
     }
 
 
@@ -176,12 +182,12 @@ def one_world(
 
 def main() -> None:
     """Every world, stored with its provenance."""
-    facts = {"worlds": WORLDS, "sizes": list(SIZES), "patients": PATIENTS}
+    facts = {"worlds": list(WORLDS), "sizes": list(SIZES), "patients": PATIENTS}
     record = results.provenance(__file__, PACKAGES, **facts)
     start, frames = time.perf_counter(), []
-    for world in range(WORLDS):
+    for world in WORLDS:
         frames.append(one_world(world))
-        print(f"world {world + 1} of {WORLDS}: {time.perf_counter() - start:.0f} s", flush=True)
+        print(f"world {world} of {len(WORLDS)}: {time.perf_counter() - start:.0f} s", flush=True)
     record["seconds"] = round(time.perf_counter() - start)
     results.store(TABLE, pd.concat(frames, ignore_index=True), record)
 
