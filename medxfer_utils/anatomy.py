@@ -157,7 +157,9 @@ def tree(u: Doubles, radii: tuple[float, float]) -> Tubes:
     tubes = [trunk]
     for branch, own in zip(branches, (v[8:13], v[13:18]), strict=True):
         limb, *twigs = _grow(branch, own)
-        tubes += [limb, *(_grow(twig, own[::-1])[0] for twig in twigs)]
+        # The last ones thin out, instead of breaking off.
+        ends = (_grow(twig, own[::-1])[0] for twig in twigs)
+        tubes += [limb, *(end._replace(end=0.25 * end.start) for end in ends)]
     return join(*tubes)
 
 

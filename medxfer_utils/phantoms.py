@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from scipy.stats import rankdata
 
 from medxfer_utils import anatomy, casenotes, findings, scanner
 from medxfer_utils.cohorts import Cohort
+from medxfer_utils.scanner import Doubles
 
 CHOICES: dict[str, tuple[Any, ...]] = {
     "organ": tuple(findings.FINDINGS),
@@ -140,85 +142,98 @@ class Clinic:
     reports: list[str]
 
 
-def _rng(seed: int, purpose: str, patient: int) -> np.random.Generator:
-    """The stream of one patient for one purpose."""
-    return np.random.default_rng((seed, PURPOSES.index(purpose), patient))
+@dataclass(frozen=True, eq=False)
+class _Lot:
+    """Some patients of one seed, and their streams of random numbers."""
+
+    seed: int
+    patients: range
+
+    def stream(self, purpose: str, patient: int) -> np.random.Generator:
+        """The stream of one patient for one purpose."""
+        return np.random.default_rng((self.seed, PURPOSES.index(purpose), patient))
+
+    def uniform(self, purpose: str, count: int) -> Doubles:
+        """Uniform numbers, shape (patients, count)."""
+        return np.stack([self.stream(purpose, p).random(count) for p in self.patients])
+
+    @cached_property
+    def lesions(self) -> NDArray[np.intp]:
+        """How many lesions each patient has: mostly one, a quarter two, a tenth three."""
+        # Our choice.
+        return np.searchsorted((0.65, 0.9), self.uniform("habitus", 1)[:, 0]) + 1
+
+    @cached_property
+    def owner(self) -> NDArray[np.intp]:
+        """Which of the patients each lesion belongs to."""
+        return np.repeat(np.arange(len(self.patients)), self.lesions)
+
+    def per_lesion(self, purpose: str, count: int) -> Doubles:
+        """Uniform numbers, shape (lesions, count)."""
+        every = self.uniform(purpose, MOST_LESIONS * count).reshape(-1, MOST_LESIONS, count)
+        return every[np.arange(MOST_LESIONS) < self.lesions[:, None]]
+
+    def white(self, purpose: str, channels: int, side: int) -> scanner.Floats:
+        """Standard normal numbers, shape (lesions, channels, side, side)."""
+        shape = (channels, side, side)
+        each = zip(self.patients, self.lesions, strict=True)
+        return np.concatenate(
+            [self.stream(purpose, p).standard_normal((k, *shape), np.float32) for p, k in each]
+        )
 
 
-def _lot(site: Site, patients: range, seed: int) -> Clinic:
-    """Draw some patients."""
-
-    def uniform(purpose: str, count: int) -> NDArray[np.float64]:
-        return np.stack([_rng(seed, purpose, p).random(count) for p in patients])
-
-    def per_lesion(purpose: str, count: int) -> NDArray[np.float64]:
-        return uniform(purpose, MOST_LESIONS * count).reshape(-1, MOST_LESIONS, count)[shown]
-
-    habitus = uniform("habitus", 3)
-    # Two in three patients have one lesion, one in four two, the others three: our choice.
-    lesions = 1 + (habitus[:, 0] > 0.65).astype(int) + (habitus[:, 0] > 0.9)
-    shown = np.arange(MOST_LESIONS) < lesions[:, None]
-    owner = np.repeat(np.arange(len(patients)), lesions)
-    ill = (uniform("label", 1)[:, 0] < site.prevalence).astype(np.int64)
-    y = ill[owner]
-
-    names = len(findings.FINDINGS[site.organ])
-    latent = per_lesion("lesion", 1 + names + anatomy.SHAPE_NUMBERS)
-    normal = ndtri(latent[:, : 1 + names])
-    truth = findings.truth(site.organ, site.case_mix, y, normal)
-    fields = casenotes.FIELDS[site.organ]
-    u = per_lesion("record", len(fields))
-    first = np.cumsum(lesions) - lesions
-    own = [i for i, f in enumerate(fields) if f.name not in casenotes.PER_LESION]
-    u[:, own] = u[first[owner]][:, own]
-    record = casenotes.record(site.organ, y, u)
-    reports = casenotes.reports(
-        site.organ, truth, record, per_lesion("report", casenotes.REPORT_NUMBERS)
-    )
-    x = _images(
-        site,
-        seed,
-        patients,
-        lesions,
-        truth,
-        habitus[owner],
-        per_lesion("anatomy", anatomy.ANATOMY_NUMBERS),
-        latent[:, 1 + names :],
-    )
-    ids = np.array([f"{site.organ}-{seed}-{p:06d}" for p in patients])[owner]
-    name = f"{site.organ} {site.modality}"
-    return Clinic(Cohort(name, x, y, ids), truth, record, reports)
+def _record(lot: _Lot, organ: str, y: NDArray[np.int64]) -> pd.DataFrame:
+    """Draw the record: most fields once for each patient, a few for each lesion."""
+    fields = casenotes.FIELDS[organ]
+    u = lot.per_lesion("record", len(fields))
+    own = [i for i, field in enumerate(fields) if field.name not in casenotes.PER_LESION]
+    first = np.cumsum(lot.lesions) - lot.lesions
+    u[:, own] = u[first[lot.owner]][:, own]
+    return casenotes.record(organ, y, u)
 
 
-def _images(
-    site: Site, seed: int, patients: range, lesions: NDArray[np.integer], truth: pd.DataFrame,
-    habitus: NDArray[np.float64], u: NDArray[np.float64], shape: NDArray[np.float64],
-) -> scanner.Floats:  # fmt: skip
+def _scanned(lot: _Lot, site: Site, hu: scanner.Floats, girth: Doubles) -> scanner.Floats:
+    """Scan maps of HU of patients who dim the beam as `girth` mm of water do."""
+    grid = site.grid
+    if site.modality == "MR":
+        channels = lot.white("noise", 2, grid.side)
+        return scanner.scan_mr(hu, channels, grid, site.blur, site.dose)
+    photons = scanner.counts(site.dose, site.slice_thickness, girth)
+    noise = lot.white("noise", 1, grid.side)[:, 0]
+    return scanner.scan_ct(hu, noise, photons, grid, site.blur, site.kernel)
+
+
+def _images(lot: _Lot, site: Site, truth: pd.DataFrame, shape: Doubles) -> scanner.Floats:
     """Draw the tissue of each lesion and scan it."""
     grid = site.grid
-
-    def white(purpose: str, channels: int) -> scanner.Floats:
-        parts = [
-            _rng(seed, purpose, p).standard_normal((k, channels, grid.side, grid.side), np.float32)
-            for p, k in zip(patients, lesions, strict=True)
-        ]
-        return np.concatenate(parts)
-
     girth, spread = HABITUS[site.organ]
+    habitus = ndtri(lot.uniform("habitus", 3)[lot.owner, 1:])
     columns: dict[str, NDArray[Any]] = {str(n): truth[n].to_numpy() for n in truth}
-    columns["parenchyma"] = spread * ndtri(habitus[:, 1])
-    hu, level = anatomy.draw(
-        site.organ, site.phase, columns, u, shape, white("texture", 1)[:, 0], grid,
-        site.slice_thickness,
-    )  # fmt: skip
+    columns["parenchyma"] = spread * habitus[:, 0]
+    surroundings = lot.per_lesion("anatomy", anatomy.ANATOMY_NUMBERS)
+    texture = lot.white("texture", 1, grid.side)[:, 0]
+    tissue = site.organ, site.phase, columns, surroundings, shape, texture
+    hu, level = anatomy.draw(*tissue, grid, site.slice_thickness)
     if site.polarity == -1:
-        pivot = 2 * level if site.organ == "liver" else level + 40
-        hu = np.maximum(pivot - hu, -1000)
-    if site.modality == "MR":
-        return scanner.scan_mr(hu, white("noise", 2), grid, site.blur, site.dose)
-    water = girth + GIRTH_SPREAD * ndtri(habitus[:, 2])
-    photons = scanner.counts(site.dose, site.slice_thickness, water)
-    return scanner.scan_ct(hu, white("noise", 1)[:, 0], photons, grid, site.blur, site.kernel)
+        # Mirrored in the parenchyma of the liver; in the lung, air and soft tissue change places.
+        hu = np.maximum((2 * level if site.organ == "liver" else level + 40) - hu, -1000)
+    return _scanned(lot, site, hu, girth + GIRTH_SPREAD * habitus[:, 1])
+
+
+def _drawn(site: Site, patients: range, seed: int) -> Clinic:
+    """Draw some patients of a site."""
+    lot = _Lot(seed, patients)
+    y = (lot.uniform("label", 1)[:, 0] < site.prevalence).astype(np.int64)[lot.owner]
+    latent = 1 + len(findings.FINDINGS[site.organ])
+    u = lot.per_lesion("lesion", latent + anatomy.SHAPE_NUMBERS)
+    truth = findings.truth(site.organ, site.case_mix, y, ndtri(u[:, :latent]))
+    record = _record(lot, site.organ, y)
+    chance = lot.per_lesion("report", casenotes.REPORT_NUMBERS)
+    reports = casenotes.reports(site.organ, truth, record, chance)
+    ids = np.array([f"{site.organ}-{seed}-{p:06d}" for p in patients])[lot.owner]
+    x = _images(lot, site, truth, u[:, latent:])
+    name = f"{site.organ} {site.modality}"
+    return Clinic(Cohort(name, x, y, ids), truth, record, reports)
 
 
 def _joined(parts: list[Clinic]) -> Clinic:
@@ -261,7 +276,7 @@ def stream(site: Site, patients: int, seed: int, batch: int = 10 * LOT) -> Itera
     step = LOT * max(1, batch // LOT)
     for start in range(0, patients, step):
         lots = _lots(start, min(start + step, patients))
-        yield _joined([_lot(site, lot, seed) for lot in lots])
+        yield _joined([_drawn(site, lot, seed) for lot in lots])
 
 
 def clinic(site: Site, patients: int, seed: int) -> Clinic:
@@ -295,10 +310,22 @@ def clinic(site: Site, patients: int, seed: int) -> Clinic:
     return next(stream(site, patients, seed, batch=patients + LOT))
 
 
-def ideal_logit(
-    truth: pd.DataFrame, site: Site, record: pd.DataFrame | None = None
-) -> NDArray[np.float64]:
-    """Log odds of malignancy that the exact Bayes reader gives each lesion."""
+def ideal_logit(truth: pd.DataFrame, site: Site, record: pd.DataFrame | None = None) -> Doubles:
+    """Log odds of malignancy that the exact Bayes reader gives each lesion.
+
+    Parameters
+    ----------
+    truth : DataFrame
+        The findings, as in `Clinic`.
+    site : Site
+        Where they come from: organ, case mix and prevalence count.
+    record : DataFrame, optional
+        The record, if the reader knows it too.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+    """
     prevalence = np.clip(site.prevalence, 1e-12, 1 - 1e-12)
     score = np.log(prevalence / (1 - prevalence))
     score = score + findings.log_likelihood_ratio(truth, site.organ, site.case_mix)
