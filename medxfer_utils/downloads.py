@@ -134,7 +134,8 @@ def _require_sum(file: RemoteFile, path: Path, also: Collection[str]) -> None:
     raise ChecksumError(
         f"{path} is not the official {file.name}: its sum is {same_kind}, the official one "
         f"{file.sum}.{why} To use it nevertheless, pass also=[{found[1]!r}]"
-        f"{' or also=KNOWN_COPIES of medxfer_utils.catalogue' if why else ''}; otherwise get the file from {file.url}."
+        f"{' or also=KNOWN_COPIES of medxfer_utils.catalogue' if why else ''}; otherwise get the "
+        f"file from {file.url}."
     )
 
 
