@@ -28,8 +28,8 @@ def _gallery(organ: str, y: int, window: tuple[float, float]) -> str:
     made = phantoms.clinic(phantoms.Site(organ), 80, seed=0)
     rows = (made.cohort.y == y).nonzero()[0][:32]
     kinds = made.truth["type"].iloc[rows].tolist()
-    said = plots.patches(made.cohort.x[rows], kinds, window, pixel=0.75)
-    return f"Simulated {organ} lesions, {('benign', 'malignant')[y]}. {said}"
+    title = f"{organ.capitalize()}, {('benign', 'malignant')[y]} (simulated)"
+    return plots.patches(made.cohort.x[rows], kinds, window, pixel=0.75, title=title)
 
 
 def lung_benign() -> str:
@@ -53,7 +53,7 @@ def liver_malignant() -> str:
 
 
 def _compare(
-    organ: str, window: tuple[float, float], sites: Mapping[str, dict[str, object]]
+    organ: str, window: tuple[float, float], sites: Mapping[str, dict[str, object]], title: str
 ) -> str:
     """Draw three patients, one a row, at each of several sites, one a column."""
     import numpy as np
@@ -68,8 +68,7 @@ def _compare(
         images = phantoms.clinic(site, 14, seed=4).cohort.x[[2, 9, 14]]
         columns.append((images - low) / (high - low))
     images = np.stack(columns, axis=1).reshape(-1, 64, 64)
-    captions = list(sites) * 3
-    return plots.patches(images, captions, (0, 1), 0.75, len(sites), "of the window")
+    return plots.patches(images, list(sites) * 3, (0, 1), 0.75, title, len(sites))
 
 
 def axes() -> str:
@@ -80,8 +79,8 @@ def axes() -> str:
         "screening": {"case_mix": "screening"}, "polarity −1": {"polarity": -1},
         "MR-like": {"modality": "MR"},
     }  # fmt: skip
-    said = _compare("lung", LUNG, sites)
-    return f"Three simulated patients, one a row, at eight sites that see the same lungs. {said}"
+    title = "Three patients, one a row, at eight sites (simulated; each in its own window)"
+    return _compare("lung", LUNG, sites, title)
 
 
 def modalities() -> str:
@@ -91,8 +90,7 @@ def modalities() -> str:
         "CT, unenhanced": {"slice_thickness": 3.0, "phase": "unenhanced"},
         "MR-like": {"slice_thickness": 3.0, "modality": "MR"},
     }
-    said = _compare("liver", LIVER, sites)
-    return f"Three simulated patients, one a row, with the same livers. {said}"
+    return _compare("liver", LIVER, sites, "Three livers, one a row (simulated)")
 
 
 PICTURES: dict[str, Callable[[], str]] = {
