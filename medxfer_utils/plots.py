@@ -76,6 +76,30 @@ def show(alt: str) -> None:
     display(data, raw=True, metadata=metadata)
 
 
+def panels(
+    images: Iterable[npt.NDArray[np.floating]],
+    columns: int,
+    alt: str,
+    captions: Sequence[str] = (),
+    cmap: str = "gray",
+    limits: tuple[float | None, float | None] = (None, None),
+) -> str:
+    """Draw images without axes, in rows of `columns`, in a new figure; returns `alt`.
+
+    `limits` are the values at the two ends of the colour map; each image's own if not given.
+    """
+    images = list(images)
+    lines = -(-len(images) // columns)
+    size = 8.0, 0.3 + lines * (8.0 / columns + 0.25)
+    _, axes = plt.subplots(lines, columns, figsize=size, squeeze=False)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for ax, image, caption in zip(axes.flat, images, captions or [""] * len(images), strict=False):
+        ax.imshow(image, cmap=cmap, vmin=limits[0], vmax=limits[1], interpolation="nearest")
+        ax.set_title(caption, fontsize=9 if columns > 4 else 11, pad=2)
+    return alt
+
+
 def patches(
     images: npt.NDArray[np.floating],
     captions: Sequence[str],
@@ -90,17 +114,12 @@ def patches(
     the `captions`. A bar of 10 mm is drawn into the first. The title says what they are, and
     whether they are simulated.
     """
-    lines = -(-len(images) // columns)
-    size = 1.15 * columns, 0.4 + 1.4 * lines
-    figure, axes = plt.subplots(lines, columns, figsize=size, squeeze=False)
+    panels(images, columns, title, captions, limits=window)
+    figure = plt.gcf()
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-    for ax in axes.flat:
-        ax.set_axis_off()
-    for ax, image, caption in zip(axes.flat, images, captions, strict=False):
-        ax.imshow(image, cmap="gray", vmin=window[0], vmax=window[1], interpolation="nearest")
-        ax.set_title(caption, fontsize=8, pad=2)
+    axes = figure.axes
     place, bar = 0.93 * images.shape[1], [2, 2 + 10 / pixel]
-    axes[0, 0].plot(bar, [place, place], color="white", linewidth=2)
+    axes[0].plot(bar, [place, place], color="white", linewidth=2)
     said = ", ".join(f"{captions.count(c)} × {c}" for c in dict.fromkeys(captions))
     side = pixel * images.shape[1]
     return (

@@ -48,7 +48,8 @@ MAP = pd.DataFrame(
     columns=pd.Index(["0.001", "0.01"], name="learning rate"),
 )
 # Plots of images, which have no legend and other colours.
-PICTURES = {"patches", "heat_map"}
+PICTURES = {"panels", "patches", "heat_map"}
+ALT = "A line that goes from one to two, drawn to try things."
 SMALLEST_TEXT = 8  # points
 # Okabe & Ito, Color Universal Design (2008), figure 16: RGB in 0 to 255.
 PUBLISHED = [(0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66)]
@@ -192,6 +193,15 @@ def test_patches_show_each_image_as_it_is_in_one_window() -> None:
     assert (right - left) * 1.5 == pytest.approx(10)  # the bar, in mm
 
 
+def test_panels_share_limits_or_have_their_own() -> None:
+    images = [np.full((4, 4), -1.0), np.eye(4)]
+    assert plots.panels(images, 2, ALT, ["a", "b"]) == ALT
+    assert [ax.get_title() for ax in plt.gcf().axes] == ["a", "b"]
+    assert plt.gcf().axes[1].images[0].get_clim() == (0, 1)
+    plots.panels(images, 2, ALT, limits=(-2, 2))
+    assert {ax.images[0].get_clim() for ax in plt.gcf().axes} == {(-2, 2)}
+
+
 def test_a_map_shows_every_number_and_says_the_ends() -> None:
     alt = plots.heat_map(MAP, "AUROC")
     assert "highest 0.83 at 3 and 0.001, lowest 0.54 at 3 and 0.01" in alt
@@ -211,9 +221,6 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], dict[st
         plots, "display", lambda data, raw, metadata: outputs.append((data, metadata))
     )
     return outputs
-
-
-ALT = "A line that goes from one to two, drawn to try things."
 
 
 def test_show_displays_one_image_with_its_words(
