@@ -196,7 +196,7 @@ def test_patches_show_each_image_as_it_is_in_one_window() -> None:
 def test_panels_share_limits_or_have_their_own() -> None:
     images = [np.full((4, 4), -1.0), np.eye(4)]
     assert plots.panels(images, 2, ALT, ["a", "b"]) == ALT
-    assert [ax.get_title() for ax in plt.gcf().axes] == ["a", "b"]
+    assert [ax.get_title("left") for ax in plt.gcf().axes] == ["a", "b"]
     assert plt.gcf().axes[1].images[0].get_clim() == (0, 1)
     plots.panels(images, 2, ALT, limits=(-2, 2))
     assert {ax.images[0].get_clim() for ax in plt.gcf().axes} == {(-2, 2)}
