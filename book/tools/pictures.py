@@ -28,7 +28,8 @@ def _gallery(organ: str, y: int, window: tuple[float, float]) -> str:
 
     made = phantoms.clinic(phantoms.Site(organ), 80, seed=0)
     rows = (made.cohort.y == y).nonzero()[0][:32]
-    kinds = made.truth["type"].iloc[rows].tolist()
+    # The whole name would run into the next one.
+    kinds = made.truth["type"].iloc[rows].str.removesuffix("-like").tolist()
     title = f"{organ.capitalize()}, {('benign', 'malignant')[y]} (simulated)"
     return plots.patches(made.cohort.x[rows], kinds, window, pixel=0.75, title=title)
 

@@ -1,6 +1,7 @@
 """Every figure says in words what it shows, can be read, and keeps to the book's colours."""
 
 import inspect
+import io
 import struct
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 from matplotlib import colors
 from matplotlib.text import Text
+from PIL import Image
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
@@ -234,6 +236,19 @@ def test_show_displays_one_image_with_its_words(
     assert data["image/png"][:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", data["image/png"][16:24]) == (5 * 160, 3 * 160)
     assert not plt.get_fignums()
+
+
+def test_a_grey_photograph_is_off_by_half_a_step_at_most(
+    shown: list[tuple[dict[str, Any], dict[str, Any]]],
+) -> None:
+    grey = RNG.integers(0, 256, (40, 40)).astype("uint8")
+    figure = plt.figure(figsize=(0.5, 0.5), dpi=160, layout="none")
+    ax = figure.add_axes((0, 0, 0.5, 0.5))  # 40 by 40 pixels of the file
+    ax.imshow(grey, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    ax.set_axis_off()
+    plots.show(ALT)
+    drawn = np.asarray(Image.open(io.BytesIO(shown[0][0]["image/png"])))
+    assert np.abs(drawn[40:, :40].astype(int) - grey).max() <= 255 / 63 / 2 + 1
 
 
 @pytest.mark.parametrize(
