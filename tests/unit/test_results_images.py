@@ -144,6 +144,25 @@ def test_features_of_photographs_help_one_set_and_harm_the_other() -> None:
     assert (gain["pneumoniamnist"] < 0).all()
 
 
+def test_xrays_do_not_help_ultrasound() -> None:
+    table = study.gains(results.load("xray_ultrasound"))
+    other = table.query("strategy == @study.OTHER").set_index(["target", "fraction"])
+    breast, chest = other.loc["breastmnist"], other.loc["pneumoniamnist"]
+    assert (breast["gain"] < 0).all()
+    assert (breast.loc[[0.5, 1.0], "high"] < 0).all()  # with many labels it harms
+    assert chest["gain"].between(0, 0.01).all()  # the other way round: next to nothing
+
+
+def test_photographs_help_ultrasound_a_little_and_harm_xrays() -> None:
+    table = study.gains(results.load("xray_ultrasound"))
+    features = table.query("strategy == @study.IMAGENET").set_index(["target", "fraction"])
+    breast, chest = features.loc["breastmnist"], features.loc["pneumoniamnist"]
+    assert (breast.loc[[0.05, 0.1, 0.25, 0.5], "gain"] > 0).all()
+    assert breast.loc[0.5, "low"] > 0
+    assert (breast.loc[[0.05, 0.1, 0.25, 1.0], "low"] < 0).all()  # may be chance
+    assert (chest["high"] < 0).all()
+
+
 # --- the official rule ----------------------------------------------------------------------------
 
 
