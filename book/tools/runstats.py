@@ -5,6 +5,7 @@ The page asks for the table with a line of its own, `% run statistics`.
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -31,8 +32,13 @@ class PeakMemory:
         self._every = every
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._before: set[object] = set()
 
     def __enter__(self) -> Self:
+        import psutil
+
+        # Whatever else this process has started, a browser for one, is not the kernel's.
+        self._before = set(psutil.Process().children(recursive=True))
         self._thread.start()
         return self
 
@@ -45,7 +51,7 @@ class PeakMemory:
         import psutil
 
         total = 0
-        for process in psutil.Process().children(recursive=True):
+        for process in set(psutil.Process().children(recursive=True)) - self._before:
             try:
                 total += process.memory_info().rss
             except psutil.Error:  # it has just ended, or is not ours to ask
@@ -53,6 +59,9 @@ class PeakMemory:
         self.peak = max(self.peak, total)
 
     def _watch(self) -> None:
+        if hasattr(signal, "pthread_sigmask"):
+            # Ctrl-C must wake the main thread, which waits for the kernel.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         while not self._over.wait(self._every):
             self.look()
 
