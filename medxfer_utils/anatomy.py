@@ -278,6 +278,17 @@ def _disc(
     return np.asarray(np.clip(0.5 + (size + rough - distance) / np.float32(soft), 0, 1))
 
 
+def _necrosis(
+    columns: Columns, where: Outline, away: Floats, turn: Floats, soft: float, field: Floats
+) -> Floats:
+    """Share of each pixel that is necrotic: a rough disc near the middle, as large as the grade."""
+    grade = _column(columns, "necrosis")
+    radius = _column(columns, "diameter_mm") / 2
+    place, size = 0.2 * radius * away, radius * 0.75 * np.sqrt(grade)
+    disc = _disc(where, place, 2 * np.pi * turn, size, soft, 0.12 * radius * field)
+    return np.asarray(disc * (grade > 0))
+
+
 def _calcified(hu: Floats, columns: Columns, where: Outline, v: Floats, field: Floats) -> None:
     """Add calcium, several hundred HU: central, diffuse, popcorn or eccentric (Erasmus 2000)."""
     pattern = np.asarray(columns["calcification"])
@@ -315,16 +326,8 @@ def inside_lung(columns: Columns, where: Outline, u: Doubles, field: Floats) -> 
     solid = np.where(kind == "part-solid", core, solid)
     hu = -620 + 100 * v[15] + solid * (650 - 100 * v[15])
     hu += np.minimum(field, 0.6) * (15 + 170 * _column(columns, "heterogeneity"))
-    necrosis = _column(columns, "necrosis")
-    hole = _disc(
-        where,
-        0.2 * radius * v[16],
-        2 * np.pi * v[13],
-        radius * 0.75 * np.sqrt(necrosis),
-        2,
-        0.12 * radius * field,
-    )
-    hu += hole * (necrosis > 0) * solid * (-250 - 550 * necrosis)
+    hole = _necrosis(columns, where, v[16], v[13], 2, field)
+    hu += hole * solid * (-250 - 550 * _column(columns, "necrosis"))
     return np.asarray(hu)
 
 
@@ -352,16 +355,8 @@ def inside_liver(columns: Columns, where: Outline, u: Doubles, field: Floats, ph
     nodular = np.clip(1.3 - np.abs(where.edge - where.r - 0.15 * radius) / (0.35 * radius), 0, 1)
     globe = (kind == "haemangioma-like")[:, None, None] * np.clip(2 * lumps, 0, 1)
     hu += globe * nodular * enhanced * 85
-    necrosis = _column(columns, "necrosis")
-    hole = _disc(
-        where,
-        0.2 * radius * v[16],
-        2 * np.pi * v[14],
-        radius * 0.75 * np.sqrt(necrosis),
-        3,
-        0.12 * radius * field,
-    )
-    return np.asarray(hu + hole * (necrosis > 0) * solid * (20 - base))
+    hole = _necrosis(columns, where, v[16], v[14], 3, field)
+    return np.asarray(hu + hole * solid * (20 - base))
 
 
 def draw(

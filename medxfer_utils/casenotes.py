@@ -31,8 +31,6 @@ class Field:
         Log odds of the diagnosis for each unit, from the cited model.
     mean, sd : float
         Of the patients without the disease; for yes/no, `mean` is the share and `sd` 0.
-    digits : int
-        Decimals shown; the field keeps more.
     """
 
     name: str
