@@ -8,7 +8,7 @@ scaled (see `imaging.window`); a binary network has one output, the log odds of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, cast
 
@@ -26,6 +26,10 @@ import tensorflow as tf  # noqa: E402
 Array = NDArray[np.floating]
 Augmentation = Callable[[Any, Any], Any]
 
+STARTS = {
+    keras.layers.Conv2D: keras.initializers.HeNormal,
+    keras.layers.Dense: keras.initializers.GlorotUniform,
+}
 FILTERS = (16, 32, 64)
 BATCH = 256  # images at a time in inference
 OPTIMISERS: dict[str, Callable[[float], keras.Optimizer]] = {
@@ -74,10 +78,8 @@ def reinitialised(network: keras.Model, seed: int) -> keras.Model:
     """The same architecture with fresh weights; the seed is not part of its configuration."""
     twin = keras.models.clone_model(network)
     for k, layer in enumerate(twin.layers):
-        kind = {keras.layers.Conv2D: "HeNormal", keras.layers.Dense: "GlorotUniform"}
-        if name := kind.get(type(layer)):
-            start = getattr(keras.initializers, name)(seed=len(twin.layers) * seed + k)
-            layer.kernel.assign(start(layer.kernel.shape))
+        if start := STARTS.get(type(layer)):
+            layer.kernel.assign(start(seed=len(twin.layers) * seed + k)(layer.kernel.shape))
     return twin
 
 
@@ -266,7 +268,9 @@ def train(
     pace, frozen = dict(pace or {}), tuple(sorted(frozen))
     if strange := {*pace, *frozen} - {layer.name for layer in network.layers}:
         raise ValueError(f"The network has no layers {sorted(strange)}.")
-    trainer, moving = _trainer(network.to_json(), frozen, _structure(recipe))
+    # What decides which graph is compiled; the numbers are handed over at each call.
+    structure = recipe.optimiser, recipe.loss, recipe.augment
+    trainer, moving = _trainer(network.to_json(), frozen, *structure)
     order = _order(len(x), recipe.steps, recipe.batch, seed)
     speeds = tf.constant([pace.get(layer, 1.0) for layer in moving], tf.float32)
     images, labels = tf.constant(x, tf.float32), tf.constant(y, tf.int32)
@@ -294,7 +298,7 @@ def gradually_unfrozen(
     there = len(body(network)) // 2
     shares = np.diff(np.linspace(0, recipe.steps, there + 2).astype(int))
     for stage, steps in enumerate(shares):
-        part = Recipe(**(vars(recipe) | {"steps": int(steps)}))
+        part = replace(recipe, steps=int(steps))
         network = train(network, x, y, part, seed + stage, frozen=blocks(network, there - stage))
     return network
 
@@ -349,11 +353,6 @@ def _order(n: int, steps: int, batch: int, seed: int) -> NDArray[np.int32]:
     return queue[: steps * batch].reshape(steps, batch).astype(np.int32)
 
 
-def _structure(recipe: Recipe) -> tuple[Any, ...]:
-    """What of a recipe decides which graph is compiled; numbers are handed over at each call."""
-    return recipe.optimiser, recipe.loss, recipe.augment
-
-
 def _loss(logits: Any, labels: Any, smoothing: Any, kind: str) -> Any:
     """Mean loss of a batch."""
     if logits.shape[-1] == 1:
@@ -368,7 +367,11 @@ def _loss(logits: Any, labels: Any, smoothing: Any, kind: str) -> Any:
 
 @lru_cache(maxsize=64)
 def _trainer(
-    architecture: str, frozen: tuple[str, ...], structure: tuple[Any, ...]
+    architecture: str,
+    frozen: tuple[str, ...],
+    optimiser_name: str,
+    loss: str,
+    augment: Augmentation | None,
 ) -> tuple[Callable[..., Any], list[str]]:
     """Training as a function from weights to weights, compiled once for each kind of fit.
 
@@ -377,7 +380,6 @@ def _trainer(
     fit to the next. Returned beside it: the layer of each moving weight, in the order in which
     their paces are given.
     """
-    optimiser_name, loss, augment = structure
     template = keras.models.model_from_json(architecture)
     for name in frozen:
         template.get_layer(name).trainable = False
