@@ -11,7 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 from IPython.display import display
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from sklearn.metrics import roc_curve
 
 from medxfer_utils import metrics
@@ -62,15 +64,21 @@ def show(alt: str) -> None:
     if len(plt.get_fignums()) != 1:
         raise ValueError(f"{len(plt.get_fignums())} figures are open: a cell draws exactly one")
     figure = plt.gcf()
-    png, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(png, format="png", dpi=DPI)
-    with Image.open(png) as drawn:
-        _reduced(drawn.convert("RGB")).save(small, "png", optimize=True)
+    png = rendered(figure)
     width = round(figure.get_figwidth() * CSS_PIXELS_PER_INCH)
     plt.close(figure)
-    data = {"image/png": small.getvalue(), "text/plain": f"Figure: {alt}"}
+    data = {"image/png": png, "text/plain": f"Figure: {alt}"}
     metadata = {"image/png": {"alt": alt, "width": width}}
     display(data, raw=True, metadata=metadata)
+
+
+def rendered(figure: Figure, dpi: int = DPI, about: PngInfo | None = None) -> bytes:
+    """Return a figure as a PNG file of few colours, with text chunks if any are given."""
+    png, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(png, format="png", dpi=dpi)
+    with Image.open(png) as drawn:
+        _reduced(drawn.convert("RGB")).save(small, "png", optimize=True, pnginfo=about)
+    return small.getvalue()
 
 
 def _reduced(drawn: Image.Image) -> Image.Image:

@@ -17,9 +17,7 @@ from pathlib import Path
 from keys import modules, package_data
 
 ASKED = re.compile(r"!\[\]\(pictures/([\w-]+)\.png\)")
-# 64 greys are enough for the eye, and make the file smaller; the page weighs less than 1.5 MB.
-STEPS = [round(grey / 255 * 63) * 255 // 63 for grey in range(256)]
-DPI = 150
+DPI = 150  # the page weighs less than 1.5 MB
 LUNG, LIVER = (-1350.0, 250.0), (0.0, 200.0)
 
 
@@ -107,19 +105,16 @@ def drawn(function: Callable[[], str]) -> bytes:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
-    from PIL import Image, PngImagePlugin
+    from PIL.PngImagePlugin import PngInfo
 
     from medxfer_utils import plots
 
-    raw, small = io.BytesIO(), io.BytesIO()
     with plt.style.context(Path(plots.__file__).with_name("medxfer.mplstyle")):
-        about = PngImagePlugin.PngInfo()
+        about = PngInfo()
         about.add_itxt("Description", function())
-        plt.savefig(raw, format="png", dpi=DPI)
+        png = plots.rendered(plt.gcf(), DPI, about)
         plt.close()
-    with Image.open(raw) as image:
-        image.convert("L").point(STEPS).save(small, "png", optimize=True, pnginfo=about)
-    return small.getvalue()
+    return png
 
 
 def description(png: bytes) -> str:
@@ -141,8 +136,8 @@ def key(root: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def picture(name: str, root: Path, folder: Path) -> bytes:
-    """Return a picture, drawn now unless `folder` has it as today's code draws it.
+def picture(name: str, today: str, folder: Path) -> bytes:
+    """Return a picture, drawn now unless `folder` has it as today's code (its `key`) draws it.
 
     Raises
     ------
@@ -151,7 +146,7 @@ def picture(name: str, root: Path, folder: Path) -> bytes:
     """
     if name not in PICTURES:
         raise ValueError(f"No picture is called {name!r}. There are: {', '.join(PICTURES)}")
-    kept = folder / f"{name}-{key(root)}.png"
+    kept = folder / f"{name}-{today}.png"
     if not kept.is_file():
         print(f"Drawing {name}", flush=True)
         folder.mkdir(parents=True, exist_ok=True)
@@ -165,13 +160,14 @@ def picture(name: str, root: Path, folder: Path) -> bytes:
 
 def with_pictures(files: Mapping[str, bytes], root: Path, folder: Path) -> dict[str, bytes]:
     """Return staged files with the pictures that their pages ask for, described."""
-    out = dict(files)
+    out, today = dict(files), ""
     for page, content in files.items():
         if not page.endswith(".md"):
             continue
         text = content.decode("utf-8")
         for name in dict.fromkeys(ASKED.findall(text)):
-            png = picture(name, root, folder)
+            today = today or key(root)  # once for all, and only if one is asked for
+            png = picture(name, today, folder)
             place = f"pictures/{name}.png"
             out[(Path(page).parent / place).as_posix()] = png
             text = text.replace(f"![]({place})", f"![{description(png)}]({place})")

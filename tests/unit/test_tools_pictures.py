@@ -111,7 +111,7 @@ def test_a_page_that_asks_for_nothing_draws_nothing(root: Path, drawings: list[s
 @pytest.mark.usefixtures("drawings")
 def test_an_unknown_picture_is_an_error_that_names_those_there(root: Path) -> None:
     with pytest.raises(ValueError, match=r"No picture is called 'dots'. There are: dot"):
-        picture("dots", root, root / "_build")
+        picture("dots", "today", root / "_build")
 
 
 def test_a_drawing_that_fails_leaves_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +120,7 @@ def test_a_drawing_that_fails_leaves_nothing(root: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(pictures, "PICTURES", {"dot": broken})
     with pytest.raises(RuntimeError, match="no ink"):
-        picture("dot", root, root / "_build" / "pictures")
+        picture("dot", "today", root / "_build" / "pictures")
     assert not list((root / "_build" / "pictures").iterdir())
 
 
