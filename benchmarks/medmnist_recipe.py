@@ -104,11 +104,16 @@ def official(labels: Labels, score: Array) -> tuple[float, float]:
     return float(roc_auc_score(labels, score)), float(np.mean((score > 0.5) == (labels == 1)))
 
 
+def each_once(x: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """Where each different image stands for the first time, in order."""
+    return np.sort(np.unique(x.reshape(len(x), -1), axis=0, return_index=True)[1])
+
+
 def training_images(data: MedMNIST) -> tuple[NDArray[np.uint8], Labels]:
     """Official training and validation images, each image once, in the order of the file."""
     x = np.concatenate([data.train.x, data.val.x])
     y = np.concatenate([data.train.y, data.val.y])
-    first = np.sort(np.unique(x.reshape(len(x), -1), axis=0, return_index=True)[1])
+    first = each_once(x)
     return x[first], y[first]
 
 

@@ -33,7 +33,7 @@ from threadpoolctl import threadpool_limits
 
 from medxfer_utils import results, tabular, threads, transfer
 from medxfer_utils.cohorts import Cohort, split
-from medxfer_utils.experiments import Arm, Classical, Predicts, learning_curve
+from medxfer_utils.experiments import Arm, Classical, Predicts, learning_curve, timed
 
 TABLE = results.FOLDER / "tabular_transfer_benchmark.csv"
 SEED, DIVISIONS, REPEATS, SIZES = 0, 10, 20, (8, 16, 32, 64)
@@ -139,18 +139,6 @@ def adapt_arms(source: Cohort, x: NDArray[np.floating]) -> dict[str, Arm]:
         return fit
 
     return {"adapt": arm(source.x), "adapt, re-standardised": arm(x)}
-
-
-def timed(arm: Arm, seconds: list[float]) -> Arm:
-    """The same arm; the processor time of each fit is appended to `seconds`."""
-
-    def fit(labelled: Cohort, seed: int) -> Predicts:
-        start = time.process_time()  # other programs on the machine do not count
-        model = arm(labelled, seed)
-        seconds.append(time.process_time() - start)
-        return model
-
-    return fit
 
 
 def one_division(division: int) -> pd.DataFrame:

@@ -21,7 +21,7 @@ import pandas as pd
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from medxfer_utils import imaging, phantoms, results
 from medxfer_utils.cohorts import Cohort, split
@@ -143,23 +143,10 @@ def ruler_arm(target: str) -> Arm:
     """The simple baseline: a logistic regression on three measurements of the labelled patients."""
 
     def arm(t: Cohort, s: int) -> Classical:
-        take = _Measure(THRESHOLD[target])
+        take = FunctionTransformer(measured, kw_args={"threshold": THRESHOLD[target]})
         return Classical(make_pipeline(take, StandardScaler(), LogisticRegression()).fit(t.x, t.y))
 
     return arm
-
-
-class _Measure:
-    """`measured` as a step of a scikit-learn pipeline."""
-
-    def __init__(self, threshold: float) -> None:
-        self.threshold = threshold
-
-    def fit(self, x: Image, y: Any = None) -> _Measure:
-        return self
-
-    def transform(self, x: Image) -> Image:
-        return measured(x, self.threshold)
 
 
 def one_world(

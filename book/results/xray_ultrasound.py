@@ -28,7 +28,7 @@ from medxfer_utils import metrics, results
 from medxfer_utils.catalogue import KNOWN_COPIES
 from medxfer_utils.cohorts import Cohort
 from medxfer_utils.downloads import MedMNIST, medmnist
-from medxfer_utils.experiments import Arm, Predicts, learning_curve
+from medxfer_utils.experiments import Arm, Predicts, learning_curve, timed
 
 sys.path.append(str(results.ROOT))  # a script's own folder is there already, the root is not
 from benchmarks import medmnist_recipe as recipe
@@ -52,8 +52,7 @@ class Seen:
     """
 
     def __init__(self, data: MedMNIST) -> None:
-        first = np.unique(data.train.x.reshape(len(data.train.x), -1), axis=0, return_index=True)[1]
-        first = np.sort(first)  # each image once
+        first = recipe.each_once(data.train.x)
         self.x = np.concatenate([data.train.x[first], data.test.x])
         self.features = recipe.seen_by_mobilenet(self.x)
         y = np.concatenate([data.train.y[first], data.test.y])
@@ -115,18 +114,6 @@ def arms(seen: Seen, source: Callable[[int], keras.Model]) -> dict[str, Arm]:
         OTHER: tuned(lambda seed: with_body_of(source(seed), recipe.network(seed))),
         IMAGENET: regression(features),
     }
-
-
-def timed(arm: Arm, seconds: list[float]) -> Arm:
-    """The same arm; the processor time of each fit is appended to `seconds`."""
-
-    def fit(labelled: Cohort, seed: int) -> Predicts:
-        start = time.process_time()
-        model = arm(labelled, seed)
-        seconds.append(time.process_time() - start)
-        return model
-
-    return fit
 
 
 def curve(target: MedMNIST, other: MedMNIST, repeats: int) -> pd.DataFrame:

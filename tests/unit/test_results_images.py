@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from datetime import datetime
 from typing import Any
 
 from benchmarks import medmnist_recipe as recipe
+from book.results import xray_ultrasound
 
 # isort: split
 import keras
@@ -19,18 +19,7 @@ from medxfer_utils import catalogue, metrics, results
 from medxfer_utils.backbones import backbone
 from medxfer_utils.downloads import MedMNIST, Part, find_local, medmnist
 
-
-def _script(name: str) -> Any:
-    """Import a script of the folder of stored results, which is no package."""
-    spec = importlib.util.spec_from_file_location(name, results.FOLDER / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-study = _script("xray_ultrasound")
+study: Any = xray_ultrasound  # its tables have labels that the types of pandas do not know
 TABLES = {"medmnist_recipe": recipe, "xray_ultrasound": study}
 NEEDED = {
     "breastmnist.npz": "medmnist",
