@@ -179,6 +179,8 @@ def execute(notebook: Path, edition: Edition) -> dict[str, Any]:
         language="python",
         cwd=str(notebook.parent),
         progress_bar=progress(notebook),
+        # How many pieces a cell's text arrives in depends on how busy the machine is.
+        coalesce_streams=True,
         # What the kernel says of itself, on its start or when it is interrupted, is no news to a
         # reader; what a cell says is kept in its outputs.
         extra_arguments=["--IPKernelApp.log_level=CRITICAL"],

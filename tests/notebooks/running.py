@@ -34,6 +34,7 @@ def run(path: Path, seed: int = 0, threads: int = 2, attempt: int = 1) -> Notebo
             cwd=path.parent,
             kernel_name="python3",
             progress_bar=False,
+            coalesce_streams=True,  # pieces of text come as fast as the machine is free
         )
 
 

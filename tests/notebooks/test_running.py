@@ -60,3 +60,11 @@ def test_output_that_changes_is_named(saved: Saved, source: str) -> None:
 def test_error_names_the_cell(saved: Saved) -> None:
     with pytest.raises(PapermillExecutionError, match="no such luck"):
         run(saved(append("raise RuntimeError('no such luck')")))
+
+
+def test_text_that_came_in_pieces_is_one_output(saved: Saved) -> None:
+    pieces = "print('first', flush=True)\nprint('second', flush=True)"
+    (shown,) = (c for c in run(saved(append(pieces))).cells if "'second'" in c.source)
+    texts = [output.text for output in shown.outputs if output.output_type == "stream"]
+    assert len(texts) == 1
+    assert texts[0].endswith("first\nsecond\n")
