@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from medxfer_utils import settle_tensorflow
+from medxfer_utils.penalties import Penalty, Seen
 
 settle_tensorflow()  # first: it decides how TensorFlow starts, and keeps the start quiet
 
@@ -36,11 +37,17 @@ OPTIMISERS: dict[str, Callable[[float], keras.Optimizer]] = {
     "SGD": keras.optimizers.SGD,
     "momentum": lambda rate: keras.optimizers.SGD(rate, momentum=0.9),
     "Adam": keras.optimizers.Adam,
+    # Decoupled weight decay of 0.05 a step times the rate; Keras leaves no weight out.
+    "AdamW": lambda rate: keras.optimizers.AdamW(rate, weight_decay=0.05),
 }
 
 
 def image_network(
-    shape: tuple[int, int, int], outputs: int = 1, filters: Sequence[int] = FILTERS, seed: int = 0
+    shape: tuple[int, int, int],
+    outputs: int = 1,
+    filters: Sequence[int] = FILTERS,
+    seed: int = 0,
+    groups: int = 0,
 ) -> keras.Model:
     """The image network of the course: blocks of convolution, batch norm, ReLU and pooling.
 
@@ -58,15 +65,22 @@ def image_network(
     seed : int
         Of the initial weights: He's normal distribution [1]_ for the convolutions, Glorot's for
         the head, biases zero.
+    groups : int
+        With 1 or more, group normalisation [2]_ in so many groups takes the place of batch norm:
+        it has no memory of the patients it was trained on.
 
     References
     ----------
     .. [1] He et al. (2015), Delving deep into rectifiers. ICCV.
+    .. [2] Wu and He (2018), Group normalization. ECCV.
     """
     network = keras.Sequential([keras.Input(shape, name="image")], name="image_network")
     for k, width in enumerate(filters, start=1):
         network.add(keras.layers.Conv2D(width, 3, padding="same", use_bias=False, name=f"conv_{k}"))
-        network.add(keras.layers.BatchNormalization(momentum=0.9, name=f"norm_{k}"))
+        if groups:
+            network.add(keras.layers.GroupNormalization(groups, name=f"norm_{k}"))
+        else:
+            network.add(keras.layers.BatchNormalization(momentum=0.9, name=f"norm_{k}"))
         network.add(keras.layers.ReLU(name=f"relu_{k}"))
         network.add(keras.layers.MaxPooling2D(name=f"pool_{k}"))
     network.add(keras.layers.GlobalAveragePooling2D(name="features"))
@@ -197,8 +211,9 @@ class Recipe:
         Learning rate, at the start if it decays.
     batch : int
         Images an update. The images are shuffled and used up before any comes again.
-    optimiser : {"Adam", "momentum", "SGD"}
-        Keras's own, with its defaults; "momentum" is SGD with momentum 0.9.
+    optimiser : {"Adam", "AdamW", "momentum", "SGD"}
+        Keras's own, with its defaults; "momentum" is SGD with momentum 0.9, "AdamW" decays
+        weights by 0.05 × rate at each step, beside the gradient.
     loss : {"cross-entropy", "Brier"}
         "Brier" is the mean squared difference of probability and label; for one output only.
     smoothing : float
@@ -228,6 +243,33 @@ class Recipe:
             raise ValueError(f"steps ≥ 0, batch ≥ 1, rate > 0, 0 ≤ smoothing < 1, got {self}.")
 
 
+@dataclass(frozen=True, eq=False)
+class Hold:
+    """What holds a network while it is trained: a penalty, times a strength.
+
+    Parameters
+    ----------
+    penalty : Penalty
+        One of `medxfer_utils.penalties`.
+    strength : float
+        Its weight λ ≥ 0 beside the mean loss; 0 is plain fine-tuning.
+    source : keras.Model, optional
+        Of the same architecture: what it is held to. The network itself, as it stands before the
+        first step, if not given.
+    attention : sequence of ndarray
+        For a penalty on maps, one vector for each of its layers, see `channel_attention`.
+    """
+
+    penalty: Penalty
+    strength: float
+    source: keras.Model | None = None
+    attention: Sequence[Array] = ()
+
+    def __post_init__(self) -> None:
+        if self.strength < 0:
+            raise ValueError(f"The strength of a hold must not be negative, got {self.strength}.")
+
+
 def train(
     network: keras.Model,
     x: Array,
@@ -236,6 +278,8 @@ def train(
     seed: int,
     frozen: Iterable[str] = (),
     pace: Mapping[str, float] | None = None,
+    hold: Hold | None = None,
+    order: NDArray[np.integer] | None = None,
 ) -> keras.Model:
     """Train a copy of a network on images from where it stands.
 
@@ -254,6 +298,10 @@ def train(
         inference mode: it keeps its mean and variance.
     pace : mapping of str to float, optional
         Layers whose every update is multiplied by a number (discriminative learning rates).
+    hold : Hold, optional
+        A penalty that is added to the loss.
+    order : ndarray of int, shape (steps, batch), optional
+        Which images each step sees; by default all in random order, then all again.
 
     Returns
     -------
@@ -269,13 +317,21 @@ def train(
     if strange := {*pace, *frozen} - {layer.name for layer in network.layers}:
         raise ValueError(f"The network has no layers {sorted(strange)}.")
     # What decides which graph is compiled; the numbers are handed over at each call.
-    structure = recipe.optimiser, recipe.loss, recipe.augment
+    penalty = hold.penalty if hold else None
+    structure: Any = recipe.optimiser, recipe.loss, recipe.augment, penalty
     trainer, moving = _trainer(network.to_json(), frozen, *structure)
-    order = _order(len(x), recipe.steps, recipe.batch, seed)
+    if order is None:
+        order = _order(len(x), recipe.steps, recipe.batch, seed)
     speeds = tf.constant([pace.get(layer, 1.0) for layer in moving], tf.float32)
     images, labels = tf.constant(x, tf.float32), tf.constant(y, tf.int32)
-    told = tf.constant([recipe.rate, recipe.smoothing, recipe.cosine], tf.float32)
-    trained = trainer(network.get_weights(), images, labels, order, speeds, told, tf.constant(seed))
+    strength = hold.strength if hold else 0.0
+    told = tf.constant([recipe.rate, recipe.smoothing, recipe.cosine, strength], tf.float32)
+    source = (hold.source if hold else None) or network
+    attention = [tf.constant(a, tf.float32) for a in (hold.attention if hold else ())]
+    trained = trainer(
+        *(network.get_weights(), source.get_weights(), images, labels),
+        *(tf.constant(order, tf.int32), speeds, told, attention, tf.constant(seed)),
+    )
     twin = keras.models.clone_model(network)
     twin.set_weights([w.numpy() for w in trained])
     return twin
@@ -331,6 +387,19 @@ def flips_and_turns(images: Any, seed: Any) -> Any:
     return tf.where(coins[2], tf.transpose(images, [0, 2, 1, 3]), images)
 
 
+def flips_turns_and_contrast(images: Any, seed: Any) -> Any:
+    """`flips_and_turns`, then each image's contrast inverted or not and scaled by 0.2 to 1.5.
+
+    For images whose zero means "as bright as the surroundings". A network trained so cannot rest
+    on lesions being bright, nor on how far they stand out.
+    """
+    images = flips_and_turns(images, seed)
+    other = seed + tf.constant([0, 1 << 20])  # chance of its own, not that of the flips
+    coins = tf.random.stateless_uniform([2, tf.shape(images)[0], 1, 1, 1], other)
+    sign = tf.where(coins[0] < 0.5, 1.0, -1.0)
+    return images * sign * tf.exp(np.log(0.2) + coins[1] * np.log(1.5 / 0.2))
+
+
 def _check(network: keras.Model, x: Array, y: NDArray[np.integer], recipe: Recipe) -> None:
     shape, width = network.input_shape[1:], network.output_shape[-1]
     if x.shape[1:] != shape:
@@ -372,6 +441,7 @@ def _trainer(
     optimiser_name: str,
     loss: str,
     augment: Augmentation | None,
+    penalty: Penalty | None,
 ) -> tuple[Callable[..., Any], list[str]]:
     """Training as a function from weights to weights, compiled once for each kind of fit.
 
@@ -380,30 +450,49 @@ def _trainer(
     fit to the next. Returned beside it: the layer of each moving weight, in the order in which
     their paces are given.
     """
-    template = keras.models.model_from_json(architecture)
+    layers = penalty.layers if penalty else ()
+    template, spy = _spied(architecture, layers)
+    teacher, before_spy = _spied(architecture, layers)
     for name in frozen:
         template.get_layer(name).trainable = False
     owners = [layer.name for layer in template.layers for _ in layer.trainable_variables]
     moving = [v for layer in template.layers for v in layer.trainable_variables]
     if not moving:
         raise ValueError("Every layer is frozen: nothing is left to train.")
+    places = [[v is m for v in template.weights].index(True) for m in moving]
     optimiser = OPTIMISERS[optimiser_name](0.0)
     optimiser.build(moving)
     start = [v.numpy() for v in optimiser.variables]
 
+    def charge(penalty: Penalty, maps: Any, batch: Any, attention: Any) -> Any:
+        anchors = [teacher.weights[k].value for k in places]
+        before = tf.nest.flatten(before_spy(batch, training=False))[:-1] if attention else []
+        return penalty(Seen([v.value for v in moving], anchors, maps, before, attention))
+
     def fit(
-        weights: Any, images: Any, labels: Any, order: Any, speeds: Any, told: Any, seed: Any
+        weights: Any,
+        source: Any,
+        images: Any,
+        labels: Any,
+        order: Any,
+        speeds: Any,
+        told: Any,
+        attention: Any,
+        seed: Any,
     ) -> Any:
-        for variable, value in zip([*template.weights, *optimiser.variables], [*weights, *start]):  # noqa: B905
+        state = [*template.weights, *teacher.weights, *optimiser.variables]
+        for variable, value in zip(state, [*weights, *source, *start]):  # noqa: B905
             variable.assign(value)
-        rate, smoothing, cosine = told[0], told[1], told[2]
+        rate, smoothing, cosine, strength = tf.unstack(told)
         for step in tf.range(tf.shape(order)[0]):
             batch = tf.gather(images, order[step])
             if augment is not None:
                 batch = augment(batch, tf.stack([seed, step]))
             with tf.GradientTape() as tape:
-                logits = template(batch, training=True)
+                *maps, logits = tf.nest.flatten(spy(batch, training=True))
                 objective = _loss(logits, tf.gather(labels, order[step]), smoothing, loss)
+                if penalty is not None:
+                    objective += strength * charge(penalty, maps, batch, attention)
             gradients = tape.gradient(objective, [v.value for v in moving])
             done = tf.cast(step, tf.float32) / tf.cast(tf.shape(order)[0], tf.float32)
             fall = 1 - cosine * (1 - tf.cos(np.pi * done)) / 2
@@ -414,8 +503,19 @@ def _trainer(
                 variable.assign(old + speeds[k] * (variable.value - old))
         return [tf.identity(v) for v in template.weights]
 
-    integers = tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)
-    numbers = tf.TensorSpec([len(moving)]), tf.TensorSpec([3]), tf.TensorSpec([], tf.int32)
-    weight_specs = [tf.TensorSpec(v.shape) for v in template.weights]
     image_spec = tf.TensorSpec(template.inputs[0].shape)
-    return _compiled(fit, weight_specs, image_spec, *integers, *numbers), owners
+    weight_specs = [tf.TensorSpec(v.shape) for v in template.weights]
+    shapes = [teacher.get_layer(name).output.shape for name in layers]
+    compares = penalty is not None and penalty.compares
+    attention_specs = [tf.TensorSpec([shape[-1]]) for shape in shapes] if compares else []
+    integers = tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)
+    numbers = tf.TensorSpec([len(moving)]), tf.TensorSpec([4]), attention_specs
+    signature = weight_specs, weight_specs, image_spec, *integers, *numbers
+    return _compiled(fit, *signature, tf.TensorSpec([], tf.int32)), owners
+
+
+def _spied(architecture: str, layers: Iterable[str]) -> tuple[keras.Model, keras.Model]:
+    """A network, and the same layers as a model that gives some layers' outputs before its own."""
+    network = keras.models.model_from_json(architecture)
+    seen = [network.get_layer(name).output for name in layers]
+    return network, keras.Model(network.inputs, [*seen, network.outputs[0]])

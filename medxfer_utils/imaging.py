@@ -132,6 +132,51 @@ def percentile_window(values: ArrayLike, low: float = 1, high: float = 99) -> Im
     return window(values, float(dark + bright) / 2, float(bright - dark))
 
 
+def standardised(images: ArrayLike, cut: float = 4) -> Image:
+    """Each image minus its own mean, divided by its own standard deviation, cut at ±`cut`.
+
+    Parameters
+    ----------
+    images : array_like, shape (n, height, width)
+    cut : float
+        In standard deviations.
+
+    Raises
+    ------
+    ImagingError
+        If an image has one value only.
+    """
+    source = np.asarray(images, dtype=np.float32)
+    spread = source.std((1, 2), keepdims=True)
+    if not (spread > 0).all():
+        raise ImagingError(f"Image {int(np.argmin(spread))} has one value only: nothing to scale.")
+    relative: Image = np.clip((source - source.mean((1, 2), keepdims=True)) / spread, -cut, cut)
+    return relative
+
+
+def contrast(images: ArrayLike, unit: float, cut: float = 4) -> Image:
+    """Each image minus its own median, in units of `unit`, cut at ±`cut`.
+
+    The surroundings of a lesion become 0 and the lesion what it stands out by, in any organ, while
+    two lesions of one organ can still be compared: the unit is the organ's, not the patch's.
+
+    Parameters
+    ----------
+    images : array_like, shape (n, height, width)
+        In HU, or any other unit that means the same in every image.
+    unit : float
+        What becomes 1, in the same unit.
+    cut : float
+        In units of `unit`.
+    """
+    if not unit > 0:
+        raise ImagingError(f"The unit of contrast must be positive, not {unit}.")
+    source = np.asarray(images, dtype=np.float32)
+    away = source - np.median(source, axis=(1, 2), keepdims=True)
+    relative: Image = np.clip(away / np.float32(unit), -cut, cut)
+    return relative
+
+
 def scaled(values: ArrayLike) -> Image:
     """Grey values from 0 to 1 of an image in unsigned integers, by the range of their type.
 

@@ -39,7 +39,7 @@ def run_scripts(folder: Path, root: Path) -> list[str]:
     scripts = sorted(folder.glob("*.py"))
     if not scripts:
         raise ValueError(f"There is no script in {folder} to run.")
-    paths = [str(overlay(folder, root)), os.environ.get("PYTHONPATH", "")]
+    paths = [str(overlay(folder, root)), str(root), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     failed = []
     for script in scripts:
