@@ -33,7 +33,7 @@ from threadpoolctl import threadpool_limits
 
 from medxfer_utils import results, tabular, threads, transfer
 from medxfer_utils.cohorts import Cohort, split
-from medxfer_utils.experiments import Arm, Classical, Predicts, learning_curve, timed
+from medxfer_utils.experiments import Arm, Classical, Predicts, learning_curve
 
 TABLE = results.FOLDER / "tabular_transfer_benchmark.csv"
 SEED, DIVISIONS, REPEATS, SIZES = 0, 10, 20, (8, 16, 32, 64)
@@ -47,6 +47,17 @@ PEERS = {  # that need nothing but scikit-learn and skada
 }
 ADAPTERS = {"skada CORAL": CORALAdapter, "skada OT mapping": OTMappingAdapter}
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "keras", "skada", "pot", "adapt")
+COLUMNS = (
+    "division",
+    "strategy",
+    "n",
+    "repeat",
+    "AUROC",
+    "accuracy",
+    "Brier",
+    "log loss",
+    "seconds",
+)
 MEASURES = {"AUROC": 1, "accuracy": 1, "Brier": -1}  # -1: lower is better
 
 
@@ -147,11 +158,8 @@ def one_division(division: int) -> pd.DataFrame:
     arms: dict[str, Arm] = {}
     for group in (our_arms, peer_arms, adapt_arms):
         arms |= group(source, pool.x)
-    seconds: list[float] = []
-    clocked = {name: timed(arm, seconds) for name, arm in arms.items()}
-    frame = learning_curve(clocked, pool, test, SIZES, REPEATS, seed=division)
-    frame.insert(0, "division", division)
-    return frame.assign(seconds=seconds)  # learning_curve fits in the order of its rows
+    frame = learning_curve(arms, pool, test, SIZES, REPEATS, seed=division)
+    return frame.assign(division=division)[list(COLUMNS)]
 
 
 def interval(by_draw: pd.Series) -> tuple[float, float, float]:

@@ -138,6 +138,14 @@ REGISTRY = {
     file.name: file
     for file in (*(s.file(name, size) for name, s in SETS.items() for size in s.md5), *WEIGHTS)
 }
+# Cut out of LIDC-IDRI [armato2011lidc] and offered nowhere: only a reader's own folder can hold it.
+LIDC = RemoteFile(
+    "lidc_centre_slices_64.npz", "https://doi.org/10.7937/K9/TCIA.2015.LO9QL9SX", "", "CC BY 3.0",
+    "armato2011lidc",
+    "Malignancy is what radiologists thought, not pathology. Around each nodule the cut-out is the "
+    "larger the larger the nodule is, and beyond it the last row or column is repeated to the "
+    "margin: only the middle 28 pixels are free of that in (almost) all.", folder="lidc",
+)
 # Copies that are in use though they are not the official files, and why one may accept them.
 KNOWN_COPIES = {
     "sha256:ce5b81972a53a35bac77bc672ec94ce0dcf0ea03bfc5e57283c5fb34c98e5c69":

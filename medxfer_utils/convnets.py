@@ -517,5 +517,13 @@ def _trainer(
 def _spied(architecture: str, layers: Iterable[str]) -> tuple[keras.Model, keras.Model]:
     """A network, and the same layers as a model that gives some layers' outputs before its own."""
     network = keras.models.model_from_json(architecture)
-    seen = [network.get_layer(name).output for name in layers]
-    return network, keras.Model(network.inputs, [*seen, network.outputs[0]])
+    if not isinstance(network, keras.Sequential):
+        outputs = {layer.name: layer.output for layer in network.layers}
+        return network, keras.Model(network.inputs, [*map(outputs.get, layers), network.outputs[0]])
+    # A Sequential model has called its layers once for each layer that was added, and their
+    # `output` may be that of any call: batch norm would count a batch twice.
+    h, outputs = keras.Input(network.input_shape[1:]), {}
+    image = h
+    for layer in network.layers:
+        outputs[layer.name] = h = layer(h)
+    return network, keras.Model(image, [*map(outputs.get, layers), h])

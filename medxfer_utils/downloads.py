@@ -14,13 +14,13 @@ import zipfile
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pooch
 from numpy.typing import NDArray
 
-from medxfer_utils.catalogue import KNOWN_COPIES, PARTS, REGISTRY, SETS, RemoteFile
+from medxfer_utils.catalogue import KNOWN_COPIES, LIDC, PARTS, REGISTRY, SETS, RemoteFile
 
 SIGNATURES = {".npz": b"PK\x03\x04", ".h5": b"\x89HDF\r\n\x1a\n"}
 SECONDS = 30  # without an answer of the server
@@ -139,6 +139,23 @@ def _require_sum(file: RemoteFile, path: Path, also: Collection[str]) -> None:
     )
 
 
+def _array(stored: Any, name: str, path: Path) -> NDArray[np.generic]:
+    """Read one array of an open npz file; ContentError if it is missing, damaged or of objects."""
+    try:
+        return cast(NDArray[np.generic], stored[name])
+    except KeyError:
+        raise ContentError(
+            f"{path} has no array {name!r}, only {', '.join(stored.files)}."
+        ) from None
+    except ValueError as error:
+        raise ContentError(
+            f"{path}: {name!r} is an array of Python objects, which could run code when "
+            f"read, or damaged ({error})."
+        ) from error
+    except (zipfile.BadZipFile, EOFError, OSError) as error:
+        raise ContentError(f"{path}: {name!r} is damaged ({error}).") from error
+
+
 def read_arrays(file: RemoteFile, path: Path) -> dict[str, NDArray[np.generic]]:
     """Read the arrays of an npz file, never running anything that is stored in it.
 
@@ -150,19 +167,7 @@ def read_arrays(file: RemoteFile, path: Path) -> dict[str, NDArray[np.generic]]:
     arrays: dict[str, NDArray[np.generic]] = {}
     with np.load(path, allow_pickle=False) as stored:
         for name, shape in file.arrays.items():
-            try:
-                array = stored[name]
-            except KeyError:
-                raise ContentError(
-                    f"{path} has no array {name!r}, only {', '.join(stored.files)}."
-                ) from None
-            except ValueError as error:
-                raise ContentError(
-                    f"{path}: {name!r} is an array of Python objects, which could run code when "
-                    f"read, or damaged ({error})."
-                ) from error
-            except (zipfile.BadZipFile, EOFError, OSError) as error:
-                raise ContentError(f"{path}: {name!r} is damaged ({error}).") from error
+            array = _array(stored, name, path)
             right_type = array.dtype == np.uint8 or (
                 name.endswith("_labels") and array.dtype.kind in "iu"
             )
@@ -288,6 +293,88 @@ def medmnist(name: str, size: int = 28, also: Collection[str] = ()) -> MedMNIST:
     labels = about.labels[::-1] if flip else about.labels
     train, val, test = part("train"), part("val"), part("test")
     return MedMNIST(name, size, train, val, test, labels, sums, file.sum in sums, file)
+
+
+class Nodules(NamedTuple):
+    """Centre slices of n lung nodules.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n, 64, 64)
+        HU, at 0.75 mm a pixel, the nodule in the middle.
+    malignancy : ndarray, shape (n,)
+        The radiologists' score: 1 highly unlikely, 3 indeterminate, 5 highly suspicious.
+    diameter : ndarray, shape (n,)
+        In mm.
+    patient : ndarray, shape (n,)
+    sums : tuple of str
+        md5 and sha256 of the file that was read.
+    """
+
+    x: NDArray[np.int16]
+    malignancy: NDArray[np.uint8]
+    diameter: NDArray[np.floating]
+    patient: NDArray[np.str_]
+    sums: tuple[str, str]
+
+
+# Axes after the first, kinds of type, and least and greatest value.
+_NODULES: dict[str, tuple[tuple[int, ...], str, float, float]] = {
+    "x": ((64, 64), "i", -32768, 32767),
+    "mal": ((), "iu", 1, 5),
+    "diam": ((), "f", 0.1, 100),
+    "pid": ((), "U", 0, 0),
+}
+
+
+def _require_nodules(arrays: dict[str, NDArray[Any]], path: Path) -> None:
+    """Raise ContentError if an array is not what `_NODULES` says."""
+    n = len(arrays["x"]) if arrays["x"].ndim else 0
+    for name, (axes, kinds, least, greatest) in _NODULES.items():
+        array = arrays[name]
+        if not n or array.shape != (n, *axes) or array.dtype.kind not in kinds:
+            raise ContentError(
+                f"{path}: {name!r} has shape {array.shape} and type {array.dtype}, expected "
+                f"{(n or 'n', *axes)} and one of the kinds {kinds!r} of NumPy."
+            )
+        if kinds != "U" and not ((array >= least) & (array <= greatest)).all():
+            raise ContentError(
+                f"{path}: {name!r} has values outside {least} to {greatest}, or none at all (NaN)."
+            )
+
+
+def lidc_nodules() -> Nodules:
+    """Nodules of LIDC-IDRI [1]_ that somebody has cut out, from the reader's own folder.
+
+    The file `lidc/lidc_centre_slices_64.npz` in `MEDXFER_DATA` is made from the CT series and is
+    offered nowhere. Its arrays: `x` (n, 64, 64) HU as whole numbers, `mal` (n,) 1 to 5, `diam` (n,)
+    mm, `pid` (n,) text; others are not read.
+
+    Raises
+    ------
+    DataError
+        If it is not there.
+    ContentError
+        If it is damaged or holds something else.
+
+    References
+    ----------
+    .. [1] Armato et al. (2011), The Lung Image Database Consortium (LIDC) and Image Database
+       Resource Initiative (IDRI). Medical Physics, doi:10.1118/1.3528204.
+    """
+    path = find_local(LIDC.name, LIDC.folder)
+    if path is None:
+        raise DataError(
+            f"{LIDC.name} is not in the folder {LIDC.folder} of MEDXFER_DATA, and nobody offers "
+            f"it for download: it is cut out of LIDC-IDRI ({LIDC.url}), for example with "
+            "`lidc_cohort` of medxfer_utils.lesions, and saved as lidc_nodules.__doc__ says. What "
+            "the book found with it needs no file: medxfer_utils.results.load('lidc_transfer')."
+        )
+    _require_whole(LIDC, path)
+    with np.load(path, allow_pickle=False) as stored:
+        arrays: dict[str, Any] = {name: _array(stored, name, path) for name in _NODULES}
+    _require_nodules(arrays, path)
+    return Nodules(arrays["x"], arrays["mal"], arrays["diam"], arrays["pid"], sums_of(path))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,12 +7,15 @@ the source's patients beside the target's, and what DELTA needs to know of each 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import log_expit, logsumexp
 
 from medxfer_utils import convnets
-from medxfer_utils.convnets import Array, Recipe
+from medxfer_utils.convnets import Array, ImageModel, Recipe
 
 # isort: split
 import keras
@@ -152,9 +155,9 @@ def merged(network: keras.Model, plain: keras.Model) -> keras.Model:
         if layer.name not in convolutions(twin):
             layer.set_weights(there[layer.name].get_weights())
             continue
-        kernel = np.array(there[layer.name].kernel)
+        kernel = keras.ops.convert_to_numpy(there[layer.name].kernel).copy()
         if beside := there.get(layer.name.replace("conv_", "adapter_")):
-            kernel[1, 1] += np.array(beside.kernel)[0, 0]  # the middle of 3 × 3
+            kernel[1, 1] += keras.ops.convert_to_numpy(beside.kernel)[0, 0]  # the middle of 3 × 3
         layer.kernel.assign(kernel)
     return twin
 
@@ -206,3 +209,36 @@ def _loss_of(layers: Sequence[keras.Layer], h: tf.Tensor, y: NDArray[np.integer]
         )
     labels = tf.constant(y, tf.float32)
     return float(tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, h[:, 0])))
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """Several models as one: the mean of their probabilities (deep ensemble [1]_).
+
+    Parameters
+    ----------
+    members : sequence
+        Models with `probability`; one member is that model itself.
+
+    References
+    ----------
+    .. [1] Lakshminarayanan, Pritzel and Blundell (2017), Simple and scalable predictive
+       uncertainty estimation using deep ensembles. NeurIPS.
+    """
+
+    members: Sequence[ImageModel]
+
+    def __post_init__(self) -> None:
+        if not self.members:
+            raise ValueError("An ensemble needs one member or more.")
+
+    def probability(self, x: Array) -> Array:
+        """Probability of the disease, shape (n,), for raw images."""
+        mean: Array = np.mean([member.probability(x) for member in self.members], axis=0)
+        return mean
+
+    def logit(self, x: Array) -> Array:
+        """Log odds of that mean, shape (n,); it does not saturate where the members do not."""
+        logits = np.array([member.logit(x) for member in self.members])
+        ill, healthy = (logsumexp(log_expit(sign * logits), axis=0) for sign in (1, -1))
+        return cast(Array, ill - healthy)

@@ -124,8 +124,14 @@ class SpectralShrinkage:
             raise ValueError(f"k {self.k}: shrink at least one singular value.")
 
     def __call__(self, seen: Seen) -> Any:
-        values = tf.linalg.svd(seen.maps[0], compute_uv=False)  # the largest first
-        return tf.reduce_sum(values[-self.k :] ** 2)
+        features = seen.maps[0]
+        if features.shape[-1] < tf.shape(features)[0]:
+            features = tf.transpose(features)
+        # Squared singular values are what the directions of the smallest eigenvalues catch. With
+        # the directions held fixed the gradient is the same, and there is one even where two values
+        # meet or vanish: that of the decomposition itself is not a number there.
+        directions = tf.linalg.eigh(features @ tf.transpose(features))[1][:, : self.k]
+        return tf.reduce_sum((tf.transpose(features) @ tf.stop_gradient(directions)) ** 2)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from medxfer_utils import metrics, results
 from medxfer_utils.catalogue import KNOWN_COPIES
 from medxfer_utils.cohorts import Cohort
 from medxfer_utils.downloads import MedMNIST, medmnist
-from medxfer_utils.experiments import Arm, Predicts, learning_curve, timed
+from medxfer_utils.experiments import Arm, Predicts, learning_curve
 
 sys.path.append(str(results.ROOT))  # a script's own folder is there already, the root is not
 from benchmarks import medmnist_recipe as recipe
@@ -42,6 +42,7 @@ FIT = Recipe(steps=300, rate=0.001, batch=64, smoothing=0.1, cosine=True, augmen
 SOURCE_STEPS = 900
 PIXELS, SCRATCH = "pixels, logistic regression", "from scratch"
 IMAGENET, OTHER = "ImageNet features, logistic regression", "fine-tuned from the other set"
+COLUMNS = ("target", "strategy", "fraction", "n", "repeat", "AUROC", "accuracy", "Brier", "seconds")
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "keras")
 
 
@@ -124,12 +125,10 @@ def curve(target: MedMNIST, other: MedMNIST, repeats: int) -> pd.DataFrame:
     for repeat in range(repeats):
         source(1000 * SEED + repeat)  # before the clock of any arm runs
     sizes = {round(fraction * len(seen.pool)): fraction for fraction in FRACTIONS}
-    seconds: list[float] = []
-    clocked = {name: timed(arm, seconds) for name, arm in arms(seen, source).items()}
-    frame = learning_curve(clocked, seen.pool, seen.test, list(sizes), repeats, SEED)
+    frame = learning_curve(arms(seen, source), seen.pool, seen.test, list(sizes), repeats, SEED)
     frame.insert(0, "target", target.name)
-    frame.insert(2, "fraction", frame["n"].map(sizes))
-    return frame.drop(columns="log loss").assign(seconds=seconds)
+    frame["fraction"] = frame["n"].map(sizes)
+    return frame[list(COLUMNS)]
 
 
 def gains(frame: pd.DataFrame, measure: str = "AUROC") -> pd.DataFrame:

@@ -1,19 +1,30 @@
 """The comparison: the same patients for every arm, no matter in which order they come."""
 
+import random
 from typing import Any
 
+from medxfer_utils.models import Network
+
+# isort: split
+import keras
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import logit
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    brier_score_loss,
+    log_loss,
+    roc_auc_score,
+)
 from sklearn.naive_bayes import GaussianNB
 
 from medxfer_utils import transfer
 from medxfer_utils.cohorts import Cohort, draw, split
 from medxfer_utils.experiments import Arm, Classical, Predicts, learning_curve, score
-from medxfer_utils.models import Network
 from medxfer_utils.tabular import two_laboratories
 
 A, B = two_laboratories(np.random.default_rng(0))
@@ -44,8 +55,11 @@ class Witness:
         return np.linspace(0, 1, len(x))
 
 
-def curve(arms: dict[str, Arm], seed: int = 7) -> pd.DataFrame:
-    return learning_curve(arms, POOL, TEST, sizes=(8, 16), repeats=3, seed=seed)
+def curve(arms: dict[str, Arm], seed: int = 7, repeats: int = 3) -> pd.DataFrame:
+    """A comparison without the time that it took, which is never the same."""
+    frame = learning_curve(arms, POOL, TEST, sizes=(8, 16), repeats=repeats, seed=seed)
+    assert (frame["seconds"] >= 0).all()
+    return frame.drop(columns="seconds")
 
 
 def test_every_arm_sees_the_same_patients_and_the_same_seed() -> None:
@@ -82,8 +96,33 @@ def test_the_seed_decides_to_the_bit() -> None:
     assert not curve(ARMS).equals(curve(ARMS, seed=8))
 
 
+def test_the_caller_s_own_chance_is_left_as_it_was() -> None:
+    def spends(labelled: Cohort, seed: int) -> Predicts:
+        random.random(), np.random.rand()
+        return ARMS["bayes"](labelled, seed)
+
+    random.seed(1)
+    np.random.seed(2)
+    expected = random.Random(1).random(), np.random.RandomState(2).rand()
+    curve({"spends": spends})
+    assert (random.random(), np.random.rand()) == expected
+
+
+def test_each_fit_starts_from_the_seed_that_its_arm_is_told() -> None:
+    seen = []
+
+    def looks(labelled: Cohort, seed: int) -> Predicts:
+        seen.append((seed, random.random(), float(keras.random.normal(()))))
+        return ARMS["bayes"](labelled, seed)
+
+    curve({"one": looks, "two": looks})
+    assert len(seen) == 12
+    assert len(set(seen)) == len({seed for seed, _, _ in seen}) == 3  # one for each repeat
+    assert all(number == random.Random(seed).random() for seed, number, _ in seen)
+
+
 def test_more_repeats_leave_the_first_ones_as_they_were() -> None:
-    more = learning_curve({"bayes": ARMS["bayes"]}, POOL, TEST, sizes=(8, 16), repeats=5, seed=7)
+    more = curve({"bayes": ARMS["bayes"]}, repeats=5)
     fewer = curve({"bayes": ARMS["bayes"]})
     pd.testing.assert_frame_equal(more[more["repeat"] < 3], fewer, check_exact=True)
 
@@ -91,14 +130,22 @@ def test_more_repeats_leave_the_first_ones_as_they_were() -> None:
 def test_a_row_is_the_fit_that_it_names() -> None:
     frame = curve(ARMS)
     assert frame.columns.tolist() == [
-        *("strategy", "n", "repeat", "AUROC", "accuracy", "Brier", "log loss")
+        *("strategy", "n", "repeat", "AUROC", "accuracy", "Brier", "log loss"),
+        *("average precision", "calibration slope", "rows", "error"),
     ]
     assert len(frame) == 3 * 2 * 3
+    assert frame["rows"].tolist() == frame["n"].tolist()  # one sample of each patient
+    assert (frame["error"] == "").all()
     row = frame[(frame.strategy == "bayes") & (frame.n == 16) & (frame.repeat == 2)].iloc[0]
     labelled = draw(POOL, 16, np.random.default_rng([7, 2]))
     p = GaussianNB().fit(labelled.x, labelled.y).predict_proba(TEST.x)[:, 1]
     assert row["AUROC"] == pytest.approx(roc_auc_score(TEST.y, p))
     assert row["accuracy"] == pytest.approx(accuracy_score(TEST.y, p >= 0.5))
+    assert row["average precision"] == pytest.approx(average_precision_score(TEST.y, p))
+    epsilon = np.finfo(float).eps
+    log_odds = logit(np.clip(p, epsilon, 1 - epsilon))[:, None]
+    cox = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000).fit(log_odds, TEST.y)
+    assert row["calibration slope"] == pytest.approx(cox.coef_[0, 0], rel=1e-3)
 
 
 def test_the_scores_are_those_of_scikit_learn() -> None:
@@ -125,7 +172,8 @@ class FarLogits:
 
 def test_patients_are_ranked_by_log_odds_where_the_model_has_them() -> None:
     frame = curve({"far": lambda labelled, seed: FarLogits()})
-    assert (frame["AUROC"] == 1).all()
+    assert (frame[["AUROC", "average precision"]] == 1).all(axis=None)
+    assert frame["calibration slope"].isna().all()  # all probabilities are equal
     np.testing.assert_array_equal(frame["Brier"], np.mean(TEST.y == 0))
 
 

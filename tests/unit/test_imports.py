@@ -25,9 +25,13 @@ ORDER = [
         "downloads",
         "scans",
         "imaging",
+        "folders",
+        "lesions",
         "models",
+        "penalties",
         "convnets",
         "backbones",
+        "finetuning",
     ),
     *("transfer", "metrics", "experiments", "results", "plots", "chapter"),
 ]
