@@ -5,6 +5,7 @@ import math
 import os
 import random
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,7 +16,6 @@ from IPython.display import display
 from medxfer_utils import plots, seed_tensorflow, threads
 
 PROFILES = ("full", "fast")
-DATA_SOURCES = ("builtin",)
 T = TypeVar("T")
 
 
@@ -32,8 +32,8 @@ def start(profile: str, seed: int, data: str) -> "Chapter":
         The sizes and repeats of the book, or small ones for a rehearsal.
     seed : int
         From 0 to 2**32 - 1.
-    data : {"builtin"}
-        Where the cohorts come from.
+    data : str
+        Where the cohorts come from: "builtin", or a folder of the reader's own.
 
     Returns
     -------
@@ -47,8 +47,8 @@ def start(profile: str, seed: int, data: str) -> "Chapter":
     """
     if profile not in PROFILES:
         raise ValueError(f"PROFILE is {profile!r}: choose one of {', '.join(PROFILES)}")
-    if data not in DATA_SOURCES:
-        raise ValueError(f"DATA is {data!r}: choose one of {', '.join(DATA_SOURCES)}")
+    if data != "builtin" and not Path(data).is_dir():
+        raise ValueError(f"DATA is {data!r}: choose 'builtin', or the path of a folder that exists")
     # A bool is an int in Python, but nobody means SEED = True.
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise ValueError(f"SEED is {seed!r}: choose a whole number from 0 to {2**32 - 1}")

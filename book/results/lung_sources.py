@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("MEDXFER_THREADS", "1")  # each fit has one core, and several run at a time
@@ -29,7 +30,8 @@ from medxfer_utils.cohorts import Cohort
 from medxfer_utils.convnets import Array, Recipe
 
 TABLE = "lung_sources"
-FOLDER = results.FOLDER / "sources"
+# The kinds that a chapter and the tests use are stored; the others are made by `make results` only.
+STORED = ("window", "doses")
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "keras")
 SEEDS, PATIENTS, TESTED = range(4), 12_000, 750
 FILTERS, SHAPE = (16, 32, 64, 64), (32, 32, 1)
@@ -67,7 +69,7 @@ Prepare = Callable[[Array], Array]
 SOURCES: dict[str, tuple[Prepare, Prepare, tuple[float, ...], Any, int]] = {
     "window": (window, window, (1.0,), flips, 0),
     "standardised": (standardised, standardised, (1.0,), flips, 0),
-    "organ's unit": (in_lung, in_liver, (1.0,), flips, 0),
+    "own unit": (in_lung, in_liver, (1.0,), flips, 0),
     "contrast": (in_lung, in_liver, (1.0,), contrast, 0),
     "doses": (in_lung, in_liver, DOSES, contrast, 0),
     "group norm": (in_lung, in_liver, DOSES, contrast, 8),
@@ -123,15 +125,24 @@ def textures_network(seed: int) -> keras.Model:
     return convnets.train(network, imaging.standardised(x)[..., None], y, recipe, seed=seed)
 
 
+def path(kind: str, seed: int) -> Path:
+    """Where a source network is kept."""
+    folder = results.FOLDER if kind in STORED else results.ROOT / "_build"
+    return folder / "sources" / f"{kind.replace(' ', '_')}_{seed}.keras"
+
+
+@cache
 def source(kind: str, seed: int) -> keras.Model:
-    """A stored source network."""
-    network: keras.Model = keras.models.load_model(path(kind, seed))
-    return network
+    """A source network that was made before.
 
-
-def path(kind: str, seed: int) -> Any:
-    """Where a source network is stored."""
-    return FOLDER / f"{kind.replace(' ', '_')}_{seed}.keras"
+    Raises
+    ------
+    FileNotFoundError
+        If it was not.
+    """
+    if not path(kind, seed).is_file():
+        raise FileNotFoundError(f"There is no source network {kind!r} {seed}: run `make results`.")
+    return keras.models.load_model(path(kind, seed))
 
 
 def made(kind: str, seed: int) -> dict[str, Any]:
@@ -139,7 +150,7 @@ def made(kind: str, seed: int) -> dict[str, Any]:
     start = time.process_time()
     unrelated = {"digits": digits_network, "textures": textures_network}
     network = unrelated[kind](seed) if kind in unrelated else trained_source(kind, seed)
-    FOLDER.mkdir(exist_ok=True)
+    path(kind, seed).parent.mkdir(parents=True, exist_ok=True)
     beside = path(kind, seed).with_suffix(".new.keras")
     network.save(beside)
     beside.replace(path(kind, seed))

@@ -7,7 +7,7 @@ tested on; four source networks of each kind (`lung_sources`) serve five repeats
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -209,17 +209,17 @@ def baselines() -> dict[str, Arm]:
     return {"scratch": fine_tuned(fresh, in_liver, SCRATCH), "five measurements": rules}
 
 
-def ladder(networks: Mapping[str, keras.Model], pool: Cohort) -> dict[str, Arm]:
+def ladder(seed: int, pool: Cohort) -> dict[str, Arm]:
     """From the naive transfer upwards, one repair at a time; all fine-tune everything."""
-    arms: dict[str, Arm] = {}
-    for kind, network in networks.items():
-        prepare = SOURCES[kind][1]
-        start = partial(_same, network)
-        arms[f"source: {kind}"] = fine_tuned(start, prepare, TUNE)
-    naive = networks["window"]
+    arms = {
+        f"source: {kind}": fine_tuned(partial(_stored, kind, seed), SOURCES[kind][1], TUNE)
+        for kind in SOURCES
+        if kind != BEST
+    }
+    naive = source("window", seed)
+    norms = finetuning.norms(naive)
     own = convnets.with_statistics_of(naive, window(pool.x), seed=0)
     for name, network in {"statistics of the lung": naive, "statistics of the liver": own}.items():
-        norms = finetuning.norms(network)
         arm = fine_tuned(partial(_same, network), window, TUNE, frozen=norms)
         arms[f"source: window, {name}"] = arm
     return arms
@@ -229,32 +229,36 @@ def _same(network: keras.Model, s: int) -> keras.Model:
     return network
 
 
+def _stored(kind: str, seed: int, s: int) -> keras.Model:
+    return source(kind, seed)
+
+
+def _borrowed(kind: str, seed: int, s: int) -> keras.Model:
+    """The body of a source whose classes are not the liver's, under a new head."""
+    return convnets.with_body_of(source(kind, seed), fresh(s))
+
+
 def controls(seed: int) -> dict[str, Arm]:
     """Sources that know nothing of lesions."""
     return {
-        f"source: {name}": fine_tuned(
-            lambda s, name=name: convnets.with_body_of(source(name, seed), fresh(s)),  # type: ignore[misc]
-            in_liver,
-            SCRATCH,
-        )
-        for name in ("digits", "textures")
+        f"source: {kind}": fine_tuned(partial(_borrowed, kind, seed), in_liver, SCRATCH)
+        for kind in ("digits", "textures")
     }
 
 
 def arms_of(repeat: int) -> dict[str, Arm]:
     """Every arm of a repeat."""
     seed = repeat % len(SEEDS)
-    networks = {kind: source(kind, seed) for kind in SOURCES}
     beside = lung(seed, DOSES).of(lung(seed, DOSES).patients[:1000])
     pool, _ = liver(repeat)
-    every = baselines() | strategies(networks.pop(BEST), beside) | ladder(networks, pool)
+    every = baselines() | strategies(source(BEST, seed), beside) | ladder(seed, pool)
     return every | controls(seed)
 
 
 # These are followed over all sizes; the others are compared at two.
 FOLLOWED = (
     *("scratch", "five measurements", "as is", "frozen features + regression"),
-    *("fine-tuned", "L2-SP", "source: window"),
+    *("fine-tuned", "L2-SP", "DELTA", "source: window"),
 )
 COMPARED = (20, 100)
 
@@ -267,7 +271,7 @@ def one_repeat(
 ) -> pd.DataFrame:
     """Some arms (or all that are not followed) on one repeat's patients, one row a fit."""
     every, (pool, test) = arms_of(repeat), liver(repeat)
-    chosen = {name: every[name] for name in some or set(every) - set(FOLLOWED)}
+    chosen = {name: every[name] for name in some or [k for k in every if k not in FOLLOWED]}
     frame = experiments.learning_curve(
         chosen, pool, test, tuple(sizes), repeats=1, seed=repeat, n_jobs=JOBS, journal=journal
     )

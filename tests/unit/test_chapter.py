@@ -34,7 +34,7 @@ def start(profile: Any = "full", seed: Any = 0, data: Any = "builtin") -> chapte
     ("parameters", "message"),
     [
         ({"profile": "Full"}, "PROFILE is 'Full': choose one of full, fast"),
-        ({"data": "internet"}, "DATA is 'internet': choose one of builtin"),
+        ({"data": "no/such/folder"}, "DATA is .no/such/folder.: choose .builtin., or the path"),
         ({"seed": -1}, "SEED is -1: choose a whole number from 0 to 4294967295"),
         ({"seed": 2**32}, "SEED is 4294967296: choose"),
         ({"seed": 0.5}, "SEED is 0.5: choose"),
