@@ -268,12 +268,13 @@ def one_repeat(
     sizes: Iterable[int],
     some: Iterable[str] | None = None,
     journal: Path | None = None,
+    jobs: int = JOBS,
 ) -> pd.DataFrame:
     """Some arms (or all that are not followed) on one repeat's patients, one row a fit."""
     every, (pool, test) = arms_of(repeat), liver(repeat)
     chosen = {name: every[name] for name in some or [k for k in every if k not in FOLLOWED]}
     frame = experiments.learning_curve(
-        chosen, pool, test, tuple(sizes), repeats=1, seed=repeat, n_jobs=JOBS, journal=journal
+        chosen, pool, test, tuple(sizes), repeats=1, seed=repeat, n_jobs=jobs, journal=journal
     )
     return frame.assign(repeat=repeat)
 
