@@ -37,8 +37,8 @@ OPTIMISERS: dict[str, Callable[[float], keras.Optimizer]] = {
     "SGD": keras.optimizers.SGD,
     "momentum": lambda rate: keras.optimizers.SGD(rate, momentum=0.9),
     "Adam": keras.optimizers.Adam,
-    # Decoupled weight decay of 0.05 a step times the rate; Keras leaves no weight out.
-    "AdamW": lambda rate: keras.optimizers.AdamW(rate, weight_decay=0.05),
+    # Some hundred steps at a rate near 0.001: the usual decay of 0.01 would move nothing.
+    "AdamW": lambda rate: keras.optimizers.AdamW(rate, weight_decay=1.0),
 }
 
 
@@ -212,8 +212,8 @@ class Recipe:
     batch : int
         Images an update. The images are shuffled and used up before any comes again.
     optimiser : {"Adam", "AdamW", "momentum", "SGD"}
-        Keras's own, with its defaults; "momentum" is SGD with momentum 0.9, "AdamW" decays
-        weights by 0.05 × rate at each step, beside the gradient.
+        Keras's own, with its defaults; "momentum" is SGD with momentum 0.9, "AdamW" shrinks
+        every weight by the rate itself at each step, beside the gradient.
     loss : {"cross-entropy", "Brier"}
         "Brier" is the mean squared difference of probability and label; for one output only.
     smoothing : float

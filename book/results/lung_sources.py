@@ -94,13 +94,31 @@ def lung_test(seed: int) -> Cohort:
     return phantoms.clinic(LUNG, TESTED, seed=20_000 + seed).cohort
 
 
-def trained_source(kind: str, seed: int, recipe: Recipe = LONG, patients: int = PATIENTS) -> Any:
-    """A source network of a kind."""
+def trained_source(
+    kind: str,
+    seed: int,
+    recipe: Recipe = LONG,
+    patients: int = PATIENTS,
+    change: Callable[[Cohort, int], Cohort] = lambda cohort, seed: cohort,
+) -> keras.Model:
+    """A source network of a kind, from patients who may be changed before."""
     prepare, _, doses, augment, groups = SOURCES[kind]
-    cohort = lung(seed, doses, patients)
+    cohort = change(lung(seed, doses, patients), seed)
     start = convnets.image_network(SHAPE, filters=FILTERS, seed=seed, groups=groups)
     recipe = replace(recipe, augment=augment)
     return convnets.train(start, prepare(cohort.x), cohort.y, recipe, seed=seed)
+
+
+def shuffled(cohort: Cohort, seed: int) -> Cohort:
+    """The same images, with the diagnoses dealt out anew among the patients."""
+    _, first, where = np.unique(cohort.patient, return_index=True, return_inverse=True)
+    dealt = np.random.default_rng(seed).permutation(cohort.y[first])
+    return replace(cohort, y=dealt[where])
+
+
+def shuffled_network(seed: int) -> keras.Model:
+    """The best kind of source, had it been taught nonsense."""
+    return trained_source("doses", seed, change=shuffled)
 
 
 def digits_network(seed: int) -> keras.Model:
@@ -148,7 +166,11 @@ def source(kind: str, seed: int) -> keras.Model:
 def made(kind: str, seed: int) -> dict[str, Any]:
     """Train and store one source network; how well it does on lungs, and on livers as it is."""
     start = time.process_time()
-    unrelated = {"digits": digits_network, "textures": textures_network}
+    unrelated = {
+        "digits": digits_network,
+        "textures": textures_network,
+        "shuffled": shuffled_network,
+    }
     network = unrelated[kind](seed) if kind in unrelated else trained_source(kind, seed)
     path(kind, seed).parent.mkdir(parents=True, exist_ok=True)
     beside = path(kind, seed).with_suffix(".new.keras")

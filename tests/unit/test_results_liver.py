@@ -24,15 +24,15 @@ REPEATS = list(lung_to_liver.REPEATS)
 def test_every_fit_is_there_once() -> None:
     assert not CURVES.duplicated(["strategy", "n", "repeat"]).any()
     assert CURVES["error"].isna().all(), "no fit has failed"
-    repeats = CURVES.groupby(["strategy", "n"])["repeat"].agg(list).map(sorted)
-    for (_, n), found in repeats.to_dict().items():
-        assert found == (REPEATS[:4] if n == lung_to_liver.MANY else REPEATS)
+    repeats = CURVES.groupby(["strategy", "n"])["repeat"].agg(list).map(sorted).reset_index()
+    wanted = repeats["n"].map(lambda n: REPEATS[:4] if n == lung_to_liver.MANY else REPEATS)
+    assert list(repeats["repeat"]) == list(wanted)
     sizes = CURVES.groupby("strategy")["n"].agg(set)
     many = {lung_to_liver.MANY}
     for strategy, found in sizes.items():
         followed = strategy in lung_to_liver.FOLLOWED
-        wanted = set(lung_to_liver.SIZES) if followed else set(lung_to_liver.COMPARED)
-        assert found - many == wanted, strategy
+        sized = set(lung_to_liver.SIZES if followed else lung_to_liver.COMPARED)
+        assert found - many == sized, strategy
     assert len(sizes) == 26
 
 
@@ -140,3 +140,13 @@ def test_features_are_those_of_the_network() -> None:
     taken = fitted(few, 0).fitted.steps[0][1].transform(few.x)  # type: ignore[attr-defined]
     wanted = convnets.outputs(network, lung_sources.in_liver(few.x), "features")
     np.testing.assert_array_equal(taken, wanted)
+
+
+def test_shuffled_labels_are_dealt_out_by_patient() -> None:
+    cohort = lung_sources.lung(3, lung_sources.DOSES, 300)
+    dealt = lung_sources.shuffled(cohort, 0)
+    np.testing.assert_array_equal(dealt.x, cohort.x)
+    for patient in dealt.patients[:50]:
+        assert len(np.unique(dealt.of([patient]).y)) == 1
+    assert 0.3 < np.mean(dealt.y == cohort.y) < 0.7
+    assert abs(dealt.prevalence - cohort.prevalence) < 0.1
