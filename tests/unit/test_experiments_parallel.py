@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,13 +16,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from distributed import Client, LocalCluster
+from joblib.externals.loky import get_reusable_executor
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
-from medxfer_utils import experiments, threads
+from medxfer_utils import experiments, threads, workers
 from medxfer_utils.cohorts import Cohort, split
 from medxfer_utils.convnets import ImageModel, Recipe, image_network, train
 from medxfer_utils.experiments import Arm, Classical, learning_curve
+from medxfer_utils.journal import Journal
 
 SIZES, REPEATS, SEED = (8, 16), 2, 3
 
@@ -221,6 +224,45 @@ def test_two_threads_of_a_worker_never_fit_at_the_same_time(tmp_path: Path) -> N
     assert not frame["error"].str.startswith("FileExistsError").any()
 
 
+def test_views_give_the_same_bits_as_what_travels() -> None:
+    class Mean:
+        def probability(self, x: Any) -> Any:
+            return 1 / (1 + np.exp(-20 * x.mean(axis=(1, 2))))
+
+    def swapped(cohort: Cohort) -> Cohort:
+        """The same patients, their images a view whose numbers lie far apart in memory."""
+        film = np.stack([np.ascontiguousarray(np.moveaxis(cohort.x, 0, -1))] * 2, axis=-1)
+        return Cohort("views", np.moveaxis(film[..., 0], -1, 0), cohort.y, cohort.patient)
+
+    mean: Arm = lambda labelled, seed: Mean()  # noqa: E731
+    pool, test = swapped(POOL), swapped(TEST)
+    here = learning_curve({"mean": mean}, pool, test, (8,), 1, SEED)
+    there = learning_curve({"mean": mean}, pool, test, (8,), 1, SEED, n_jobs=2)
+    assert_same(there, here)
+
+
+def test_n_jobs_are_processes_of_this_machine_even_beside_a_cluster(cluster: Client) -> None:
+    def fails(labelled: Cohort, seed: int) -> Any:
+        raise ValueError(f"{os.getpid()}")
+
+    of_cluster = {f"ValueError: {number}" for number in cluster.run(os.getpid).values()}
+    with joblib.parallel_config(backend="dask"), pytest.warns(RuntimeWarning, match="4 of 4"):
+        two, one = (set(curve({"fails": fails}, n_jobs=n)["error"]) for n in (2, 1))
+    assert not two & of_cluster
+    assert one == {f"ValueError: {os.getpid()}"}
+
+
+def test_an_arm_may_make_a_comparison_in_several_processes_of_its_own(fits: Fits) -> None:
+    inner, outer = {"inner": fits.arm()}, flat_regression()
+
+    def compares(labelled: Cohort, seed: int) -> Any:
+        curve(inner, n_jobs=2)
+        return outer(labelled, seed)
+
+    assert_same(curve({"compares": compares}), curve({"compares": outer}))
+    assert len(fits) == 4 * 4
+
+
 # --- workers that die -----------------------------------------------------------------------------
 
 
@@ -254,6 +296,31 @@ def test_a_fit_that_always_kills_its_worker_is_one_failed_row(
     assert len(journal.read_text().splitlines()) == 1 + 8
 
 
+def test_workers_whose_memory_grows_are_replaced_without_loss_or_mention(
+    fits: Fits, recwarn: pytest.WarningsRecorder
+) -> None:
+    regression, pids = flat_regression(), fits.folder
+
+    def grows(labelled: Cohort, seed: int) -> Any:
+        from joblib.externals.loky import process_executor
+
+        # Every worker is too large now, whenever it is asked, so it stops after its second fit.
+        process_executor._MAX_MEMORY_LEAK_SIZE = -(10**15)
+        process_executor._MEMORY_LEAK_CHECK_DELAY = -1.0
+        (pids / f"{os.getpid()}").touch()
+        return regression(labelled, seed)
+
+    some: dict[str, Arm] = dict.fromkeys("ab", grows)
+    get_reusable_executor().shutdown(wait=True)
+    try:
+        frame = curve(some, n_jobs=2)
+    finally:
+        get_reusable_executor().shutdown(wait=True)
+    assert len(list(pids.iterdir())) > 2
+    assert [str(warning.message) for warning in recwarn] == []
+    assert_same(frame, curve(dict.fromkeys(some, regression)))
+
+
 # --- interrupted ----------------------------------------------------------------------------------
 
 
@@ -281,6 +348,36 @@ def test_an_interrupted_grid_goes_on_from_its_journal(
     assert len(fits) - before == 8 - len(stored)
 
 
+@pytest.mark.filterwarnings("ignore:.*have been cancelled:UserWarning")
+def test_workers_stop_at_once_when_the_journal_cannot_be_written(
+    fits: Fits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped: list[bool] = []
+
+    def rows(*given: Any) -> Iterator[Any]:
+        try:
+            yield from original(*given)
+        finally:
+            stopped.append(True)
+
+    def is_full(journal: Journal, row: Any) -> None:
+        raise OSError("No space left on device")
+
+    original = workers.rows
+    monkeypatch.setattr(workers, "rows", rows)
+    monkeypatch.setattr(Journal, "add", is_full)
+    # The error, which a notebook keeps, keeps all that was going on.
+    with pytest.raises(OSError, match="No space") as kept:
+        curve({"calm": fits.arm()}, n_jobs=2, journal=tmp_path / "journal.jsonl")
+    assert stopped, kept
+
+
+def test_a_size_asked_for_twice_is_fitted_once(fits: Fits) -> None:
+    frame = learning_curve({"calm": fits.arm()}, POOL, TEST, (8, 16, 8), 1, SEED)
+    assert frame["n"].tolist() == [8, 16, 8]
+    assert len(fits) == 2
+
+
 def test_a_half_written_line_is_dropped_and_written_again(fits: Fits, tmp_path: Path) -> None:
     journal = tmp_path / "journal.jsonl"
     whole = curve({"calm": fits.arm()}, journal=journal)
@@ -296,6 +393,24 @@ def test_a_half_written_line_is_dropped_and_written_again(fits: Fits, tmp_path: 
     journal.write_bytes(text[:20])  # killed while the first line was written
     assert_same(curve({"calm": fits.arm()}, journal=journal), whole)
     assert journal.read_bytes().splitlines()[0] == text.splitlines()[0]
+
+
+def test_a_disk_that_is_full_is_told_and_costs_no_earlier_row(tmp_path: Path) -> None:
+    path, columns = tmp_path / "journal.jsonl", ("strategy", "n", "repeat", "error")
+    row = {"strategy": "a", "n": 8, "repeat": 0, "error": ""}
+    journal = Journal(path, (POOL, TEST), SEED, columns)
+    journal.add(row)
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, unlimited[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            journal.add(row | {"repeat": 1})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    again = Journal(path, (POOL, TEST), SEED, columns)
+    again.add(row | {"repeat": 2})
+    rows = Journal(path, (POOL, TEST), SEED, columns).rows
+    assert [fit.repeat for fit in rows] == [0, 2]
 
 
 def test_more_arms_sizes_and_repeats_add_to_a_journal(fits: Fits, tmp_path: Path) -> None:
@@ -347,10 +462,11 @@ def test_a_journal_of_another_question_is_refused_and_left_alone(
     assert len(fits) == before
 
 
-def test_a_broken_line_of_a_journal_is_named(fits: Fits, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [b'"m": 8', b'"n": \xff'])
+def test_a_broken_line_of_a_journal_is_named(damage: bytes, fits: Fits, tmp_path: Path) -> None:
     journal = tmp_path / "journal.jsonl"
     curve({"calm": fits.arm()}, journal=journal)
-    journal.write_text(journal.read_text().replace('"n": 8', '"m": 8', 1))
+    journal.write_bytes(journal.read_bytes().replace(b'"n": 8', damage, 1))
     with pytest.raises(ValueError, match=r"journal\.jsonl, line 2, is not a row"):
         curve({"calm": fits.arm()}, journal=journal)
 
@@ -371,7 +487,7 @@ def test_an_impossible_question_is_refused_before_any_fit(
 
 
 def test_an_arm_that_cannot_travel_is_refused_with_a_reason() -> None:
-    lock = experiments._one_at_a_time
+    lock = workers._one_at_a_time
     held = {"holds a lock": lambda labelled, seed: lock}
     with pytest.raises(TypeError, match="cannot pickle") as refused:
         curve(held, n_jobs=2)  # type: ignore[arg-type]

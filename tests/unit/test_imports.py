@@ -33,7 +33,7 @@ ORDER = [
         "backbones",
         "finetuning",
     ),
-    *("transfer", "metrics", "experiments", "results", "plots", "chapter"),
+    *("transfer", "metrics", "journal", "workers", "experiments", "results", "plots", "chapter"),
 ]
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 
@@ -69,7 +69,7 @@ def test_imports_go_downstream_only(module: str) -> None:
     assert imported(source) <= set(ORDER[: ORDER.index(module)])
 
 
-HEAVY = {"models", "penalties", "convnets", "backbones", "finetuning", "transfer", "experiments"}
+HEAVY = {"models", "penalties", "convnets", "backbones", "finetuning", "transfer"}
 LIGHT = sorted(set(MODULES) - HEAVY)
 
 
