@@ -6,15 +6,12 @@ training images go through. Four of each kind are stored, each from patients and
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("MEDXFER_THREADS", "1")  # each fit has one core, and several run at a time
 
 # First: it decides how TensorFlow starts.
 from medxfer_utils import convnets

@@ -40,7 +40,9 @@ def run_scripts(folder: Path, root: Path) -> list[str]:
     if not scripts:
         raise ValueError(f"There is no script in {folder} to run.")
     paths = [str(overlay(folder, root)), str(root), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    # One thread for each fit: the scripts run several at a time, and stored tables were made so.
+    environment = {"MEDXFER_THREADS": "1", **os.environ}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     failed = []
     for script in scripts:
         print(f"\n== {script.name}", flush=True)

