@@ -12,7 +12,7 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_expit, logsumexp
+from scipy.special import log_expit, logsumexp, softmax
 
 from medxfer_utils import convnets
 from medxfer_utils.convnets import Array, ImageModel, Recipe
@@ -194,19 +194,14 @@ def channel_attention(
         channels = int(maps.shape[-1])
         masks = np.concatenate([np.ones((1, channels)), 1 - np.eye(channels)]).astype("float32")
         losses = np.array([_loss_of(rest, maps * mask, y) for mask in masks])
-        growth = losses[1:] - losses[0]
-        attention.append(np.exp(growth - growth.max()) / np.exp(growth - growth.max()).sum())
+        attention.append(softmax(losses[1:] - losses[0]))
     return attention
 
 
 def _loss_of(layers: Sequence[keras.Layer], h: tf.Tensor, y: NDArray[np.integer]) -> float:
     """Mean cross-entropy of what the last layers make of maps `h`."""
     for layer in layers:
-        h = (
-            layer(h, training=False)
-            if isinstance(layer, keras.layers.BatchNormalization)
-            else layer(h)
-        )
+        h = layer(h, training=False)
     labels = tf.constant(y, tf.float32)
     return float(tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, h[:, 0])))
 

@@ -60,28 +60,27 @@ def _size(differences: list[Any], power: int) -> Any:
     return tf.add_n([tf.reduce_sum(d**2) for d in differences]) / 2
 
 
-def _check_power(power: int) -> None:
-    if power not in (1, 2):
-        raise ValueError(f"power {power}: choose 1 (absolute values) or 2 (squares).")
-
-
 @dataclass(frozen=True)
-class Shrink:
-    """Pull to zero: Σ|w| (power 1) or ½Σw² (power 2) over kernels; offsets and scales are free."""
+class _OfWeights:
+    """A penalty that looks at weights only, by absolute values (power 1) or squares (power 2)."""
 
     power: int = 2
     layers: tuple[str, ...] = field(default=(), init=False)
     compares: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        _check_power(self.power)
+        if self.power not in (1, 2):
+            raise ValueError(f"power {self.power}: choose 1 (absolute values) or 2 (squares).")
+
+
+class Shrink(_OfWeights):
+    """Pull to zero: Σ|w| (power 1) or ½Σw² (power 2) over kernels; offsets and scales are free."""
 
     def __call__(self, seen: Seen) -> Any:
         return _size([w for w in seen.weights if len(w.shape) > 1], self.power)
 
 
-@dataclass(frozen=True)
-class Anchor:
+class Anchor(_OfWeights):
     """Pull to the source over every moving weight: Σ|w − w₀| (L1-SP) or ½Σ(w − w₀)² (L2-SP [1]_).
 
     References
@@ -89,13 +88,6 @@ class Anchor:
     .. [1] Li, Grandvalet and Davoine (2018), Explicit inductive bias for transfer learning with
        convolutional networks. ICML.
     """
-
-    power: int = 2
-    layers: tuple[str, ...] = field(default=(), init=False)
-    compares: bool = field(default=False, init=False)
-
-    def __post_init__(self) -> None:
-        _check_power(self.power)
 
     def __call__(self, seen: Seen) -> Any:
         away = [w - w0 for w, w0 in zip(seen.weights, seen.source, strict=True)]
