@@ -134,9 +134,38 @@ WEIGHTS = tuple(
          "md5:30ee3e1110167f948a6b9946edeeb738", "huang2017densenet"),
     )
 )
+_UCI = "https://archive.ics.uci.edu/ml/machine-learning-databases/heart-disease/"
+# By hospital; Zurich is Zurich and Basel. The archive publishes no sums: these are those of the
+# files when they were first read here.
+HEART: Mapping[str, RemoteFile] = {
+    hospital: RemoteFile(
+        name, _UCI + name, f"sha256:{known}", "CC BY 4.0", "janosi1989heart",
+        f"A ? is a missing value. {faults}", folder="uci_heart",
+    )
+    for hospital, name, known, faults in (
+        ("Cleveland", "processed.cleveland.data",
+         "a74b7efa387bc9d108d7d0115d831fe9b414b29ae7124f331b622b4efa0427c8",
+         "Of 303 patients 4 have no vessels and 2 no thallium scan."),
+        ("Budapest", "processed.hungarian.data",
+         "d1ad108f785768cd3d7e82dc522e6f5a61eea93cccfb3a46ee8076f73fc3d796",
+         "Of 294 patients 3 have vessels, 28 a thallium scan and 104 an ST slope, which was "
+         "reported for the ill more often than for the healthy. One row is there twice."),
+        ("Zurich", "processed.switzerland.data",
+         "834a405ccf5b66ab4056bb77794adc8df0b7125186454c0a1d002d33c6c3b314",
+         "Cholesterol is 0, which means missing, in all 123. Of them 5 have vessels, 48 a fasting "
+         "sugar, 71 a thallium scan and 106 an ST slope. 93.5 % are ill."),
+        ("Long Beach", "processed.va.data",
+         "e7c93d8d0d2acdadfa4c5e8de768e2191e7f618b952e29623f1f0d5949ff6b8f",
+         "Cholesterol is 0, which means missing, in 49 of 200 and resting pressure in one; 2 have "
+         "vessels, 34 a thallium scan and 98 an ST slope. One row is there twice."),
+    )
+}
 REGISTRY = {
     file.name: file
-    for file in (*(s.file(name, size) for name, s in SETS.items() for size in s.md5), *WEIGHTS)
+    for file in (
+        *(s.file(name, size) for name, s in SETS.items() for size in s.md5),
+        *WEIGHTS, *HEART.values(),
+    )
 }
 # Cut out of LIDC-IDRI [armato2011lidc] and offered nowhere: only a reader's own folder can hold it.
 LIDC = RemoteFile(

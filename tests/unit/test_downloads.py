@@ -10,13 +10,15 @@ import io
 import os
 import pickle
 import re
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import h5py
 import numpy as np
@@ -24,7 +26,7 @@ import pooch
 import pytest
 
 from medxfer_utils import catalogue, downloads
-from medxfer_utils.catalogue import KNOWN_COPIES, REGISTRY, SETS, ImageSet, RemoteFile
+from medxfer_utils.catalogue import HEART, KNOWN_COPIES, REGISTRY, SETS, ImageSet, RemoteFile
 from medxfer_utils.downloads import ChecksumError, ContentError, DataError, DownloadError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -336,6 +338,90 @@ def test_weights_are_told_from_a_web_page(server: Server, tmp_path: Path) -> Non
     assert downloads.fetch(weights) == tmp_path / "cache" / "weights" / "w.h5"
 
 
+TEXT = b"63.0,1.0,?,0\r\n67.0,1.0,4.0,2\n"
+NOT_TEXT = {
+    "web page": (PAGE, "is a web page, not t.data"),
+    "empty": (b"", r"is no \.data file"),
+    "binary": (GOOD, r"is no \.data file"),
+    "a zero byte": (TEXT + b"\0", r"is no \.data file"),
+    "another encoding": (TEXT.decode().encode("utf-16"), r"is no \.data file"),
+}
+
+
+@pytest.fixture
+def text(server: Server, tmp_path: Path) -> RemoteFile:
+    """A text file, official on the local server."""
+    server.content = TEXT
+    return RemoteFile("t.data", server.url, md5(TEXT, tmp_path), "-", "-", folder="texts")
+
+
+def test_a_text_file_is_kept_as_it_is(text: RemoteFile, tmp_path: Path) -> None:
+    path = downloads.fetch(text)
+    assert path == tmp_path / "cache" / "texts" / "t.data"
+    assert path.read_bytes() == TEXT
+
+
+@pytest.mark.parametrize("fault", NOT_TEXT)
+def test_what_is_no_text_is_refused_before_its_sum(
+    text: RemoteFile, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fault: str
+) -> None:
+    server.content, message = NOT_TEXT[fault]
+    for known in (text.sum, md5(server.content, tmp_path)):
+        with pytest.raises(ContentError, match=message):
+            downloads.fetch(replace(text, sum=known))
+    assert kept(tmp_path) == []
+    mine = own(monkeypatch, tmp_path, server.content, "texts/t.data")
+    with pytest.raises(ContentError, match=message):
+        downloads.fetch(text)
+    assert mine.read_bytes() == server.content
+
+
+def test_a_text_file_that_is_cut_off_or_changed_is_not_the_official_one(
+    text: RemoteFile, server: Server, tmp_path: Path
+) -> None:
+    for server.content in (TEXT[:-10], TEXT.replace(b"67", b"76")):
+        with pytest.raises(ChecksumError, match=r"not the official t\.data"):
+            downloads.fetch(text)
+    assert kept(tmp_path) == []
+
+
+def closed_port() -> int:
+    """A port of this machine on which nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+    return port
+
+
+def test_without_a_network_the_files_of_the_hospitals_fail_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port()}")
+    start = time.perf_counter()
+    for file in HEART.values():
+        with pytest.raises(DownloadError, match="called uci_heart, and set MEDXFER_DATA") as failed:
+            downloads.fetch(file)
+        assert file.url in str(failed.value)
+    assert time.perf_counter() - start < 5
+    assert kept(tmp_path) == []
+
+
+def test_a_server_that_says_nothing_is_not_waited_for(
+    text: RemoteFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert downloads.SECONDS[0] < 10  # to connect
+    monkeypatch.setattr(downloads, "SECONDS", (5, 0.2))
+    start = time.perf_counter()
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # connects, and never answers
+        file = replace(text, url=f"http://127.0.0.1:{silent.getsockname()[1]}/t.data")
+        with pytest.raises(DownloadError, match="or it broke off: ReadTimeout"):
+            downloads.fetch(file)
+    assert time.perf_counter() - start < 1.5
+
+
 def test_every_file_has_address_sum_licence_and_a_cited_source() -> None:
     keys = set(
         re.findall(r"^@\w+\{(\w+),", (ROOT / "book/references.bib").read_text("utf-8"), re.M)
@@ -446,6 +532,43 @@ def test_from_the_command_line(
     assert all(f"{name}  " in listed for name in REGISTRY)
     assert downloads.main(["tinymnist", "--size", "64"]) == 1
     assert "28 pixels" in capsys.readouterr().out
+
+
+HEART_HERE = all(downloads.find_local(file.name, file.folder) for file in HEART.values())
+
+
+@pytest.mark.parametrize("really", [False, *([True] if HEART_HERE else [])])
+def test_the_hospitals_from_the_command_line(
+    really: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MEDXFER_DATA", REAL_FOLDER if really else str(tmp_path))
+    patients = {"Cleveland": 303, "Budapest": 294, "Zurich": 123, "Long Beach": 200}
+    if not really:
+        patients = {name: n for n, name in enumerate(HEART, start=1)}
+        for (name, file), n in zip(HEART.items(), patients.values(), strict=True):
+            (tmp_path / file.name).write_bytes(TEXT[14:] * n)
+            monkeypatch.setitem(
+                cast(dict[str, RemoteFile], HEART),
+                name,
+                replace(file, sum=md5(TEXT[14:] * n, tmp_path)),
+            )
+    assert downloads.main(["heart"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" Beware: ")[0] for line in lines] == [
+        f"{name}: {n} patients." for name, n in patients.items()
+    ]
+    assert all(file.faults in line for file, line in zip(HEART.values(), lines, strict=True))
+
+
+def test_hospitals_that_cannot_be_had_are_an_error_on_the_command_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own(monkeypatch, tmp_path, TEXT, HEART["Cleveland"].name)
+    assert downloads.main(["heart"]) == 1
+    assert "not the official processed.cleveland.data" in capsys.readouterr().out
 
 
 def test_the_page_about_data_tells_the_same() -> None:
