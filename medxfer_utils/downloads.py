@@ -18,10 +18,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-import pooch
 from numpy.typing import NDArray
 
 from medxfer_utils.catalogue import HEART, KNOWN_COPIES, LIDC, PARTS, REGISTRY, SETS, RemoteFile
+
+with warnings.catch_warnings():
+    # In a notebook, tqdm, which comes with pooch, misses widgets that nobody needs here.
+    warnings.filterwarnings("ignore", message="IProgress not found")
+    import pooch
 
 # What the first 512 bytes of a file look like; a .data file is text.
 SIGNATURES = {
