@@ -57,6 +57,7 @@ def start(profile: str, seed: int, data: str) -> "Chapter":
     np.random.seed(seed)
     seed_tensorflow(seed)
     plots.use_style()
+    plots.mark("")  # of the kernel's former chapter
     return Chapter(profile, seed)
 
 

@@ -40,19 +40,32 @@ DPI = 160
 CSS_PIXELS_PER_INCH = 96
 PALETTE, GREYS = 96, 64
 
+_mark = ""
+
+
+def mark(text: str) -> None:
+    """Write `text` on every figure that is shown from now on, and into its alt text; "" for none.
+
+    A chapter that has to run on simulated patients in the place of real ones says so with it.
+    """
+    global _mark
+    _mark = text
+
 
 def use_style() -> None:
     """Apply the book's style sheet to every figure that is opened from now on."""
     plt.style.use(Path(__file__).with_name("medxfer.mplstyle"))
 
 
-def show(alt: str) -> None:
+def show(alt: str, stored: bool = False) -> None:
     """Display the open figure as an image with its alt text, and close it.
 
     Parameters
     ----------
     alt : str
         What one sees, with the numbers, in at least 40 characters. The plot functions return it.
+    stored : bool
+        The figure is of a stored result, which `mark` does not concern.
 
     Raises
     ------
@@ -64,6 +77,9 @@ def show(alt: str) -> None:
     if len(plt.get_fignums()) != 1:
         raise ValueError(f"{len(plt.get_fignums())} figures are open: a cell draws exactly one")
     figure = plt.gcf()
+    if _mark and not stored:
+        figure.supxlabel(_mark, x=0.99, ha="right", fontsize=10, color=VERMILION, weight="bold")
+        alt = f"{_mark}. {alt}"
     png = rendered(figure)
     width = round(figure.get_figwidth() * CSS_PIXELS_PER_INCH)
     plt.close(figure)
