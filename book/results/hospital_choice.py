@@ -83,9 +83,9 @@ def trained(cohort: Cohort, scaler: Pipeline, seed: int, steps: int | None = Non
 
 def features(model: Network, x: Array) -> Array:
     """What the last hidden layer says of raw features `x`, shape (n, 32)."""
-    inside = keras.Model(model.network.input, model.network.get_layer("body_2").output)
+    inside = keras.Model(model.network.inputs, model.network.get_layer("body_2").output)
     z = model.scaler.transform(x).astype("float32")
-    return np.asarray(inside(z)).astype(float)
+    return np.asarray(inside([z])).astype(float)
 
 
 def distances(model: Network, source: Cohort, x: Array, seed: int) -> dict[str, float]:
