@@ -23,8 +23,6 @@ import keras
 import numpy as np
 import pandas as pd
 from scipy import stats
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import Pipeline
 
 from medxfer_utils import metrics, missing, results, shifts, sources, tabular, transfer
@@ -189,16 +187,6 @@ WIDTHS = {  # of the hidden layers at the target, and what it can take from a 64
 }
 
 
-def ranked(source: Cohort, x: Array, scaler: Pipeline, seed: int) -> Array:
-    """How much like the target's unlabelled patients each source patient is: log odds, (n,)."""
-    z = np.concatenate([scaler.transform(source.x), scaler.transform(x)])
-    here = np.repeat([0, 1], [len(source), len(x)])
-    folds = StratifiedKFold(5, shuffle=True, random_state=seed)
-    judge = LogisticRegression(class_weight="balanced")
-    said = cross_val_predict(judge, z, here, cv=folds, method="decision_function")
-    return np.asarray(said[: len(source)])
-
-
 def alike(source: Cohort, likeness: Array, which: str, rng: np.random.Generator) -> Cohort:
     """`FEW` of the source's patients, half of them ill: the most alike, the least, or any."""
     chosen = []
@@ -218,7 +206,8 @@ def distribution(
     source: Cohort, pool: Cohort, few: Cohort, scaler: Pipeline, seed: int
 ) -> dict[str, Network]:
     """The same number of source patients, more or less like the target's."""
-    likeness = ranked(source, pool.x, scaler, seed)
+    z, unlabelled = scaler.transform(source.x), scaler.transform(pool.x)
+    likeness = shifts.density_ratio(z, unlabelled, np.random.default_rng(seed))
     models = {}
     for which in ("the most alike", "at random", "the least alike"):
         part = alike(source, likeness, which, np.random.default_rng(seed))

@@ -61,7 +61,9 @@ def auroc(train: Array, y: Labels, test: Array, truth: Labels) -> float:
     return metrics.auroc(truth, model.decision_function(test))
 
 
-def compared(train: Cohort, test: Cohort, seed: int, truth: Array | None) -> list[dict[str, Any]]:
+def compared(
+    train: Cohort, test: Cohort, seed: int, truth: Array | None = None, scale: Array | None = None
+) -> list[dict[str, Any]]:
     """Every way of dealing with gaps, on one division of the patients.
 
     Parameters
@@ -72,13 +74,16 @@ def compared(train: Cohort, test: Cohort, seed: int, truth: Array | None) -> lis
         Of the imputers.
     truth : ndarray, shape (n, d), optional
         What the test patients' values were, where that is known.
+    scale : ndarray, shape (d,), optional
+        Standard deviation of each feature, the unit of the error.
     """
-    gaps, d, table = np.isnan(test.x), test.x.shape[1], []
-    scale = np.nanstd(train.x, axis=0)
+    gaps, table = np.isnan(test.x), []
+    holed = np.flatnonzero(gaps.any(axis=0))
     for name, fill in filled(train.x, seed).items():
         row: dict[str, Any] = {"imputer": name, "RMSE": np.nan}
-        if truth is not None:
-            row["RMSE"] = rmse(truth, fill(test.x)[:, :d], gaps, scale)
+        if truth is not None and scale is not None:
+            guess = fill(test.x)[:, holed]  # an indicator's columns stand behind the features
+            row["RMSE"] = rmse(truth[:, holed], guess, gaps[:, holed], scale[holed])
         row["AUROC"] = auroc(fill(train.x), train.y, fill(test.x), test.y)
         table.append(row | {"train": len(train)})
     whole = complete_rows(train.x)
@@ -91,7 +96,7 @@ def known(complete: Cohort, repeat: int) -> list[dict[str, Any]]:
     """All mechanisms on complete patients, and what the AUROC is with nothing missing."""
     train, test = divide(complete, repeat)
     full = [tabular.encoded(part) for part in (train, test)]
-    area = auroc(full[0].x, train.y, full[1].x, test.y)
+    area, scale = auroc(full[0].x, train.y, full[1].x, test.y), tabular.encoded(complete).x.std(0)
     table: list[dict[str, Any]] = [{"mechanism": "none", "imputer": "nothing missing"}]
     table[0] |= {"RMSE": 0.0, "AUROC": area, "train": len(train)}
     for mechanism in MECHANISMS:
@@ -99,7 +104,7 @@ def known(complete: Cohort, repeat: int) -> list[dict[str, Any]]:
         # One threshold for both halves: the mechanism does not know who is tested.
         whole = holed(complete, mechanism, rng)
         parts = [whole.of(part.patients) for part in (train, test)]
-        rows = compared(parts[0], parts[1], repeat, full[1].x)
+        rows = compared(parts[0], parts[1], repeat, full[1].x, scale)
         table += [{"mechanism": mechanism} | row for row in rows]
     return [row | {"hospital": complete.name, "repeat": repeat} for row in table]
 
@@ -107,7 +112,7 @@ def known(complete: Cohort, repeat: int) -> list[dict[str, Any]]:
 def real(cohort: Cohort, repeat: int) -> list[dict[str, Any]]:
     """The gaps as they came."""
     train, test = divide(tabular.encoded(tabular.restricted(cohort, tabular.SHARED)), repeat)
-    rows = compared(train, test, repeat, None)
+    rows = compared(train, test, repeat)
     about = {"mechanism": "as it came", "hospital": cohort.name, "repeat": repeat}
     return [about | row for row in rows]
 

@@ -201,8 +201,7 @@ def test_with_many_patients_concept_p_values_are_the_classical_ones(
     expected = stats.chi2.sf(2 * np.diff(heights), [1, 2])
     test = shifts.concept_test(x[:n], y[:n], x[n:], y[n:], rng, 499)
     assert test == pytest.approx(tuple(expected), abs=0.05)
-    assert min(expected) > 0.01
-    assert max(expected) < 0.5  # so that the agreement is one of numbers, not of zeros
+    assert min(expected) > 0.01  # an agreement of numbers, not of zeros
 
 
 def test_concept_test_keeps_its_size_where_chi_squared_does_not(rng: np.random.Generator) -> None:
