@@ -8,6 +8,7 @@ second is drawn from a stored table of the book.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 # First: it decides how TensorFlow starts.
@@ -16,6 +17,7 @@ from book.results import four_hospitals
 # isort: split
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold, train_test_split
@@ -39,17 +41,17 @@ PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas")
 GATED, BASELINES, N = "gated", ("target only", "target only, strong ridge"), 20
 
 
-def complete(name: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def complete(path: Path) -> NDArray[np.bool_]:
     """Return which rows of a hospital's file have the ten shared features, by the benchmark's rule.
 
     A cholesterol or a pressure of 0 counts as measured there, though nobody measured it.
     """
-    table = pd.read_csv(fetch(HEART[name]), header=None, na_values="?")
+    table = pd.read_csv(path, header=None, na_values="?")
     return table.iloc[:, : len(tabular.SHARED)].notna().all(axis=1).to_numpy()
 
 
-def flamby_split(cohort: Cohort) -> tuple[Cohort, Cohort]:
-    """Training and test patients of the benchmark [1]_, in the order of the file.
+def flamby_split(cohort: Cohort, rows: NDArray[np.bool_]) -> tuple[Cohort, Cohort]:
+    """Training and test patients of the benchmark [1]_, in the order of the file, from its `rows`.
 
     Stratified by diagnosis where each class has more than two patients, which Zurich's has not.
 
@@ -58,7 +60,7 @@ def flamby_split(cohort: Cohort) -> tuple[Cohort, Cohort]:
     .. [1] du Terrail et al. (2022), FLamby: datasets and benchmarks for cross-silo federated
        learning in realistic healthcare settings. NeurIPS Datasets and Benchmarks.
     """
-    whole = cohort.of(cohort.patient[complete(cohort.name)])
+    whole = cohort.of(cohort.patient[rows])
     strata = whole.y if np.bincount(whole.y, minlength=2).min() > 2 else None
     train, test = train_test_split(
         np.arange(len(whole)),
@@ -115,7 +117,10 @@ def chosen(losses: Any, cautious: bool) -> float:
 def accuracies() -> pd.DataFrame:
     """Accuracy of each model at each hospital of the benchmark's division, with the counts."""
     hospitals = four_hospitals.shared(tabular.four_hospitals())
-    halves = {name: flamby_split(cohort) for name, cohort in hospitals.items()}
+    halves = {
+        name: flamby_split(cohort, complete(fetch(HEART[name])))
+        for name, cohort in hospitals.items()
+    }
     train = {name: half[0] for name, half in halves.items()}
     blind, knowing = Pooled(train, own_intercepts=False), Pooled(train, own_intercepts=True)
     losses = knowing.losses()

@@ -6,6 +6,7 @@ an interrupted run loses none of them. A chapter that fails leaves nothing behin
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import os
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keys import chapter_key, code_cells
+from keys import asks_for_patients, chapter_key, code_cells, dependencies
 from runstats import PeakMemory, first_line, measured
 
 BOOK_PARAMETERS = {"PROFILE": "full", "SEED": 0}
@@ -188,12 +189,23 @@ def execute(notebook: Path, edition: Edition) -> dict[str, Any]:
     return run
 
 
+def call_patients(notebook: Path, edition: Edition) -> None:
+    """Fetch the real patients that a chapter asks for, before it is told whether they are here."""
+    from medxfer_utils import downloads, tabular
+
+    if asks_for_patients(dependencies(load(notebook), edition.root), edition.root):
+        with contextlib.suppress(downloads.DataError):  # it has a stand-in, and says why
+            tabular.four_hospitals()
+
+
 def attempt(notebook: Path, edition: Edition) -> Failure | None:
     """Run one chapter and keep it, or say why it failed."""
     import papermill
 
     start = time.monotonic()
     try:
+        edition.key(notebook)  # what cannot be read ends here
+        call_patients(notebook, edition)
         key = edition.key(notebook)
         with PeakMemory() as memory:
             run = execute(notebook, edition)

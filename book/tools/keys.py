@@ -2,8 +2,9 @@
 
 A chapter is run again exactly when its key has changed. The key covers its code cells and their
 tags, the modules of the helper package that it imports (directly or through other modules), the
-stored results that it names, the lock of the environment and the parameters of the run. It does
-not cover the prose.
+stored results that it names, the lock of the environment, the parameters of the run, and whether
+the real patients are here in whose place it would otherwise show simulated ones. It does not cover
+the prose.
 """
 
 from __future__ import annotations
@@ -106,6 +107,24 @@ def dependencies(notebook: dict[str, Any], root: Path) -> list[Path]:
     return sorted({*helpers, *data, *results, root / "requirements.txt"})
 
 
+def asks_for_patients(needed: Iterable[Path], root: Path) -> bool:
+    """Tell whether a chapter with these dependencies has a stand-in for real patients."""
+    return root / PACKAGE / "standin.py" in needed
+
+
+def patients_here() -> list[str]:
+    """Name the official files of real patients that are on this machine."""
+    from medxfer_utils.catalogue import HEART
+    from medxfer_utils.downloads import DataError, cache, find_local
+
+    try:
+        own = [file.name for file in HEART.values() if find_local(file.name, file.folder)]
+    except DataError:  # the reader's folder is not there: the chapter will say so
+        own = []
+    kept = [f.name for f in HEART.values() if (cache() / f.folder / f.name).is_file()]
+    return sorted({*own, *kept})
+
+
 def chapter_key(notebook: Path, root: Path, parameters: dict[str, Any]) -> str:
     """Return the key of a chapter: equal keys promise equal outputs.
 
@@ -129,7 +148,8 @@ def chapter_key(notebook: Path, root: Path, parameters: dict[str, Any]) -> str:
     except (SyntaxError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(f"{notebook.name} cannot be read: {error}") from error
     cells = [(source(cell), cell["metadata"].get("tags", [])) for cell in code_cells(content)]
-    told = [cells, sorted(parameters.items()), sys.version_info[:2]]
+    here = patients_here() if asks_for_patients(needed, root) else []
+    told = [cells, sorted(parameters.items()), sys.version_info[:2], here]
     digest = hashlib.sha256(json.dumps(told).encode())
     for path in needed:
         digest.update(path.relative_to(root).as_posix().encode())

@@ -15,22 +15,54 @@ from unittest import mock
 import papermill
 from nbformat import NotebookNode
 
+from medxfer_utils import tabular
+from medxfer_utils.downloads import DataError
+
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+# Chapters that show simulated patients where the real ones cannot be had.
+STAND_INS = [path for path in CHAPTERS if "standin.hospitals(" in path.read_text("utf-8")]
+# No folder, an empty cache, and a network that refuses each connection.
+NOTHING_TO_BE_HAD = {
+    "MEDXFER_DATA": "",
+    "MEDXFER_CACHE": str(ROOT / "_build" / "no-cache"),
+    "https_proxy": "http://127.0.0.1:9",
+    "HTTPS_PROXY": "http://127.0.0.1:9",
+    "no_proxy": "",
+}
 
 
 @cache
-def run(path: Path, seed: int = 0, threads: int = 2, attempt: int = 1) -> NotebookNode:
-    """Run a chapter in the fast profile; each combination of arguments runs once a session.
+def patients_can_be_had() -> bool:
+    """Tell whether the chapters of `STAND_INS` find their real patients on this machine."""
+    try:
+        tabular.four_hospitals()
+    except DataError:
+        return False
+    return True
 
-    Raises papermill's exception, which names the cell, if a cell raises.
+
+@cache
+def run(
+    path: Path,
+    seed: int = 0,
+    threads: int = 2,
+    attempt: int = 1,
+    profile: str = "fast",
+    data: bool = True,
+) -> NotebookNode:
+    """Run a chapter; each combination of arguments runs once a session.
+
+    Without `data`, nothing is to be had from a folder, a cache or the network. Raises papermill's
+    exception, which names the cell, if a cell raises.
     """
     environment = {"MEDXFER_THREADS": str(threads), "JUPYTER_PREFER_ENV_PATH": "1"}
+    environment |= {} if data else NOTHING_TO_BE_HAD
     with mock.patch.dict(os.environ, environment):
         return papermill.execute_notebook(
             path,
             None,
-            parameters={"PROFILE": "fast", "SEED": seed},
+            parameters={"PROFILE": profile, "SEED": seed},
             cwd=path.parent,
             kernel_name="python3",
             progress_bar=False,
@@ -55,6 +87,21 @@ def off_band(nb: NotebookNode) -> list[str]:
         f"{record['name']}: {record['value']} is outside {record['low']} to {record['high']}"
         for record in records(nb)
         if not record["low"] <= record["value"] <= record["high"]
+    ]
+
+
+def unmarked_figures(nb: NotebookNode) -> list[str]:
+    """Name each code cell whose figure does not say that its patients are simulated.
+
+    Figures of stored results, which are of real patients, do not count.
+    """
+    return [
+        cell.source.splitlines()[0]
+        for cell in nb.cells
+        if cell.cell_type == "code" and "results.load(" not in cell.source
+        for output in cell.outputs
+        for alt in [output.get("metadata", {}).get("image/png", {}).get("alt")]
+        if alt and not alt.startswith("SIMULATED patients") and "real patients" not in alt
     ]
 
 

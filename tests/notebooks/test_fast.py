@@ -6,7 +6,14 @@ import papermill
 import pytest
 
 from tests.notebooks.anatomy import PARAMETERS
-from tests.notebooks.running import differences, off_band, records, run
+from tests.notebooks.running import (
+    STAND_INS,
+    differences,
+    off_band,
+    records,
+    run,
+    unmarked_figures,
+)
 
 RUNS = {
     "as it is": {},
@@ -31,3 +38,11 @@ def test_stays_in_its_bands(chapter: Path, how: str) -> None:
 def test_repeats_itself(chapter: Path) -> None:
     faults = list(differences(run(chapter), run(chapter, **RUNS["again"])))
     assert not faults, f"{chapter.name} run twice: " + "\n".join(faults)
+
+
+@pytest.mark.parametrize("path", STAND_INS, ids=lambda path: path.stem)
+def test_holds_on_simulated_patients_where_the_real_ones_cannot_be_had(path: Path) -> None:
+    nb = run(path, data=False)
+    said = [o.text for c in nb.cells if c.cell_type == "code" for o in c.outputs if "text" in o]
+    assert sum("SIMULATED patients" in text and "downloads heart" in text for text in said) == 1
+    assert not (faults := off_band(nb) + unmarked_figures(nb)), "; ".join(faults)

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keys
 import pytest
 from keys import chapter_key, modules
+
+from medxfer_utils.catalogue import HEART
 
 Edit = Callable[[Path], None]
 PARAMETERS: dict[str, Any] = {"PROFILE": "full", "SEED": 0}
@@ -149,3 +152,31 @@ def test_a_file_that_is_no_notebook_is_named(root: Path, text: str) -> None:
     (root / "notebooks" / "01.ipynb").write_text(text)
     with pytest.raises(ValueError, match=r"01\.ipynb cannot be read"):
         key(root)
+
+
+def test_a_chapter_with_a_stand_in_depends_on_whether_the_patients_are_here(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_patients(*names: str) -> str:
+        monkeypatch.setattr(keys, "patients_here", lambda: list(names))
+        return key(root)
+
+    # A chapter without a stand-in does not care.
+    assert with_patients() == with_patients("processed.va.data")
+    (root / "medxfer_utils" / "standin.py").write_text("")
+    (root / "medxfer_utils" / "transfer.py").write_text("from medxfer_utils import standin")
+    assert with_patients() != with_patients("processed.va.data")
+
+
+def test_patients_are_looked_for_in_the_folder_and_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, cache = (HEART[name] for name in ("Cleveland", "Zurich"))
+    for variable, file in {"MEDXFER_DATA": own, "MEDXFER_CACHE": cache}.items():
+        folder = tmp_path / variable / file.folder
+        folder.mkdir(parents=True)
+        (folder / file.name).touch()
+        monkeypatch.setenv(variable, str(tmp_path / variable))
+    assert keys.patients_here() == ["processed.cleveland.data", "processed.switzerland.data"]
+    monkeypatch.setenv("MEDXFER_DATA", str(tmp_path / "gone"))
+    assert keys.patients_here() == ["processed.switzerland.data"]
