@@ -341,20 +341,8 @@ def paired_differences(
     table = pd.concat(
         {arm: _intervals(differences[arm]) for arm in differences}, names=["strategy", "n"]
     )
-    by_n = {f"n = {n}": part for n, part in table.groupby(level="n")}
-    rows = np.arange(len(differences.columns))
-    ax = _axes(ax, 7.2, 1.6 + (0.25 + 0.1 * len(by_n)) * len(rows))
-    step = 0.64 / (len(by_n) + 1)  # of the distance between two strategies
-    for place, (label, look) in enumerate(_looks(by_n).items()):
-        look |= {"linestyle": "", "label": label}
-        height = rows + step * (place - (len(by_n) - 1) / 2)
-        ax.errorbar(by_n[label]["mean"], height, xerr=_reach(by_n[label], "mean"), **look)
-    ax.axvline(0, **REFERENCE)
-    ax.set_yticks(rows, differences.columns)
-    ax.invert_yaxis()
-    ax.locator_params("x", nbins=5)
-    ax.set(xlabel=f"{metric}: strategy minus {baseline}", ylabel="strategy")
-    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    by_n = {f"n = {n}": part.droplevel("n") for n, part in table.groupby(level="n")}
+    intervals(by_n, f"{metric}: strategy minus {baseline}", reference=0, ax=ax)
     ends = table.groupby(level="strategy", sort=False).nth([0, -1])
     said = [
         f"{arm} at n = {n} {mean:+.3f} ({low:+.3f} to {high:+.3f})"
@@ -362,3 +350,37 @@ def paired_differences(
     ]
     what = f"{metric} of each strategy minus that of {baseline}, paired, with 95 % intervals"
     return f"{what}: {'; '.join(said)}."
+
+
+def intervals(
+    tables: Mapping[str, pd.DataFrame],
+    label: str,
+    reference: float | None = None,
+    ax: Axes | None = None,
+) -> str:
+    """Draw estimates with their intervals, a row for each name, an own mark for each table.
+
+    Each table has the columns mean, low and high; all have the same index, whose name becomes that
+    of the axis. `reference` is where "no difference" lies.
+    """
+    index = next(iter(tables.values())).index
+    rows = np.arange(len(index))
+    ax = _axes(ax, 7.2, 1.6 + (0.25 + 0.1 * len(tables)) * len(rows))
+    step = 0.64 / (len(tables) + 1)  # of the distance between two rows
+    for place, (name, look) in enumerate(_looks(tables).items()):
+        look |= {"linestyle": "", "label": name}
+        height = rows + step * (place - (len(tables) - 1) / 2)
+        ax.errorbar(tables[name]["mean"], height, xerr=_reach(tables[name], "mean"), **look)
+    if reference is not None:
+        ax.axvline(reference, **REFERENCE)
+    ax.set_yticks(rows, [str(name) for name in index])
+    ax.invert_yaxis()
+    ax.locator_params("x", nbins=5)
+    ax.set(xlabel=label, ylabel=index.name)
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    said = [
+        f"{name}, {row} {mean:.3f} ({low:.3f} to {high:.3f})"
+        for name, table in tables.items()
+        for row, mean, low, high in table[["mean", "low", "high"]].itertuples()
+    ]
+    return f"{label}, with intervals: {'; '.join(said)}."

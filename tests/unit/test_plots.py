@@ -43,7 +43,17 @@ PLOTS: dict[str, tuple[Plot, list[str]]] = {
         lambda ax=None: plots.paired_differences(RESULTS, "AUROC", "target only", ax),
         ARMS,
     ),
+    "intervals": (
+        lambda ax=None: plots.intervals(
+            {"real": ESTIMATES, "simulated": 2 * ESTIMATES}, "τ", 0, ax
+        ),
+        ["real, LEEP 0.200 (0.100 to 0.400)", "simulated, MMD -0.600 (-0.800 to -0.200)"],
+    ),
 }
+ESTIMATES = pd.DataFrame(
+    {"mean": [0.2, -0.3], "low": [0.1, -0.4], "high": [0.4, -0.1]},
+    index=pd.Index(["LEEP", "MMD"], name="score"),
+)
 MAP = pd.DataFrame(
     [[0.61, 0.72], [0.83, 0.54]],
     index=pd.Index([0, 3], name="frozen blocks"),
@@ -69,7 +79,7 @@ def no_figure_left() -> Iterator[None]:
 def test_every_plot_is_tried() -> None:
     found = inspect.getmembers(plots, inspect.isfunction)
     own = {name for name, f in found if f.__module__ == plots.__name__ and name[0] != "_"}
-    assert own - {"show", "rendered", "use_style"} == {*PLOTS, *PICTURES}
+    assert own - {"show", "rendered", "use_style", "mark"} == {*PLOTS, *PICTURES}
 
 
 def drawn_colours() -> set[str]:
@@ -236,6 +246,26 @@ def test_show_displays_one_image_with_its_words(
     assert data["image/png"][:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", data["image/png"][16:24]) == (5 * 160, 3 * 160)
     assert not plt.get_fignums()
+
+
+def test_figures_of_simulated_patients_say_so_but_not_those_of_stored_results(
+    shown: list[tuple[dict[str, Any], dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = []
+    for mark, stored in [("", False), ("SIMULATED", False), ("SIMULATED", True)]:
+        plots.mark(mark)
+        plt.subplots(figsize=(5, 3))
+        plots.show(ALT, stored=stored)
+        pictures.append(shown[-1][0]["image/png"])
+    plots.mark("")
+    alts = [metadata["image/png"]["alt"] for _, metadata in shown]
+    assert alts == [ALT, f"SIMULATED. {ALT}", ALT]
+    assert pictures[0] == pictures[2] != pictures[1]
+    red = np.asarray(Image.open(io.BytesIO(pictures[1])).convert("RGB")).astype(int)
+    # The words are in vermilion, at the lower right; there is nothing else of that colour.
+    rows, columns = np.nonzero((red[..., 0] > 180) & (red[..., 2] < 60))
+    assert rows.min() > 0.9 * red.shape[0]
+    assert columns.min() > 0.5 * red.shape[1]
 
 
 def test_a_grey_photograph_is_off_by_half_a_step_at_most(
