@@ -374,10 +374,11 @@ def intervals(
     if reference is not None:
         ax.axvline(reference, **REFERENCE)
     ax.set_yticks(rows, [str(name) for name in index])
-    ax.invert_yaxis()
+    ax.set_ylim(len(rows) - 0.5, -0.5)  # the first on top
     ax.locator_params("x", nbins=5)
     ax.set(xlabel=label, ylabel=index.name)
-    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    if len(tables) > 1:
+        ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     said = [
         f"{name}, {row} {mean:.3f} ({low:.3f} to {high:.3f})"
         for name, table in tables.items()

@@ -113,8 +113,8 @@ def hospitals(data: str, rng: np.random.Generator) -> tuple[dict[str, Cohort], s
     -------
     cohorts : dict of str to Cohort
     message : str
-        One line that says that the patients are simulated, why, and how to have the real ones;
-        empty if they are real.
+        Says that the patients are simulated, how to have the real ones, and why they are not
+        here; empty if they are real.
 
     Raises
     ------
@@ -128,7 +128,6 @@ def hospitals(data: str, rng: np.random.Generator) -> tuple[dict[str, Cohort], s
     except DataError as error:
         reason = str(error).split(". ")[0].removesuffix(".")
     return four_hospitals(rng), (
-        f"SIMULATED patients: the files of the four hospitals cannot be used here ({reason}). To "
-        "have them: python -m medxfer_utils.downloads heart, or put them into the folder uci_heart "
-        "of MEDXFER_DATA."
+        "SIMULATED patients. For the real ones: python -m medxfer_utils.downloads heart\n"
+        f"(or put their files into the folder uci_heart of MEDXFER_DATA). The reason: {reason}."
     )

@@ -135,6 +135,7 @@ def with_labels(others: Sequence[Cohort], x: Array) -> dict[str, Arm]:
         "stacking": lambda t, s: sources.stacked(each, t),
         "mixture": lambda t, s: sources.mixture(each, t),
         "gated": gate.gated(tied, strong),
+        "always hedged": lambda t, s: gate.Hedge((tied(t, s), strong(t, s))),
     }
 
 

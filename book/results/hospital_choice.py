@@ -184,6 +184,7 @@ FEW = 120  # source patients in the ablation of the distribution
 TARGETS = ("Cleveland", "Budapest", "Long Beach")  # Zurich has eight healthy patients
 WIDTHS = {  # of the hidden layers at the target, and what it can take from a 64-32 source
     "same structure, all layers": (64, 32),
+    "same structure, all layers, more steps": (64, 32),
     "other width, first layer": (64, 16),
     "other widths, nothing": (48, 24),
 }
@@ -238,9 +239,9 @@ def structure(source: Network, few: Cohort, seed: int) -> dict[str, Network]:
         start = network(source.network.input_shape[1], widths, 100 + seed)
         own = start.get_weights()
         taken = {"all layers": len(own), "first layer": 2, "nothing": 0}[name.split(", ")[1]]
+        steps = TUNED if name == "same structure, all layers" else STEPS  # new layers need more
         twin = keras.models.clone_model(start)
         twin.set_weights([*given[:taken], *own[taken:]])
-        steps = TUNED if taken == len(own) else STEPS  # new layers need more
         models[name] = transfer.fine_tuned(replace(source, network=twin), few, steps)
     return models
 
