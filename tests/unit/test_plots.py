@@ -29,6 +29,11 @@ RESULTS = pd.DataFrame(
     columns=["strategy", "n", "repeat"],
 ).assign(AUROC=lambda frame: 0.9 + 0.02 * RNG.random(len(frame)))
 
+ESTIMATES = pd.DataFrame(
+    {"mean": [0.2, -0.3], "low": [0.1, -0.4], "high": [0.4, -0.1]},
+    index=pd.Index(["LEEP", "MMD"], name="score"),
+)
+
 Plot = Callable[..., str]
 # Each public plot: how to call it, and the names that its words must hold.
 PLOTS: dict[str, tuple[Plot, list[str]]] = {
@@ -50,10 +55,6 @@ PLOTS: dict[str, tuple[Plot, list[str]]] = {
         ["real, LEEP 0.200 (0.100 to 0.400)", "simulated, MMD -0.600 (-0.800 to -0.200)"],
     ),
 }
-ESTIMATES = pd.DataFrame(
-    {"mean": [0.2, -0.3], "low": [0.1, -0.4], "high": [0.4, -0.1]},
-    index=pd.Index(["LEEP", "MMD"], name="score"),
-)
 MAP = pd.DataFrame(
     [[0.61, 0.72], [0.83, 0.54]],
     index=pd.Index([0, 3], name="frozen blocks"),
