@@ -217,27 +217,38 @@ def curves(hospitals: Mapping[str, Cohort]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
+def in_parallel(jobs: Iterable[Any]) -> pd.DataFrame:
+    """Run joblib's `jobs`, each of which returns rows, and return all rows as a table."""
+    blocks: list[list[dict[str, Any]]] = joblib.Parallel(n_jobs=JOBS, verbose=1)(jobs)
+    return pd.DataFrame([row for block in blocks for row in block])
+
+
 def pairs(hospitals: Mapping[str, Cohort]) -> pd.DataFrame:
     """The gate, for every source and every target."""
-    jobs = (
+    return in_parallel(
         joblib.delayed(one_pair)(hospitals, source, target, repeat)
         for source, target in permutations(hospitals, 2)
         for repeat in REPEATS
     )
-    blocks: list[list[dict[str, Any]]] = joblib.Parallel(n_jobs=JOBS, verbose=1)(jobs)
-    return pd.DataFrame([row for block in blocks for row in block])
+
+
+Maker = Callable[[Mapping[str, Cohort]], pd.DataFrame]
+
+
+def store(names: Sequence[str], makers: Mapping[str, Maker], record: dict[str, Any]) -> None:
+    """Make the tables of these names (or all) from the real hospitals, and store each."""
+    hospitals = shared(tabular.four_hospitals())
+    for name in names or makers:
+        start = time.perf_counter()
+        frame = makers[name](hospitals)
+        results.store(name, frame, record | {"seconds": round(time.perf_counter() - start)})
 
 
 def main(names: Sequence[str] = ()) -> None:
     """Both tables (or one), each stored with its provenance."""
     facts = {"repeats": list(REPEATS), "sizes": list(SIZES), "gate": list(GATE_SIZES)}
     record = results.provenance(__file__, PACKAGES, **facts)
-    hospitals = shared(tabular.four_hospitals())
-    makers = {SOURCES: curves, PAIRS: pairs}
-    for name in names or makers:
-        start = time.perf_counter()
-        frame = makers[name](hospitals)
-        results.store(name, frame, record | {"seconds": round(time.perf_counter() - start)})
+    store(names, {SOURCES: curves, PAIRS: pairs}, record)
 
 
 if __name__ == "__main__":

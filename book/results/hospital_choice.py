@@ -8,14 +8,13 @@ is stopped early: after the 300 steps of chapter 02, the AUROC elsewhere would b
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
 # First: it decides how TensorFlow starts.
-from book.results.four_hospitals import JOBS, divide, everybody, shared
+from book.results.four_hospitals import divide, everybody, in_parallel, store
 from medxfer_utils.models import Array, Network, Rows, rows, tabular_network
 
 # isort: split
@@ -26,7 +25,7 @@ import pandas as pd
 from scipy import stats
 from sklearn.pipeline import Pipeline
 
-from medxfer_utils import metrics, missing, results, shifts, sources, tabular, transfer
+from medxfer_utils import metrics, missing, results, shifts, sources, transfer
 from medxfer_utils import transferability as scores
 from medxfer_utils.cohorts import Cohort, draw
 
@@ -151,12 +150,7 @@ def one_target(hospitals: Mapping[str, Cohort], target: str) -> list[dict[str, A
 
 def choice(hospitals: Mapping[str, Cohort]) -> pd.DataFrame:
     """Every target."""
-    return _in_parallel(joblib.delayed(one_target)(hospitals, target) for target in hospitals)
-
-
-def _in_parallel(jobs: Iterable[Any]) -> pd.DataFrame:
-    blocks: list[list[dict[str, Any]]] = joblib.Parallel(n_jobs=JOBS, verbose=1)(jobs)
-    return pd.DataFrame([row for block in blocks for row in block])
+    return in_parallel(joblib.delayed(one_target)(hospitals, target) for target in hospitals)
 
 
 def agreement(frame: pd.DataFrame, worth: str) -> pd.DataFrame:
@@ -289,7 +283,7 @@ def one_ablation(hospitals: Mapping[str, Cohort], target: str, repeat: int) -> l
 
 def principles(hospitals: Mapping[str, Cohort]) -> pd.DataFrame:
     """Every target, every repeat."""
-    return _in_parallel(
+    return in_parallel(
         joblib.delayed(one_ablation)(hospitals, target, repeat)
         for target in TARGETS
         for repeat in REPEATS
@@ -305,12 +299,7 @@ def main(names: Sequence[str] = ()) -> None:
         "steps": [STEPS, TUNED],
     }
     record = results.provenance(__file__, PACKAGES, **facts)
-    hospitals = shared(tabular.four_hospitals())
-    makers = {CHOICE: choice, PRINCIPLES: principles}
-    for name in names or makers:
-        start = time.perf_counter()
-        frame = makers[name](hospitals)
-        results.store(name, frame, record | {"seconds": round(time.perf_counter() - start)})
+    store(names, {CHOICE: choice, PRINCIPLES: principles}, record)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,12 @@ from dataclasses import replace
 from typing import Any
 
 # First: it decides how TensorFlow starts.
-from book.results.four_hospitals import JOBS, divide
+from book.results.four_hospitals import divide, in_parallel
 from medxfer_utils.missing import IMPUTERS, amputed, complete_rows, rmse
 
 # isort: split
 import joblib
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -125,9 +124,9 @@ def main() -> None:
     complete = cleveland.of(cleveland.patient[complete_rows(cleveland.x)])
     jobs = [joblib.delayed(known)(complete, repeat) for repeat in REPEATS]
     jobs += [joblib.delayed(real)(hospitals["Long Beach"], repeat) for repeat in REPEATS]
-    blocks: list[list[dict[str, Any]]] = joblib.Parallel(n_jobs=JOBS, verbose=1)(jobs)
-    frame = pd.DataFrame([row for block in blocks for row in block])
-    results.store(TABLE, frame, record | {"seconds": round(time.perf_counter() - start)})
+    results.store(
+        TABLE, in_parallel(jobs), record | {"seconds": round(time.perf_counter() - start)}
+    )
 
 
 if __name__ == "__main__":
