@@ -101,7 +101,7 @@ def unmarked_figures(nb: NotebookNode) -> list[str]:
         if cell.cell_type == "code" and "results.load(" not in cell.source
         for output in cell.outputs
         for alt in [output.get("metadata", {}).get("image/png", {}).get("alt")]
-        if alt and not alt.startswith("SIMULATED patients") and "real patients" not in alt
+        if alt and not alt.startswith("SIMULATED patients") and "real patients" not in alt.lower()
     ]
 
 
