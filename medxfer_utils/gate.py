@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from medxfer_utils.cohorts import Cohort
 from medxfer_utils.experiments import Arm, Predicts, ranking
@@ -42,16 +43,19 @@ class Verdict:
     p_value: float
 
 
+def log_odds_of(model: Predicts, x: NDArray[np.floating]) -> NDArray[np.floating]:
+    """The model's log odds, shape (n,); from its probabilities if it has no log odds of its own."""
+    if hasattr(model, "logit"):
+        return ranking(model, x)
+    return np.asarray(logit(np.clip(model.probability(x), 1e-12, 1 - 1e-12)))
+
+
 def log_losses(model: Predicts, cohort: Cohort) -> NDArray[np.floating]:
     """Negative log likelihood of each patient's diagnosis, in nats, shape (n,).
 
     Log odds are used where the model has them, so that no loss is infinite.
     """
-    if hasattr(model, "logit"):
-        log_odds = ranking(model, cohort.x)
-    else:
-        p = np.clip(model.probability(cohort.x), 1e-12, 1 - 1e-12)
-        log_odds = np.log(p / (1 - p))
+    log_odds = log_odds_of(model, cohort.x)
     return np.asarray(np.logaddexp(0, log_odds) - cohort.y * log_odds)
 
 
@@ -139,12 +143,12 @@ class Hedge:
 
     def logit(self, x: NDArray[np.floating]) -> NDArray[np.floating]:
         """Mean log odds of the disease, shape (n,)."""
-        both = [ranking(model, x) for model in self.models]
+        both = [log_odds_of(model, x) for model in self.models]
         return np.asarray(np.mean(both, axis=0))
 
     def probability(self, x: NDArray[np.floating]) -> NDArray[np.floating]:
         """Probability of the disease, shape (n,)."""
-        return np.asarray(1 / (1 + np.exp(-self.logit(x))))
+        return np.asarray(expit(self.logit(x)))
 
 
 def gated(transfer: Arm, alone: Arm, level: float = LEVEL) -> Arm:

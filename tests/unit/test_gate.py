@@ -159,6 +159,12 @@ def test_the_gated_arm_does_what_the_gate_says() -> None:
     assert isinstance(hedge, gate.Hedge)
 
 
+def test_a_hedge_averages_log_odds_even_of_models_that_give_probabilities() -> None:
+    x = np.array([[0.0, 0.0], [3.0, 0.0]])
+    hedge = gate.Hedge((ProbabilityOnly(0.2), Fixed(1.0)))
+    np.testing.assert_allclose(hedge.probability(x), expit((logit(0.2) + x[:, 0]) / 2))
+
+
 def test_too_few_patients_are_refused() -> None:
     cohort = draw(patients(100, np.random.default_rng(0)), 4, np.random.default_rng(0))
     with pytest.raises(ValueError, match="five labelled patients or more; simulated has 4"):
