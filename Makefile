@@ -3,7 +3,7 @@ PYTHON ?= python3
 RUN := $(PYTHON) book/tools/env.py
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab rehearse lint results benchmark lock clean
+.PHONY: help book test lab rehearse lint results benchmark lock address clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 17
@@ -31,6 +31,9 @@ benchmark: ## compare speed and accuracy with other libraries
 
 lock: ## choose the newest versions that pyproject.toml allows, and write their hashes
 	@$(RUN) book/tools/lock.py
+
+address: ## write the address of the repository wherever it stands: make address URL=https://…
+	@$(RUN) book/tools/address.py $(URL)
 
 clean: ## remove everything generated, the environment too
 	rm -rf _build .venv

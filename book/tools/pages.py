@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from address import with_address
 from chapters import Edition, find_notebooks, load, stored_statistics, title, with_outputs
 from keys import code_cells
 from pictures import with_pictures
@@ -78,7 +79,7 @@ def staged(edition: Edition) -> dict[str, bytes]:
     for notebook in find_notebooks(root):
         files[f"notebooks/{notebook.name}"] = page_of(notebook, edition)
     runs = [(title(path), stored_statistics(edition.stored(path))) for path in find_notebooks(root)]
-    files = with_statistics(files, runs)
+    files = with_address(with_statistics(files, runs))
     return with_pictures(files, root, root / "_build" / "pictures")
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
+import address
 from nbformat import NotebookNode
 
 from tests.notebooks.running import ROOT, off_band, records
@@ -19,6 +20,7 @@ Check = Callable[[NotebookNode], list[str]]
 PARAMETERS = {"PROFILE": "full", "SEED": 0, "DATA": "builtin"}
 # No tag of nbval, papermill or Jupyter Book that skips, hides for good or accepts an error.
 TAGS = {"parameters", "solution", "hide-cell", "hide-input", "hide-output", "fails-on-purpose"}
+ON_COLAB = ["colab", "remove-cell"]
 PROMPTS = {
     "code_prompt_show": "Show the solution",
     "code_prompt_hide": "Hide the solution",
@@ -35,7 +37,13 @@ ANSWER = re.compile(
 
 
 def code_cells(nb: NotebookNode) -> list[NotebookNode]:
-    return [cell for cell in nb.cells if cell.cell_type == "code"]
+    """Return the code cells that a reader sees: all but the one for Colab."""
+    tags = [cell.metadata.get("tags", []) for cell in nb.cells]
+    return [
+        cell
+        for cell, tagged in zip(nb.cells, tags, strict=True)
+        if cell.cell_type == "code" and tagged != ON_COLAB
+    ]
 
 
 def syntax(cell: NotebookNode) -> ast.Module:
@@ -111,6 +119,14 @@ def check_opening(nb: NotebookNode) -> list[str]:
     wanted = ("prerequisites", "reading", "running")
     missing = [word for word in wanted if word not in first.source.lower()]
     return wrong + [f"the first cell says nothing of {word}" for word in missing]
+
+
+def check_colab(nb: NotebookNode) -> list[str]:
+    cells = [cell for cell in nb.cells if cell.metadata.get("tags", []) == ON_COLAB]
+    wanted = address.colab_cell(ROOT, address.present(ROOT))
+    if nb.cells[1:2] == cells and cells[0].source == wanted and not cells[0].outputs:
+        return []
+    return [f"the second cell must be tagged {ON_COLAB} and read as `make address` writes it"]
 
 
 def check_parameters(nb: NotebookNode) -> list[str]:
@@ -273,6 +289,7 @@ def check_tags(nb: NotebookNode) -> list[str]:
     wrong = [
         f"cell {index} has the tag {tag!r}; allowed are {', '.join(sorted(TAGS))}"
         for index, cell in enumerate(nb.cells)
+        if cell.metadata.get("tags", []) != ON_COLAB
         for tag in sorted(set(cell.metadata.get("tags", [])) - TAGS)
     ]
     return wrong + [
@@ -284,10 +301,10 @@ def check_tags(nb: NotebookNode) -> list[str]:
 
 def check_executed(nb: NotebookNode) -> list[str]:
     wrong = [
-        f"code cell {index} has execution count {cell.execution_count}, not {index + 1}: "
+        f"code cell {index} has execution count {cell.execution_count}, not {index + 2}: "
         "run all cells in order in a fresh kernel"
         for index, cell in enumerate(code_cells(nb))
-        if cell.execution_count != index + 1
+        if cell.execution_count != index + 2  # the cell for Colab is the first
     ]
     for index, cell in enumerate(code_cells(nb)):
         for output in cell.outputs:

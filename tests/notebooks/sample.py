@@ -5,10 +5,12 @@
 
 from pathlib import Path
 
+import address
 import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+ROOT = Path(__file__).resolve().parents[2]
 FILLER = "A cohort is the set of patients of one site, and every split keeps a patient whole. " * 5
 
 OPENING = """# A sample
@@ -73,6 +75,7 @@ def sample(citation: str = "nobody") -> NotebookNode:
     solution = ("solution", "hide-cell")
     cells = [
         new_markdown_cell(OPENING),
+        code(address.colab_cell(ROOT, address.present(ROOT)), "colab", "remove-cell"),
         code('PROFILE = "full"\nSEED = 0\nDATA = "builtin"', "parameters"),
         code(
             "import matplotlib.pyplot as plt\nfrom medxfer_utils import chapter, plots\n"

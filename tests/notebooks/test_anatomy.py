@@ -16,8 +16,10 @@ from tests.notebooks.sample import save
 
 Break = Callable[[NotebookNode], object]
 
-OPENING, PARAMETERS, START, HOW, NOISE, RECORD, _, _, FIGURE, FAILS, _, SOLUTION = range(12)
-QUIZ, CLOSING = 14, 15
+OPENING, COLAB, PARAMETERS, START, HOW, NOISE, RECORD, _, _, FIGURE, FAILS, TASK, SOLUTION = range(
+    13
+)
+QUIZ, CLOSING = 15, 16
 
 
 def swap(cell: int, old: str, new: str) -> Break:
@@ -63,15 +65,16 @@ FAULTS: list[tuple[str, Break, str]] = [
     ("opening", swap(OPENING, "Prerequisites", "Needs"), "nothing of prerequisites"),
     ("opening", swap(OPENING, "Reading time", "Time"), "nothing of reading"),
     ("opening", swap(OPENING, "running time", "waiting"), "nothing of running"),
+    ("colab", swap(COLAB, "--no-deps", ""), "the second cell must be"),
     ("parameters", tags(PARAMETERS), "must be tagged 'parameters'"),
     ("parameters", tags(NOISE, "parameters"), "no other"),
     ("parameters", swap(PARAMETERS, "SEED = 0", "SEED = 1"), "must read"),
     ("start", add(START, "x = 1"), "must end with"),
     ("start", swap(START, "book =", "n = 3\nbook ="), "nothing else"),
     ("profile", swap(FAILS, "noise[1]", "(PROFILE == 'fast')"), "code cell 7 branches"),
-    ("exercises", swap(10, "Exercise 1 ·", "Exercise 2 ·"), "not numbered"),
-    ("exercises", swap(10, "Exercise 1 ·", "Exercise 1:"), "must read '### Exercise N · title'"),
-    ("exercises", swap(10, "### Exercise 1 ·", "### Task"), "there are 1 exercises"),
+    ("exercises", swap(TASK, "Exercise 1 ·", "Exercise 2 ·"), "not numbered"),
+    ("exercises", swap(TASK, "Exercise 1 ·", "Exercise 1:"), "must read '### Exercise N · title'"),
+    ("exercises", swap(TASK, "### Exercise 1 ·", "### Task"), "there are 1 exercises"),
     ("exercises", tags(SOLUTION, "solution"), "needs the tags"),
     ("exercises", tags(SOLUTION, "hide-cell"), "needs the tags"),
     ("exercises", tags(SOLUTION), "exercise 1 has no solution"),
@@ -92,7 +95,7 @@ FAULTS: list[tuple[str, Break, str]] = [
     ("closing", swap(CLOSING, "{cite:p}", ""), "cites nothing"),
     ("citations", swap(CLOSING, "{cite:p}`", "{cite:p}`nobody2099, "), "'nobody2099' is not in"),
     ("lengths", long_cells(26, NOISE), "26 lines, more than 25"),
-    ("lengths", long_cells(6, *range(4, 10)), "median code cell has 6"),
+    ("lengths", long_cells(6, *range(5, 11)), "median code cell has 6"),
     ("lengths", long_cells(13, NOISE, FAILS), "2 of 10 code cells have over 12"),
     ("prose", swap(HOW, "every split keeps a patient whole", ""), "words of prose"),
     ("prose", add(HOW, "word " * 200), "words of prose"),
@@ -100,8 +103,8 @@ FAULTS: list[tuple[str, Break, str]] = [
     ("tags", tags(NOISE, "NBVAL_IGNORE_OUTPUT"), "'NBVAL_IGNORE_OUTPUT'"),
     ("tags", tags(NOISE, "raises-exception"), "'raises-exception'"),
     ("tags", add(NOISE, "# NBVAL_IGNORE_OUTPUT"), "keeps nbval"),
-    ("executed", lambda nb: setattr(nb.cells[NOISE], "execution_count", None), "count None, not 3"),
-    ("executed", lambda nb: setattr(nb.cells[NOISE], "execution_count", 9), "count 9, not 3"),
+    ("executed", lambda nb: setattr(nb.cells[NOISE], "execution_count", None), "count None, not 4"),
+    ("executed", lambda nb: setattr(nb.cells[NOISE], "execution_count", 9), "count 9, not 4"),
     ("executed", shows(NOISE, output_type="stream", name="stderr", text="Oh"), "stderr: 'Oh'"),
     ("executed", shows(NOISE, output_type="error", ename="KeyError"), "ends in KeyError"),
     ("stable", shows(NOISE, output_type="stream", text="<A at 0x7f3a2c>"), "0x7f3a2c"),
