@@ -20,8 +20,10 @@ SET_APART = ("list", "formula", "table", "admonition")
 APART = {"Take-aways", "Further reading"}
 LONGEST_CAPTION, LONGEST_QUESTION = 130, 190
 LONGEST_CODE = 8
-# How many letters of text fit on a slide in each size of type.
-SIZES = {340: "short", 620: "medium", 950: "long"}
+FEW_WORDS = 7
+# How many letters of text fit on a slide in each size of type, and how many a new line costs.
+SIZES = {400: "short", 680: "medium", 1050: "long"}
+LINE = 40
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,26 @@ class Slide:
 
 
 def size(*texts: str) -> str:
-    """Return the class of a slide of text, by its length in letters."""
-    letters = sum(map(len, texts))
+    """Return the class of a slide of text, by its length."""
+    letters = sum(len(text) + LINE for text in texts)
     return next((name for most, name in SIZES.items() if letters <= most), "longest")
 
 
 def short(found: Sequence[str], most: int = LONGEST_CAPTION) -> str:
     """Return the first of these sentences if it is short enough, else nothing."""
     return found[0] if found and len(found[0]) <= most else ""
+
+
+def opening_line(said: Sequence[str]) -> str:
+    """Return what opens a section: its first question, else its first sentence, if short."""
+    asked = next((i for i, sentence in enumerate(said) if sentence.rstrip("*").endswith("?")), None)
+    if asked is not None:
+        # A question of a few words leans on the sentence before it.
+        first = asked - (asked > 0 and len(said[asked].split()) < FEW_WORDS)
+        if question := short([" ".join(said[first : asked + 1])], LONGEST_QUESTION):
+            return question
+    line = short(said, LONGEST_QUESTION)
+    return f"{line[:-1]}." if line.endswith(":") else line
 
 
 def gist(point: str) -> str:
@@ -86,10 +100,10 @@ class Deck:
         """Return a slide with a list."""
         return Slide(size(*points), f"<h2>{html.escape(title)}</h2>{self.listed(points)}", notes)
 
-    def listed(self, points: Sequence[str]) -> str:
+    def listed(self, points: Sequence[str], tag: str = "ul") -> str:
         """Return points as a list."""
         items = (f"<li>{self.prose.line(point.rstrip(';'))}</li>" for point in points)
-        return f"<ul>{''.join(items)}</ul>"
+        return f"<{tag}>{''.join(items)}</{tag}>"
 
     def take_aways(self, section: Section) -> Slide:
         """Return the slide of the take-aways; what they say in full is in the notes."""
@@ -120,9 +134,7 @@ class Deck:
         """Return the slide that opens a section: its title, and its question or first sentence."""
         lead = parts[0].lead()
         text = next((block.text for block in lead if block.kind == "paragraph"), "")
-        said = sentences(text)
-        asked = [sentence for sentence in said if sentence.endswith(("?", "?**", "?*"))]
-        line = short(asked, LONGEST_QUESTION) or short(said, LONGEST_QUESTION)
+        line = opening_line(sentences(text))
         body = f"<h2>{self.prose.line(parts[0].title)}</h2><p>{self.prose.line(line)}</p>"
         return Slide("section", body, self.notes(lead))
 
@@ -147,7 +159,9 @@ class Deck:
         if not isinstance(last, Block) or last.kind != "paragraph":
             return ""
         lead = short(sentences(last.text)[-1:])
-        return f'<p class="caption">{self.prose.line(lead)}</p>' if lead else ""
+        # A word or two, such as "So:", say nothing by themselves.
+        told = len(lead.split()) > 2
+        return f'<p class="caption">{self.prose.line(lead)}</p>' if told else ""
 
     def below(self, items: Sequence[Item], index: int) -> str:
         """Return the sentence that says what to see, if it is short and stands right after."""
@@ -189,9 +203,11 @@ class Deck:
         above, below, style = self.above(part.items, index), "", ""
         if block.kind == "list":
             points = [gist(item) for item in block.items]
-            inside, look = self.listed(points), size(*points)
+            inside = self.listed(points, "ol" if block.ordered else "ul")
+            look = size(*points)
         else:
-            inside, look = self.prose.html(block.text), size(block.text)
+            # Each row of a table, each paragraph of an admonition begins a new line.
+            inside, look = self.prose.html(block.text), size(*block.text.splitlines())
         if block.kind == "formula":
             below, style = self.below(part.items, index), f' style="--columns:{len(block.text)}"'
         body = f'{self.label(part)}{above}<div class="apart"{style}>{inside}</div>{below}'
@@ -215,5 +231,5 @@ class Deck:
             for right, answer, why in quiz.answers
         )
         body = f"<h2>{self.prose.line(quiz.question)}</h2><ol>{answers}</ol>"
-        told = [text for _, answer, why in quiz.answers for text in (answer, why)]
+        told = [answer + why for _, answer, why in quiz.answers]
         return Slide(f"question {size(quiz.question, *told)}", body)

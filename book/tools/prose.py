@@ -24,7 +24,7 @@ UNSEEN = re.compile(r"^(?:%.*|\([\w-]+\)=)$\n?", flags=re.MULTILINE)
 # A lower-case letter after the stop means an abbreviation.
 STOP = re.compile(r"[.?!][\"*)]*\s+(?=[^\sa-z])")
 TEXT_AND_TARGET = re.compile(r"^(.*?)\s*<([^<>]+)>$", flags=re.DOTALL)
-ADMONITION = re.compile(r"^`{3,}\{\w+\} *(.*)\n(?::.*\n)*\n?(.*?)\n`{3,}$", flags=re.DOTALL)
+ADMONITION = re.compile(r"`{3,}\{\w+\} *([^\n]*)\n(?::[^\n]*\n)*(.*?)\n`{3,}", flags=re.DOTALL)
 KINDS = {"bullet_list_open": "list", "ordered_list_open": "list", "math_block": "formula"}
 
 
@@ -43,12 +43,15 @@ class Block:
         Of a heading, the number of its #; else 0.
     items
         Of a list, the markdown of each point.
+    ordered
+        Whether a list is numbered.
     """
 
     kind: str
     text: str
     level: int = 0
     items: tuple[str, ...] = ()
+    ordered: bool = False
 
 
 def parser() -> MarkdownIt:
@@ -86,7 +89,7 @@ def blocks(text: str) -> list[Block]:
         source = "\n".join(lines[token.map[0] : token.map[1]]).strip()
         if token.info.startswith("{"):
             kind = "admonition"
-        found.append(Block(kind, source, items=items))
+        found.append(Block(kind, source, items=items, ordered=token.tag == "ol"))
     return found
 
 
@@ -140,7 +143,7 @@ class Prose:
 
     def html(self, text: str) -> str:
         """Return blocks of markdown as HTML; an admonition as its title and its text."""
-        if match := ADMONITION.match(text):
+        if match := ADMONITION.fullmatch(text):
             return f"<p><strong>{self.line(match[1])}</strong></p>\n{self.html(match[2])}"
         return str(self._md.render(text)).strip()
 

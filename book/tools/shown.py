@@ -77,7 +77,7 @@ def table(text: str) -> Part:
         cell.attrs = {key: cell[key] for key in ("colspan", "rowspan") if cell.has_attr(key)}
         if not cell.get_text(strip=True):
             cell.name = "td"  # a corner is no heading of anything
-    return Part(re.sub(r">\s+<", "><", str(found)), "table", 1.2 * len(rows))
+    return Part(re.sub(r">\s+<", "><", str(found)), "table", len(rows))
 
 
 def pad(rows: Iterable[list[str]]) -> list[list[str]]:

@@ -115,7 +115,7 @@ def write_decks(edition: Edition, folder: Path, notebooks: Iterable[Path]) -> No
     (folder / "index.html").write_text(index, "utf-8")
 
 
-def build_slides(edition: Edition) -> Path:
+def build_slides(edition: Edition, place: Path) -> Path:
     """Make all decks, let them take the place of the former ones, and return their list.
 
     Raises
@@ -123,9 +123,8 @@ def build_slides(edition: Edition) -> Path:
     SlidesError
         If a notebook is no chapter. The former decks stay where they are.
     """
-    place = edition.folder / "slides"
     recover(place)
-    new = place.with_name("slides.new")
+    new = place.with_name(f"{place.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     write_shared(edition.root, new / "static")
     write_decks(edition, new, find_notebooks(edition.root))
@@ -135,8 +134,9 @@ def build_slides(edition: Edition) -> Path:
 
 def main() -> int:
     """Make the slides of the book and say where they are; 1 if they cannot be made."""
+    edition = Edition(ROOT)
     try:
-        page = build_slides(Edition(ROOT))
+        page = build_slides(edition, edition.folder / "slides")
     except SlidesError as problem:
         print(f"\n{problem}\nThe former slides, if any, are untouched.", file=sys.stderr)
         return 1

@@ -6,6 +6,7 @@
   const memory = "slides-theme";
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const remembered = () => {
+    if (location.search.includes("print-pdf")) return "light";
     try { return localStorage.getItem(memory); } catch { return null; } // storage is forbidden
   };
   const paint = () => { root.dataset.theme = remembered() ?? (dark.matches ? "dark" : "light"); };
