@@ -60,7 +60,7 @@ def opening_line(said: Sequence[str]) -> str:
 
 def gist(point: str) -> str:
     """Return the beginning of a point: its first sentence, and one more after mere bold words."""
-    first, *others = sentences(point)
+    first, *others = sentences(point) or [""]
     return f"{first} {others[0]}" if first.endswith("**") and others else first
 
 

@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from mdit_py_plugins.myst_role import myst_role_plugin
@@ -102,13 +103,12 @@ def is_whole(text: str) -> bool:
 def sentences(paragraph: str) -> list[str]:
     """Divide a paragraph of markdown into its sentences."""
     text = " ".join(paragraph.split())
-    ends = [match.end() for match in STOP.finditer(text)]
     found, start = [], 0
-    for end in [*ends, len(text)]:
-        if is_whole(text[start:end]):
-            found.append(text[start:end].strip())
-            start = end
-    return [*found, text[start:].strip()] if text[start:].strip() else found
+    for stop in STOP.finditer(text):
+        if is_whole(text[start : stop.end()]):
+            found.append(text[start : stop.end()].strip())
+            start = stop.end()
+    return [*found, text[start:]] if text[start:] else found
 
 
 def authors(entry: Entry) -> str:
@@ -136,10 +136,10 @@ class Prose:
         self._entries = parse_file(str(bibliography), bib_format="bibtex").entries
         self._titles = titles
         self._md = parser()
-        for name, rule in (("role", self._role), ("inline", self._math), ("block", self._math)):
-            kind = "myst_role" if name == "role" else f"math_{name}"
-            self._md.renderer.rules[kind] = rule
-        self._md.renderer.rules["math_inline_double"] = self._math
+        rules: dict[str, Any] = cast(RendererHTML, self._md.renderer).rules
+        rules["myst_role"] = self._role
+        for kind in ("math_inline", "math_inline_double", "math_block"):
+            rules[kind] = self._math
 
     def html(self, text: str) -> str:
         """Return blocks of markdown as HTML; an admonition as its title and its text."""

@@ -73,10 +73,10 @@ def table(text: str) -> Part:
     ]
     widths = [max(map(len, column)) for column in zip(*pad(rows), strict=True)]
     found.attrs = {"class": "numbers", "style": f"--columns:{sum(widths) + 2 * len(widths)}"}
-    for cell in found.find_all("th"):
-        cell.attrs = {key: cell[key] for key in ("colspan", "rowspan") if cell.has_attr(key)}
-        if not cell.get_text(strip=True):
-            cell.name = "td"  # a corner is no heading of anything
+    for tag in found.find_all(True):
+        tag.attrs = {key: tag[key] for key in ("colspan", "rowspan") if tag.has_attr(key)}
+        if tag.name == "th" and not tag.get_text(strip=True):
+            tag.name = "td"  # a corner is no heading of anything
     return Part(re.sub(r">\s+<", "><", str(found)), "table", len(rows))
 
 

@@ -290,9 +290,7 @@ def check_slides(nb: NotebookNode) -> list[str]:
     cells = tagged(nb, "slide")
     wrong = []
     if not FEWEST_SLIDES <= len(cells) <= MOST_SLIDES:
-        wrong.append(
-            f"{len(cells)} cells are tagged 'slide', not {FEWEST_SLIDES} to {MOST_SLIDES}"
-        )
+        wrong.append(f"{len(cells)} cells are tagged 'slide', not {FEWEST_SLIDES} to {MOST_SLIDES}")
     if any(cell.cell_type != "code" or "solution" in cell.metadata.tags for cell in cells):
         wrong.append("only code cells that solve no exercise go into the slides")
     return wrong

@@ -30,7 +30,8 @@ FAULTS = """() => Reveal.getSlides().flatMap((section, number) => {
   const faults = [];
   if (slide.scrollWidth > slide.clientWidth || slide.scrollHeight > slide.clientHeight)
     faults.push("the slide");
-  if (slide.offsetWidth > Reveal.getConfig().width || slide.offsetHeight > Reveal.getConfig().height)
+  const deck = Reveal.getConfig();
+  if (slide.offsetWidth > deck.width || slide.offsetHeight > deck.height)
     faults.push("the slide out of the deck");
   for (const part of slide.querySelectorAll("*")) {
     const r = part.getBoundingClientRect();
