@@ -12,18 +12,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import shown
+from captions import caption, gist, opening_line, size
 from outline import DIFFICULTY, Cell, Item, Outline, Quiz, Section
 from prose import Block, Prose, sentences
 
 SET_APART = ("list", "formula", "table", "admonition")
 # One closes every deck, the other is for reading.
 APART = {"Take-aways", "Further reading"}
-LONGEST_CAPTION, LONGEST_QUESTION = 130, 190
 LONGEST_CODE = 8
-FEW_WORDS = 7
-# How many letters of text fit on a slide in each size of type, and how many a new line costs.
-SIZES = {400: "short", 680: "medium", 1050: "long"}
-LINE = 40
+LONGEST_POINT = 170
 
 
 @dataclass(frozen=True)
@@ -33,35 +30,6 @@ class Slide:
     look: str
     body: str
     notes: str = ""
-
-
-def size(*texts: str) -> str:
-    """Return the class of a slide of text, by its length."""
-    letters = sum(len(text) + LINE for text in texts)
-    return next((name for most, name in SIZES.items() if letters <= most), "longest")
-
-
-def short(found: Sequence[str], most: int = LONGEST_CAPTION) -> str:
-    """Return the first of these sentences if it is short enough, else nothing."""
-    return found[0] if found and len(found[0]) <= most else ""
-
-
-def opening_line(said: Sequence[str]) -> str:
-    """Return what opens a section: its first question, else its first sentence, if short."""
-    asked = next((i for i, sentence in enumerate(said) if sentence.rstrip("*").endswith("?")), None)
-    if asked is not None:
-        # A question of a few words leans on the sentence before it.
-        first = asked - (asked > 0 and len(said[asked].split()) < FEW_WORDS)
-        if question := short([" ".join(said[first : asked + 1])], LONGEST_QUESTION):
-            return question
-    line = short(said, LONGEST_QUESTION)
-    return f"{line[:-1]}." if line.endswith(":") else line
-
-
-def gist(point: str) -> str:
-    """Return the beginning of a point: its first sentence, and one more after mere bold words."""
-    first, *others = sentences(point) or [""]
-    return f"{first} {others[0]}" if first.endswith("**") and others else first
 
 
 class Deck:
@@ -109,7 +77,9 @@ class Deck:
         """Return the slide of the take-aways; what they say in full is in the notes."""
         blocks = section.lead()
         items = [item for block in blocks for item in block.items]
-        return self.points(section.title, [gist(item) for item in items], self.notes(blocks))
+        return self.points(
+            section.title, [gist(item, LONGEST_POINT) for item in items], self.notes(blocks)
+        )
 
     def notes(self, blocks: Sequence[Block]) -> str:
         """Return prose as notes of the speaker."""
@@ -158,7 +128,7 @@ class Deck:
         last = items[index - 1] if index else None
         if not isinstance(last, Block) or last.kind != "paragraph":
             return ""
-        lead = short(sentences(last.text)[-1:])
+        lead = caption(sentences(last.text)[-1:])
         # A word or two, such as "So:", say nothing by themselves.
         told = len(lead.split()) > 2
         return f'<p class="caption">{self.prose.line(lead)}</p>' if told else ""
@@ -168,10 +138,10 @@ class Deck:
         following = next(iter(items[index + 1 : index + 2]), None)
         if not isinstance(following, Block) or following.kind != "paragraph":
             return ""
-        caption = short(sentences(following.text))
+        seen = caption(sentences(following.text))
         # One that ends in a colon speaks of what comes next.
-        told = caption and not caption.endswith(":")
-        return f'<p class="caption fragment">{self.prose.line(caption)}</p>' if told else ""
+        told = seen and not seen.endswith(":")
+        return f'<p class="caption fragment">{self.prose.line(seen)}</p>' if told else ""
 
     def cell(self, part: Section, index: int, cell: Cell) -> Iterator[Slide]:
         """Yield the slide of a tagged cell; code beside a figure has one of its own before it."""

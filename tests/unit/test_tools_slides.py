@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import slides
+from captions import caption, gist, opening_line, size
 from chapters import Edition
-from decks import Deck, Slide, gist, opening_line, size
+from decks import Deck, Slide
 from outline import OutlineError, outline
 from prose import Prose, blocks, sentences
 from shown import code, shown, table
@@ -136,7 +137,10 @@ def test_blocks_know_points_of_a_list_and_levels_of_headings() -> None:
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        (["A fact.", "Which of the two models is it?"], "Which of the two models is it?"),
+        (
+            ["A fact.", "Which of them is the better one for us?"],
+            "Which of them is the better one for us?",
+        ),
         (["Three are ill.", "Which?"], "Three are ill. Which?"),
         (["Three kinds have a name:"], "Three kinds have a name."),
         (["word " * 50 + "."], ""),
@@ -152,6 +156,13 @@ def test_gist_of_a_point_is_more_than_its_bold_words() -> None:
         gist("**Words.** The source lends. The target borrows.") == "**Words.** The source lends."
     )
     assert gist("**Look** at it. Twice.") == "**Look** at it."
+    assert gist("A shift. It has a kind. It has a size.", most=24) == "A shift. It has a kind."
+
+
+def test_a_caption_is_short_and_speaks_of_what_is_shown() -> None:
+    assert caption(["Read it by columns.", "And more."]) == "Read it by columns."
+    assert caption(["It is as in the table above."]) == ""
+    assert caption(["A word " * 30]) == ""
 
 
 def test_longer_text_gets_smaller_type() -> None:
@@ -245,7 +256,7 @@ def test_a_question_keeps_its_explanations_for_later(prose: Prose) -> None:
 def test_take_aways_close_the_deck_and_further_reading_is_left_out(prose: Prose) -> None:
     groups = deck(
         prose,
-        markdown("## Take-aways\n\n- **A.** Short. Long.\n- B."),
+        markdown("## Take-aways\n\n- **A.** Short. " + "Long" + ", and so on" * 20 + "\n- B."),
         markdown("## On real patients\n\nReal.\n\n## Further reading\n\n- {cite:t}`who2020`"),
     )
     assert [group[0].body.split("</h2>")[0] for group in groups[2:]] == [
@@ -253,7 +264,7 @@ def test_take_aways_close_the_deck_and_further_reading_is_left_out(prose: Prose)
         "<h2>Take-aways",
     ]
     assert "<li><strong>A.</strong> Short.</li><li>B.</li>" in groups[-1][0].body
-    assert "Long." in groups[-1][0].notes
+    assert "and so on" in groups[-1][0].notes
 
 
 def test_lists_formulas_and_tables_of_the_prose_are_shown(prose: Prose) -> None:
