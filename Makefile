@@ -3,7 +3,7 @@ PYTHON ?= python3
 RUN := $(PYTHON) book/tools/env.py
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab rehearse lint results benchmark lock address clean
+.PHONY: help book test lab rehearse slides lint results benchmark lock address clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 17
@@ -19,6 +19,9 @@ lab: ## open the chapters in JupyterLab
 
 rehearse: ## try all chapters with small sizes, as before a workshop
 	@$(RUN) book/tools/build.py --profile fast
+
+slides: ## make slides for teaching from the tagged cells of each chapter
+	@$(RUN) book/tools/slides.py
 
 lint: ## check style and types only
 	@$(RUN) book/tools/check.py format lint types
