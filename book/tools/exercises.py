@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from keys import source
+from keys import MAGIC, source
 from outline import headings, split_at
 
 HEADING = re.compile(r"Exercise (\d+) · (\S.*)")
-TIME = re.compile(r"^\*(Easy|Medium|Hard), (\d+) minutes\.\*$", re.M)
+TIME = re.compile(r".+\n\n\*(Easy|Medium|Hard), (\d+) minutes\.\*$", re.M)  # with the heading
 DEEPEST = 3  # no deeper heading ends a solution
 ARGUMENTS = ("name", "value", "band", "label")
 EXAMPLE = 'book.record("name", value, (low, high), "What it is")'
@@ -57,14 +57,15 @@ class Exercise:
         ExerciseError
             If its solution records nothing, or something that is not written out.
         """
-        found = [wanted(call) for text in self.solution for call in records(ast.parse(text))]
+        found = [wanted(call) for text in self.solution for call in records(text)]
         if not found:
             raise ExerciseError(f"its solution records nothing to compare with: add {EXAMPLE}")
         return found
 
 
-def records(tree: ast.AST) -> list[ast.Call]:
-    """Return the calls of `book.record`, in the order of their lines."""
+def records(code: str) -> list[ast.Call]:
+    """Return the calls of `book.record` in the text of a cell, in the order of their lines."""
+    tree = ast.parse(MAGIC.sub(r"\1pass", code))
     calls = [
         node
         for node in ast.walk(tree)
@@ -113,7 +114,7 @@ def begun(text: str) -> Iterator[Exercise | None]:
     _, *pieces = split_at(text, [heading.start for heading in there])
     for heading, piece in zip(there, pieces, strict=True):
         if found := HEADING.fullmatch(heading.title):
-            time = TIME.search(piece)
+            time = TIME.match(piece)
             level, minutes = (time[1], int(time[2])) if time else ("", 0)
             yield Exercise(int(found[1]), found[2], level, minutes)
         else:
@@ -133,11 +134,13 @@ def exercises(notebook: dict[str, Any]) -> list[Exercise]:
     Raises
     ------
     ExerciseError
-        If a solution belongs to no exercise, or code that is not tagged follows one.
+        If a solution belongs to no exercise or is no code, or code that is not tagged follows one.
     """
     found: list[Exercise] = []
     current: Exercise | None = None
     for number, cell in enumerate(notebook["cells"]):
+        if is_solution(cell) and cell["cell_type"] != "code":
+            raise ExerciseError(f"cell {number} is tagged 'solution' and is no code")
         if cell["cell_type"] == "markdown":
             for current in begun(source(cell)):
                 found += [current] if current else []
