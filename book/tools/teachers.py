@@ -64,10 +64,12 @@ def with_notes(cell: Cell, notes: dict[str, str], done: int) -> list[Cell]:
     """Return a cell with the note of each section before it; used notes leave `notes`."""
     text = source(cell)
     noted = [h for h in headings(text, 2) if h.level == 2 and h.title in notes]
+    if not noted:
+        return [cell]
     first, *others = split_at(text, [heading.start for heading in noted])
     out = [{**cell, "source": first}] if first else []
     for number, (heading, piece) in enumerate(zip(noted, others, strict=True), done):
-        name = cell["id"] if not out else f"{cell['id']}-{number}"
+        name = f"{cell['id']}-{number}" if out else cell["id"]
         out += [note(notes.pop(heading.title), number), {**cell, "id": name, "source": piece}]
     return out
 
