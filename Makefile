@@ -3,7 +3,7 @@ PYTHON ?= python3
 RUN := $(PYTHON) book/tools/env.py
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab rehearse slides lint results benchmark lock address clean
+.PHONY: help book test lab rehearse slides lint results benchmark lock address student teacher clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 17
@@ -37,6 +37,12 @@ lock: ## choose the newest versions that pyproject.toml allows, and write their 
 
 address: ## write the address of the repository wherever it stands: make address URL=https://…
 	@$(RUN) book/tools/address.py $(URL)
+
+student: ## make the notebooks for students: exercises, no solutions
+	@$(RUN) book/tools/editions.py student
+
+teacher: ## make the notebooks for teachers: outputs, solutions, notes, times
+	@$(RUN) book/tools/editions.py teacher
 
 clean: ## remove everything generated, the environment too
 	rm -rf _build .venv

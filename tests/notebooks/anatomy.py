@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 
 import address
+from editions import student
+from exercises import ExerciseError, exercises
 from nbformat import NotebookNode
 
 from tests.notebooks.running import ROOT, off_band, records
@@ -187,7 +189,18 @@ def check_exercises(nb: NotebookNode) -> list[str]:
     if [int(title.split()[0]) for title in titles] != list(range(1, len(titles) + 1)):
         wrong.append(f"the exercises are not numbered 1, 2, …: {titles}")
     unsolved = set(range(1, len(titles) + 1)) - solved
-    return wrong + [f"exercise {number} has no solution cell after it" for number in unsolved]
+    wrong += [f"exercise {number} has no solution cell after it" for number in unsolved]
+    return wrong + list(_faults_for_students(nb))
+
+
+def _faults_for_students(nb: NotebookNode) -> Iterator[str]:
+    try:
+        for one in exercises(nb):
+            if not one.level:
+                yield f"below {str(one)!r} comes no line such as '*Easy, 10 minutes.*'"
+        student(nb)
+    except ExerciseError as error:
+        yield f"no edition for students can be made: {error}"
 
 
 def check_quiz(nb: NotebookNode) -> list[str]:

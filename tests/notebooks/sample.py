@@ -26,6 +26,24 @@ Which of two laboratories does a small model serve better?
 Prerequisites: none. Reading time: 2 minutes; running time: 5 seconds.
 """
 
+EXERCISE = """## Exercises
+
+### Exercise 1 · Double it
+
+*Easy, 5 minutes.*
+
+Double the number 4.
+"""
+
+SECOND = """Twice four patients are eight.
+
+### Exercise 2 · Halve it
+
+*Hard, 25 minutes.*
+
+Halve the number 4.
+"""
+
 QUIZ = """## Quiz
 
 <div class="quiz">
@@ -89,10 +107,10 @@ def sample(citation: str = "nobody") -> NotebookNode:
         code('book.record("top", noise.max(), (1, 6), "Largest of the noise")'),
         code(draw),
         code("print(noise[1] > 100)", "fails-on-purpose"),
-        new_markdown_cell("## Exercises\n\n### Exercise 1 · Double it\n\nDouble the number."),
-        code("2 * 4", *solution),
-        new_markdown_cell("### Exercise 2 · Halve it\n\nHalve the number."),
-        code("print(4 / 2)", *solution),
+        new_markdown_cell(EXERCISE),
+        code('book.record("double", 2 * 4, (7.5, 8.5), "Twice the number")', *solution),
+        new_markdown_cell(SECOND),
+        code('half = 4 / 2\nbook.record("half", half, (1.5, 2.5), "Half of it")', *solution),
         new_markdown_cell(QUIZ),
         new_markdown_cell(CLOSING.replace("KEY", citation)),
     ]

@@ -90,6 +90,10 @@ FAULTS: list[tuple[str, Break, str]] = [
     ("exercises", tags(SOLUTION, "hide-cell"), "needs the tags"),
     ("exercises", tags(SOLUTION), "exercise 1 has no solution"),
     ("exercises", lambda nb: nb.cells[SOLUTION].metadata.pop("mystnb"), "needs the tags"),
+    ("exercises", swap(TASK, "Easy,", "Simple,"), "'exercise 1 · Double it' comes no line such as"),
+    ("exercises", swap(TASK, "\n\n*Easy", "\n*Easy"), "comes no line such as"),
+    ("exercises", swap(SOLUTION, "book.record(", "print("), "exercise 1 · Double it: its solution"),
+    ("exercises", swap(SOLUTION, "(7.5, 8.5)", "(7.5, 6 + 2)"), "must be written out"),
     ("quiz", swap(QUIZ, '<div class="quiz">', "<div>"), "must be a quiz"),
     ("quiz", swap(QUIZ, '"quiz">\n\n', '"quiz">\n'), "must be a quiz"),
     ("quiz", swap(QUIZ, "**Which", "Which"), "question in bold"),
@@ -131,7 +135,11 @@ FAULTS: list[tuple[str, Break, str]] = [
     ("paths", add(FAILS, "# see /home/me/data.csv"), "'/home/me/data.csv'"),
     ("paths", add(FAILS, r"# see C:\data"), "absolute path 'C:"),
     ("paths", shows(NOISE, output_type="stream", text="in /var/x.py"), "'/var/x.py'"),
-    ("records", lambda nb: nb.cells[RECORD].outputs.clear(), "there are 2 recorded"),
+    (
+        "records",
+        lambda nb: [nb.cells[cell].outputs.clear() for cell in (RECORD, RECORD + 1, SOLUTION)],
+        "there are 2 recorded",
+    ),
     (
         "records",
         lambda nb: nb.cells[RECORD].outputs[0].metadata.medxfer.update(value=7.0),
