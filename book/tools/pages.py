@@ -20,6 +20,7 @@ from chapters import Edition, find_notebooks, load, stored_statistics, title, wi
 from keys import code_cells
 from pictures import with_pictures
 from runstats import with_statistics
+from terms import with_terms
 
 MARK = ".built-from"
 # Parts of book/ that are no pages: what the chapters read, and the tools that build them.
@@ -66,8 +67,8 @@ def page_of(notebook: Path, edition: Edition) -> bytes:
     return json.dumps(content, ensure_ascii=False).encode()
 
 
-def staged(edition: Edition) -> dict[str, bytes]:
-    """Return all that Sphinx reads, as path and content."""
+def gathered(edition: Edition) -> dict[str, bytes]:
+    """Return what Sphinx reads, as path and content, without the links to the glossary."""
     root = edition.root
     files = {"_config.yml": (root / "_config.yml").read_bytes()}
     for path in sorted((root / "book").rglob("*")):
@@ -80,6 +81,11 @@ def staged(edition: Edition) -> dict[str, bytes]:
     runs = [(title(path), stored_statistics(edition.stored(path))) for path in find_notebooks(root)]
     files = with_statistics(files, runs)
     return with_pictures(files, root, root / "_build" / "pictures")
+
+
+def staged(edition: Edition) -> dict[str, bytes]:
+    """Return all that Sphinx reads, as path and content."""
+    return with_terms(gathered(edition))
 
 
 def fingerprint(files: dict[str, bytes], root: Path) -> str:
