@@ -24,7 +24,7 @@ from terms import with_terms
 
 MARK = ".built-from"
 # Parts of book/ that are no pages: what the chapters read, and the tools that build them.
-NOT_STAGED = ("results", "tools")
+NOT_STAGED = ("results", "tools", "locales")
 # Jupyter Book's own forwarding page has no title and nothing to click on.
 FORWARD = """<!doctype html>
 <html lang="en">
@@ -109,8 +109,8 @@ def write_stage(files: dict[str, bytes], stage: Path) -> None:
         path.write_bytes(content)
 
 
-def sphinx(stage: Path, work: Path, log: Path) -> None:
-    """Build the pages of `stage` into `work/_build/html`; any warning is an error.
+def sphinx(stage: Path, work: Path, log: Path, builder: str = "html") -> None:
+    """Build the pages of `stage` into `work/_build/BUILDER`; any warning is an error.
 
     Raises
     ------
@@ -127,6 +127,8 @@ def sphinx(stage: Path, work: Path, log: Path) -> None:
         "--path-output",
         str(work),
     ]
+    if builder != "html":
+        command += ["--builder", "custom", "--custom-builder", builder]
     command += ["-W", "-n", "--keep-going"]
     with log.open("w", encoding="utf-8") as out:
         done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, check=False)
@@ -154,18 +156,35 @@ def recover(site: Path) -> None:
         former.rename(site)
 
 
-def build_pages(edition: Edition) -> Path:
+def build_pages(
+    edition: Edition,
+    files: dict[str, bytes] | None = None,
+    folder: Path | None = None,
+    forward: str = FORWARD,
+) -> Path:
     """Build the site of an edition if anything in it has changed, and return its first page.
+
+    Parameters
+    ----------
+    edition
+        Whose runs are shown.
+    files
+        What Sphinx reads; `staged(edition)` if not given.
+    folder
+        Where the site is kept, as `html`; the edition's own folder if not given.
+    forward
+        The page that leads to the first one.
 
     Raises
     ------
     PagesError
         If Sphinx finds a fault. The former site stays where it is.
     """
-    folder, site = edition.folder, edition.folder / "html"
+    folder = folder or edition.folder
+    site = folder / "html"
     folder.mkdir(parents=True, exist_ok=True)
     recover(site)
-    files = staged(edition)
+    files = files or staged(edition)
     mark = fingerprint(files, edition.root)
     first = site / "index.html"
     if (site / MARK).is_file() and (site / MARK).read_text() == mark:
@@ -174,7 +193,7 @@ def build_pages(edition: Edition) -> Path:
     write_stage(files, folder / "stage")
     sphinx(folder / "stage", folder / "sphinx", folder / "sphinx.log")
     new = folder / "sphinx" / "_build" / "html"
-    (new / "index.html").write_text(FORWARD, "utf-8")
+    (new / "index.html").write_text(forward, "utf-8")
     (new / MARK).write_text(mark)
     put_in_place(new, site)
     return first
