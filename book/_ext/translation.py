@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from sphinx import addnodes, locale
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 from sphinx.writers.html5 import HTML5Translator
@@ -94,6 +95,18 @@ class TagLanguage(SphinxTransform):
                 node["classes"].append(tag)
 
 
+def translate_captions(app: Sphinx, document: nodes.document) -> None:
+    """Translate the captions of the chapter list, which comes into the first page last."""
+    if app.builder.name == "gettext":
+        return
+    folders = [Path(app.srcdir, folder) for folder in app.config.locale_dirs]
+    catalogue, _ = locale.init(folders, app.config.language, app.env.docname)
+    for tree in document.findall(addnodes.toctree):
+        tree.preserve_original_messages()
+        for message in tree.extract_original_messages():
+            tree.apply_translated_message(message, catalogue.gettext(message))
+
+
 def share(document: nodes.document | None) -> float:
     """Return which share of a page is translated, from 0 to 1."""
     progress = document.get("translation_progress") if document is not None else None
@@ -152,6 +165,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_node(Choice, html=(nothing, nothing))
     for transform in (OpenQuizzes, CloseOutputs, RestoreOutputs, TagLanguage):
         app.add_transform(transform)
+    # Before Sphinx (500) collects the list that sphinx-external-toc has put in.
+    app.connect("doctree-read", translate_captions, priority=200)
     app.connect("html-page-context", say_what_is_translated)
     app.connect("build-finished", write_progress)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

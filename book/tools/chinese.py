@@ -3,10 +3,10 @@
     python book/tools/env.py book/tools/chinese.py catalogues    what is to be translated
     python book/tools/env.py book/tools/chinese.py pages         the edition, in _build/zh/html
 
-A page that is being translated has a catalogue in `book/locales/zh_CN`: what it says, and how that is
-said in Chinese. To begin a page, name it: `catalogues book/data`. The second configuration there is
-merged over `_config.yml`. The links to the glossary are left out: they would move from message to
-message as the text changes.
+A page that is being translated has a catalogue in `book/locales/zh_CN`: what it says, and how that
+is said in Chinese. To begin a page, name it: `catalogues book/data`. The second configuration there
+is merged over `_config.yml`. The links to the glossary are left out: they would move from message
+to message as the text changes.
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ def templates(edition: Edition) -> Path:
 def begun(root: Path) -> list[str]:
     """Return the pages that have a catalogue, by their names without suffix."""
     home = root / CATALOGUES
-    return [path.relative_to(home).with_suffix("").as_posix() for path in sorted(home.rglob("*.po"))]
+    return [
+        path.relative_to(home).with_suffix("").as_posix() for path in sorted(home.rglob("*.po"))
+    ]
 
 
 def update_catalogues(edition: Edition, new: Sequence[str] = ()) -> None:

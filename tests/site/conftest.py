@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,11 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 def all_pages() -> list[str]:
     """Return every page of the site, as a path from its top.
 
-    Two files under `_static` are templates that the theme leaves there; nothing leads to them.
+    Two files under `_static` are templates that the theme leaves there; nothing leads to them. The
+    Chinese edition, if it has been joined, has tests of its own.
     """
     found = (path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
-    return sorted(page for page in found if not page.startswith("_static/"))
+    return sorted(page for page in found if not page.startswith(("_static/", "zh/")))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -48,9 +50,9 @@ def site() -> Path:
     return SITE
 
 
-@pytest.fixture(scope="session")
-def address(site: Path) -> Iterator[str]:
-    """Serve the site on this machine and yield its address."""
+@contextmanager
+def served(site: Path) -> Iterator[str]:
+    """Serve a site on this machine and yield its address."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None: ...
@@ -60,6 +62,13 @@ def address(site: Path) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def address(site: Path) -> Iterator[str]:
+    """Serve the English site and yield its address."""
+    with served(site) as at:
+        yield at
 
 
 def installed_chromium() -> str | None:
