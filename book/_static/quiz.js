@@ -3,12 +3,18 @@
 (() => {
   "use strict";
 
+  const chinese = document.documentElement.lang.startsWith("zh");
+  const words = chinese
+    ? { right: "对", wrong: "不完全对", score: (good, all) => `${all} 题中有 ${good} 题一次答对` }
+    : { right: "right", wrong: "not quite", score: (good, all) => `${good} of ${all} right at the first try` };
+
   const mark = (answer) => {
     const right = answer.classList.contains("right");
     answer.classList.add("chosen");
     const sign = document.createElement("span");
     sign.className = "quiz-mark";
-    sign.textContent = right ? " ✓ right" : " ✗ not quite";
+    sign.lang = document.documentElement.lang;
+    sign.textContent = right ? ` ✓ ${words.right}` : ` ✗ ${words.wrong}`;
     answer.querySelector("summary").append(sign);
     return right;
   };
@@ -18,6 +24,7 @@
     if (quizzes.length === 0) return;
     const score = document.createElement("p");
     score.className = "quiz-score";
+    score.lang = document.documentElement.lang;
     score.setAttribute("role", "status");
     quizzes.at(-1).append(score);
 
@@ -29,7 +36,7 @@
           const right = mark(answer);
           if (!firstTries.has(quiz)) firstTries.set(quiz, right);
           const good = [...firstTries.values()].filter(Boolean).length;
-          score.textContent = `${good} of ${quizzes.length} right at the first try`;
+          score.textContent = words.score(good, quizzes.length);
         });
       });
     });
