@@ -3,7 +3,7 @@ PYTHON ?= python3
 RUN := $(PYTHON) book/tools/env.py
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab rehearse lint results benchmark lock address student teacher clean
+.PHONY: help book test lab rehearse slides lint chinese catalogues results benchmark lock address student teacher clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 17
@@ -20,8 +20,17 @@ lab: ## open the chapters in JupyterLab
 rehearse: ## try all chapters with small sizes, as before a workshop
 	@$(RUN) book/tools/build.py --profile fast
 
+slides: ## make slides for teaching from the tagged cells of each chapter
+	@$(RUN) book/tools/slides.py
+
 lint: ## check style and types only
 	@$(RUN) book/tools/check.py format lint types
+
+chinese: ## build the Chinese edition
+	@$(RUN) book/tools/chinese.py pages
+
+catalogues: ## bring what is to be translated into Chinese up to today's text
+	@$(RUN) book/tools/chinese.py catalogues
 
 results: ## compute the stored results in book/results anew (long)
 	@$(RUN) book/tools/scripts.py book/results

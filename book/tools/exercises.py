@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from headings import headings, split_at
 from keys import MAGIC, source
-from outline import headings, split_at
 
 HEADING = re.compile(r"Exercise (\d+) · (\S.*)")
 TIME = re.compile(r".+\n\n\*(Easy|Medium|Hard), (\d+) minutes\.\*$", re.M)  # with the heading

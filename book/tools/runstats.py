@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Self
 
+from headings import headings
 from keys import code_cells, source
-from outline import headings
 
 ASKED = "% run statistics"
 OPENING = "Opening"  # what comes before the first section

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from exercises import ExerciseError, exercises, is_solution, title
+from headings import headings, split_at
 from keys import source
-from outline import headings, split_at
 
 Notebook = dict[str, Any]
 Cell = dict[str, Any]

@@ -21,8 +21,12 @@ Check = Callable[[NotebookNode], list[str]]
 
 PARAMETERS = {"PROFILE": "full", "SEED": 0, "DATA": "builtin"}
 # No tag of nbval, papermill or Jupyter Book that skips, hides for good or accepts an error.
-TAGS = {"parameters", "solution", "hide-cell", "hide-input", "hide-output", "fails-on-purpose"}
+TAGS = {
+    *("parameters", "solution", "hide-cell", "hide-input", "hide-output"),
+    *("fails-on-purpose", "slide"),
+}
 ON_COLAB = ["colab", "remove-cell"]
+FEWEST_SLIDES, MOST_SLIDES = 8, 20
 PROMPTS = {
     "code_prompt_show": "Show the solution",
     "code_prompt_hide": "Hide the solution",
@@ -310,6 +314,16 @@ def check_tags(nb: NotebookNode) -> list[str]:
         for index, cell in enumerate(code_cells(nb))
         if re.search(r"#\s*(NBVAL_|PYTEST_VALIDATE_)", cell.source)
     ]
+
+
+def check_slides(nb: NotebookNode) -> list[str]:
+    cells = tagged(nb, "slide")
+    wrong = []
+    if not FEWEST_SLIDES <= len(cells) <= MOST_SLIDES:
+        wrong.append(f"{len(cells)} cells are tagged 'slide', not {FEWEST_SLIDES} to {MOST_SLIDES}")
+    if any(cell.cell_type != "code" or "solution" in cell.metadata.tags for cell in cells):
+        wrong.append("only code cells that solve no exercise go into the slides")
+    return wrong
 
 
 def check_executed(nb: NotebookNode) -> list[str]:

@@ -80,10 +80,13 @@ See {cite:p}`KEY`.
 
 
 def code(source: str, *tags: str) -> NotebookNode:
-    metadata: dict[str, object] = {"tags": list(tags)} if tags else {}
-    if "solution" in tags:
-        prompts = {"code_prompt_show": "Show the solution", "code_prompt_hide": "Hide the solution"}
-        metadata["mystnb"] = prompts
+    # So short a chapter goes into the slides as a whole, but for what solves an exercise.
+    if "colab" in tags:
+        return new_code_cell(source, metadata={"tags": list(tags)})
+    if "solution" not in tags:
+        return new_code_cell(source, metadata={"tags": [*tags, "slide"]})
+    prompts = {"code_prompt_show": "Show the solution", "code_prompt_hide": "Hide the solution"}
+    metadata = {"tags": list(tags), "mystnb": prompts}
     return new_code_cell(source, metadata=metadata)
 
 

@@ -38,7 +38,18 @@ def add(cell: int, text: str) -> Break:
 
 
 def tags(cell: int, *names: str) -> Break:
-    return lambda nb: nb.cells[cell].metadata.update(tags=list(names))
+    """Replace the tags of a cell, but leave it on its slide."""
+
+    def breaking(nb: NotebookNode) -> None:
+        slide = [tag for tag in nb.cells[cell].metadata.get("tags", []) if tag == "slide"]
+        nb.cells[cell].metadata.update(tags=[*names, *slide])
+
+    return breaking
+
+
+def untag(cell: int) -> Break:
+    """Take a cell from its slide."""
+    return lambda nb: nb.cells[cell].metadata.tags.remove("slide")
 
 
 def shows(cell: int, **fields: str) -> Break:
@@ -107,6 +118,9 @@ FAULTS: list[tuple[str, Break, str]] = [
     ("tags", tags(NOISE, "NBVAL_IGNORE_OUTPUT"), "'NBVAL_IGNORE_OUTPUT'"),
     ("tags", tags(NOISE, "raises-exception"), "'raises-exception'"),
     ("tags", add(NOISE, "# NBVAL_IGNORE_OUTPUT"), "keeps nbval"),
+    ("slides", untag(NOISE), "7 cells are tagged 'slide', not 8 to 20"),
+    ("slides", lambda nb: nb.cells[SOLUTION].metadata.tags.append("slide"), "solve no exercise"),
+    ("slides", tags(HOW, "slide"), "only code cells"),
     ("executed", lambda nb: setattr(nb.cells[NOISE], "execution_count", None), "count None, not 4"),
     ("executed", lambda nb: setattr(nb.cells[NOISE], "execution_count", 9), "count 9, not 4"),
     ("executed", shows(NOISE, output_type="stream", name="stderr", text="Oh"), "stderr: 'Oh'"),

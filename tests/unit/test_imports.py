@@ -36,7 +36,7 @@ ORDER = [
         "finetuning",
     ),
     *("transfer", "metrics", "shifts", "transferability", "sources"),
-    *("journal", "workers", "experiments", "gate", "results", "plots", "chapter"),
+    *("journal", "workers", "experiments", "gate", "results", "plots", "explorer", "chapter"),
 ]
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 
