@@ -43,7 +43,7 @@
   const oneIn = (share) => {
     if (share > 0.5) return `${Math.round(100 * share)} in 100`;
     const people = 1 / share;
-    return `1 in ${people < 9.95 ? Number(people.toFixed(1)) : Math.round(people)}`;
+    return `1 in ${people < 9.95 ? Number(people.toFixed(1)) : Math.round(people).toLocaleString("en")}`;
   };
 
   const SVG = "http://www.w3.org/2000/svg";
@@ -101,7 +101,8 @@
 
   const slider = (id, label, last, start) => {
     const input = html("input", { type: "range", id, min: 0, max: last, step: 1, value: start });
-    const output = html("output", { for: id });
+    // No <output>: that would be spoken at each movement, and the slider says its value itself.
+    const output = html("span", { "aria-hidden": "true" });
     const say = (text) => {
       output.textContent = text;
       input.setAttribute("aria-valuetext", text);
@@ -134,10 +135,10 @@
     const prevalences = [...new Set([...PREVALENCES, own])].sort((a, b) => a - b);
     const id = `explorer-${number}`;
     const model = choice(`${id}-model`, models);
-    const threshold = slider(`${id}-threshold`, "Threshold: called ill from this risk on", thresholds.length - 1, start);
-    const prevalence = slider(`${id}-prevalence`, "Prevalence: how many are ill", prevalences.length - 1, prevalences.indexOf(own));
+    const threshold = slider(`${id}-threshold`, "Threshold of risk", thresholds.length - 1, start);
+    const prevalence = slider(`${id}-prevalence`, "Prevalence", prevalences.length - 1, prevalences.indexOf(own));
     const thousand = matrix("Of 1,000 people (rounded)");
-    const sample = matrix("In the sample");
+    const sample = matrix(`In the sample (${models[0].ill + models[0].healthy})`);
     const signs = crowd();
     const values = ["sensitivity", "specificity", "PPV", "NPV"].map((name) => [name, html("dd", { class: `value-${name}` })]);
     const words = html("p", { class: "explorer-words", role: "status" });
