@@ -63,7 +63,7 @@ def build(edition: Edition, only: Sequence[str] | None = None) -> int:
             report(failures)
             return 1
         page = build_pages(edition)
-    except (ValueError, PagesError) as problem:
+    except (ValueError, PagesError, OSError) as problem:
         print(f"\n{problem}", file=sys.stderr)
         return 1
     for notebook in notebooks:
