@@ -20,7 +20,9 @@ from address import with_address
 from chapters import Edition, find_notebooks, load, stored_statistics, title, with_outputs
 from keys import code_cells
 from pictures import with_pictures
+from practice import with_exercises
 from runstats import with_statistics
+from schedules import with_schedules
 from terms import with_terms
 
 MARK = ".built-from"
@@ -79,8 +81,10 @@ def gathered(edition: Edition) -> dict[str, bytes]:
             files[path.relative_to(root).as_posix()] = path.read_bytes()
     for notebook in find_notebooks(root):
         files[f"notebooks/{notebook.name}"] = page_of(notebook, edition)
-    runs = [(title(path), stored_statistics(edition.stored(path))) for path in find_notebooks(root)]
-    files = with_address(with_statistics(files, runs))
+    taken = {path: stored_statistics(edition.stored(path)) for path in find_notebooks(root)}
+    files = with_statistics(files, [(title(path), run) for path, run in taken.items()])
+    files = with_exercises(with_schedules(files, {path.stem: run for path, run in taken.items()}))
+    files = with_address(files)
     return with_pictures(files, root, root / "_build" / "pictures")
 
 
