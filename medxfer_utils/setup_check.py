@@ -3,10 +3,20 @@
 It prints one line for each check: "ok", "note" (worth knowing, but every chapter runs) or "FAILS"
 with what to do. A check that goes wrong itself is a line as well, so the others still run.
 
-With `--json` it prints one JSON document instead. Its keys: `format` (1), `ok`, `date` (UTC),
-`system`, `machine`, and `checks`, a list of objects with `name`, `status` ("ok", "note" or
-"fails"), `message`, `todo` and `facts`, which differ from check to check. It has no host name; the
-home folder is written as ~, and a folder that is called like the user as (user).
+With ``--json`` it prints one JSON document instead. Its keys: ``format`` (1), ``ok``, ``date``
+(UTC), ``system``, ``machine``, and ``checks``, a list of objects with ``name``, ``status`` ("ok",
+"note" or "fails"), ``message``, ``todo`` and ``facts``. The facts of a check that came to its end:
+
+- python: ``version``, ``bits``
+- packages: ``against``, ``compared``, ``different``
+- memory: ``total_gb``, ``free_gb``, ``needed_gb``
+- disk: ``book_free_gb``, ``cache_free_gb``
+- threads: ``used``, ``cores``
+- each kind of data: names of files, ``here``, ``absent``, ``wrong``
+- training: ``loss_before``, ``loss_after``, ``images_per_second``
+
+There is no host name in it; the home folder is written as ~, and a folder that is called like the
+user as (user).
 
 The exit status is 0 if nothing fails, 1 if something does, 2 if the command was not understood.
 """
@@ -145,7 +155,7 @@ def _cleaned(value: Any) -> Any:
 
 
 def document(found: Iterable[Verdict]) -> dict[str, Any]:
-    """Return what `--json` prints; the text above names its keys."""
+    """Return what ``--json`` prints; the text above names its keys."""
     checks = [_cleaned(vars(verdict)) for verdict in found]
     return {
         "format": FORMAT,

@@ -15,7 +15,7 @@ class ReportError(ValueError):
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a report that `python -m medxfer_utils --json` has printed.
+    """Read a report that ``python -m medxfer_utils --json`` has printed.
 
     Raises
     ------

@@ -103,7 +103,7 @@ def _verdict(group: Group) -> Verdict:
     faults = {name: text for name, found in official.items() if (text := fault(*found))}
     facts = {"here": sorted(here.keys() - faults), "absent": absent, "wrong": sorted(faults)}
     if faults:
-        todo = f"Delete it. To have the right one: {group.get}"
+        todo = f"Delete it. To have the right one:\n{group.get}"
         return Verdict(group.name, "fails", " ".join(faults.values()), todo, facts)
     if absent:
         some = f"{len(absent)} of {len(group.files)} files are" if here else "not"

@@ -35,7 +35,7 @@ class Verdict:
     todo : str
         What to do about it; empty if nothing.
     facts : dict
-        Numbers and lists behind the message, for `--json`.
+        Numbers and lists behind the message, for ``--json``.
     """
 
     name: str

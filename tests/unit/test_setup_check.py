@@ -87,6 +87,10 @@ def test_here_everything_is_there_and_nothing_is_on_stderr() -> None:
     }
     assert len(names) == len(set(names))
     assert made["checks"][-1]["facts"]["images_per_second"] > 0
+    # What a teacher's own script may read is what the documentation names, and in both directions.
+    facts = {key for check in made["checks"] for key in check["facts"]}
+    keys = facts | KEYS | {*made}
+    assert {*re.findall(r"``(\w+)``", setup_check.__doc__ or "")} == keys
 
 
 def test_a_python_without_a_single_package_is_told_what_to_do(tmp_path: Path) -> None:
