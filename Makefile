@@ -3,7 +3,7 @@ PYTHON ?= python3
 RUN := $(PYTHON) book/tools/env.py
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab rehearse slides lint chinese catalogues results benchmark lock address student teacher clean
+.PHONY: help book test lab doctor rehearse slides lint chinese catalogues results benchmark lock address student teacher clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 17
@@ -16,6 +16,9 @@ test: ## run every check: style, types, helpers, chapters, pages
 
 lab: ## open the chapters in JupyterLab
 	@$(RUN) -m jupyterlab notebooks
+
+doctor: ## say whether everything is there that the chapters need
+	@$(RUN) -m medxfer_utils
 
 rehearse: ## try all chapters with small sizes, as before a workshop
 	@$(RUN) book/tools/build.py --profile fast

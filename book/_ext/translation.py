@@ -24,7 +24,7 @@ SUMMARY = re.compile(r"(?<=<summary>)(.*?)(?=</summary>)", re.DOTALL)
 PROGRESS = "translated.json"
 
 
-class Choice(nodes.General, nodes.TextElement):
+class Choice(nodes.General, nodes.TextElement):  # type: ignore[misc]
     """What stands between <summary> and </summary>."""
 
 
@@ -99,7 +99,7 @@ def translate_captions(app: Sphinx, document: nodes.document) -> None:
     """Translate the captions of the chapter list, which comes into the first page last."""
     if app.builder.name == "gettext":
         return
-    folders = [Path(app.srcdir, folder) for folder in app.config.locale_dirs]
+    folders = [str(Path(app.srcdir, folder)) for folder in app.config.locale_dirs]
     catalogue, _ = locale.init(folders, app.config.language, app.env.docname)
     for tree in document.findall(addnodes.toctree):
         tree.preserve_original_messages()

@@ -29,9 +29,9 @@ def beside_terms(_app: Sphinx, document: nodes.document) -> None:
     for item in document.findall(nodes.definition_list_item):
         term, definition = item[0], item[-1]
         words = next(iter(definition.findall(nodes.inline)), None)
-        paragraph = words.parent if words is not None else None
-        if words is None or CLASS not in words["classes"] or paragraph.index(words) > 0:
+        if words is None or CLASS not in words["classes"] or words.parent.index(words) > 0:
             continue
+        paragraph = words.parent
         paragraph.remove(words)
         if isinstance(rest := paragraph[0], nodes.Text):
             paragraph.replace(rest, nodes.Text(rest.lstrip()))

@@ -65,7 +65,7 @@ def build(edition: Edition, only: Sequence[str] | None = None) -> int:
             return 1
         page = build_pages(edition)
         join(edition.folder)
-    except (ValueError, PagesError) as problem:
+    except (ValueError, PagesError, OSError) as problem:
         print(f"\n{problem}", file=sys.stderr)
         return 1
     for notebook in notebooks:

@@ -14,6 +14,8 @@ SIZES = {400: "short", 680: "medium", 1050: "long"}
 LINE = 40
 # A sentence that points elsewhere on the page says nothing on a slide.
 POINTS_AWAY = re.compile(r"\b(the table|above|below)\b")
+# One that begins so needs the sentence before it.
+LEANS = re.compile(r"(They|It|That|This|These|Those|So)\b")
 
 
 def size(*texts: str) -> str:
@@ -30,6 +32,11 @@ def short(found: Sequence[str], most: int = LONGEST_CAPTION) -> str:
 def caption(found: Sequence[str]) -> str:
     """Return the first of these sentences if it can stand beside what a cell shows."""
     return "" if found and POINTS_AWAY.search(found[0]) else short(found)
+
+
+def lead(paragraph: Sequence[str]) -> str:
+    """Return the last of these sentences if it can stand before what it leads to."""
+    return "" if paragraph and LEANS.match(paragraph[-1]) else caption(paragraph[-1:])
 
 
 def opening_line(said: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import errno
 import json
 import os
 import sys
@@ -87,8 +88,11 @@ def save(content: dict[str, Any], path: Path) -> None:
     """Write a notebook beside its place and rename it, so that no half of one is ever there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".new")
-    beside.write_text(json.dumps(content, indent=1, ensure_ascii=False), "utf-8")
-    beside.replace(path)
+    try:
+        beside.write_text(json.dumps(content, indent=1, ensure_ascii=False), "utf-8")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)  # a full disk leaves half of it
 
 
 def stored_key(path: Path) -> str | None:
@@ -198,6 +202,19 @@ def call_patients(notebook: Path, edition: Edition) -> None:
             tabular.four_hospitals()
 
 
+def why(error: Exception) -> str:
+    """Say what ended a chapter, and what to do where the error itself does not say it."""
+    said = f"{type(error).__name__}: {error}"
+    if type(error).__name__ == "DeadKernelError":  # papermill's, which is imported late
+        return (
+            f"{said}\n  Most often the system has ended it for want of memory: close other "
+            "programs, then run the same command again."
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"{said}\n  Make room on the disk, then run the same command again."
+    return said
+
+
 def attempt(notebook: Path, edition: Edition) -> Failure | None:
     """Run one chapter and keep it, or say why it failed."""
     import papermill
@@ -209,15 +226,15 @@ def attempt(notebook: Path, edition: Edition) -> Failure | None:
         key = edition.key(notebook)
         with PeakMemory() as memory:
             run = execute(notebook, edition)
+        seconds = time.monotonic() - start
+        run["metadata"]["medxfer"] = {"key": key, "run": measured(run, seconds, memory.peak)}
+        save(run, edition.stored(notebook))
     except papermill.PapermillExecutionError as error:
         cell = cell_number(notebook, error.cell_index)
-        why = f"{error.ename}: {error.evalue}"
-        return Failure(notebook.stem, cell, first_line(error.source), why)
-    except Exception as error:  # a dead kernel, a file that is no notebook: the others still run
-        return Failure(notebook.stem, None, "", f"{type(error).__name__}: {error}")
-    seconds = time.monotonic() - start
-    run["metadata"]["medxfer"] = {"key": key, "run": measured(run, seconds, memory.peak)}
-    save(run, edition.stored(notebook))
+        said = f"{error.ename}: {error.evalue}"
+        return Failure(notebook.stem, cell, first_line(error.source), said)
+    except Exception as error:  # a dead kernel, a full disk, no notebook: the others still run
+        return Failure(notebook.stem, None, "", why(error))
     log_line(notebook, seconds)
     return None
 

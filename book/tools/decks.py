@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import shown
-from captions import caption, gist, opening_line, size
+from captions import caption, gist, lead, opening_line, size
 from outline import DIFFICULTY, Cell, Item, Outline, Quiz, Section
 from prose import Block, Prose, sentences
 
@@ -102,11 +102,11 @@ class Deck:
 
     def heading(self, parts: Sequence[Section]) -> Slide:
         """Return the slide that opens a section: its title, and its question or first sentence."""
-        lead = parts[0].lead()
-        text = next((block.text for block in lead if block.kind == "paragraph"), "")
+        words = parts[0].lead()
+        text = next((block.text for block in words if block.kind == "paragraph"), "")
         line = opening_line(sentences(text))
         body = f"<h2>{self.prose.line(parts[0].title)}</h2><p>{self.prose.line(line)}</p>"
-        return Slide("section", body, self.notes(lead))
+        return Slide("section", body, self.notes(words))
 
     def label(self, part: Section) -> str:
         """Return the small heading of a slide within a section."""
@@ -128,10 +128,8 @@ class Deck:
         last = items[index - 1] if index else None
         if not isinstance(last, Block) or last.kind != "paragraph":
             return ""
-        lead = caption(sentences(last.text)[-1:])
-        # A word or two, such as "So:", say nothing by themselves.
-        told = len(lead.split()) > 2
-        return f'<p class="caption">{self.prose.line(lead)}</p>' if told else ""
+        told = lead(sentences(last.text))
+        return f'<p class="caption">{self.prose.line(told)}</p>' if told else ""
 
     def below(self, items: Sequence[Item], index: int) -> str:
         """Return the sentence that says what to see, if it is short and stands right after."""
@@ -186,9 +184,9 @@ class Deck:
 
     def exercise(self, part: Section) -> Slide:
         """Return the slide of an exercise: what it asks, never how it is solved."""
-        lead = part.lead()
-        level = [match[1] for block in lead if (match := DIFFICULTY.fullmatch(block.text))]
-        asked = [block for block in lead if not DIFFICULTY.fullmatch(block.text)]
+        words = part.lead()
+        level = [match[1] for block in words if (match := DIFFICULTY.fullmatch(block.text))]
+        asked = [block for block in words if not DIFFICULTY.fullmatch(block.text)]
         line = "".join(f'<p class="difficulty">{text}</p>' for text in level)
         body = f"<h2>{self.prose.line(part.title)}</h2>{line}{self.notes(asked)}"
         return Slide(f"exercise {size(*(block.text for block in asked))}", body)

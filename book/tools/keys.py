@@ -153,7 +153,10 @@ def chapter_key(notebook: Path, root: Path, parameters: dict[str, Any]) -> str:
         content = json.loads(notebook.read_text("utf-8"))
         needed = dependencies(content, root)
     except (SyntaxError, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"{notebook.name} cannot be read: {error}") from error
+        raise ValueError(
+            f"{notebook.name} cannot be read: {error}. If an edit or a merge has broken it, "
+            f"git restore notebooks/{notebook.name} brings back the version last committed."
+        ) from error
     cells = [(source(cell), tags(cell)) for cell in code_cells(content)]
     here = patients_here() if asks_for_patients(needed, root) else []
     told = [cells, sorted(parameters.items()), sys.version_info[:2], here]

@@ -153,7 +153,8 @@ def _after_question(text: str) -> int:
 
 def with_terms_in(notebook: dict[str, Any], wanted: Words) -> dict[str, Any]:
     """Return a notebook whose prose leads to the glossary."""
-    cells, done = [], set[str]()
+    cells: list[dict[str, Any]] = []
+    done: set[str] = set()
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             text = source(cell)

@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, sync_playwright
 from tests.site.visiting import Visit, Visitor
 
 SITE = Path(__file__).resolve().parents[2] / "_build" / "html"
+NO_SITE = "There is no built site to test. First: make book"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
@@ -35,6 +36,8 @@ def all_pages() -> list[str]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give `each_page` every page of the site, and `each_chapter` every chapter."""
     pages = all_pages()
+    if not pages and {"each_page", "each_chapter"} & {*metafunc.fixturenames}:
+        raise pytest.UsageError(NO_SITE)
     if "each_page" in metafunc.fixturenames:
         metafunc.parametrize("each_page", pages)
     if "each_chapter" in metafunc.fixturenames:
@@ -46,7 +49,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def site() -> Path:
     """Return the folder of the built pages."""
     if not (SITE / "index.html").is_file():
-        pytest.fail("There is no built site to test. First: make book")
+        pytest.fail(NO_SITE)
     return SITE
 
 

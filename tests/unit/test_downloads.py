@@ -124,6 +124,16 @@ def own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes, at: str
     return path
 
 
+def test_a_cache_that_cannot_be_made_is_a_data_error(
+    tiny: RemoteFile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MEDXFER_CACHE", str(tmp_path / "file" / "cache"))
+    # Not an OSError: chapter 05 goes on with simulated patients only after a DataError.
+    with pytest.raises(DownloadError, match=r"Not a directory|cannot find the path|File exists"):
+        downloads.fetch(tiny)
+
+
 def test_a_download_is_read_kept_and_not_asked_for_again(
     tiny: RemoteFile, server: Server, tmp_path: Path
 ) -> None:
@@ -569,17 +579,3 @@ def test_hospitals_that_cannot_be_had_are_an_error_on_the_command_line(
     own(monkeypatch, tmp_path, TEXT, HEART["Cleveland"].name)
     assert downloads.main(["heart"]) == 1
     assert "not the official processed.cleveland.data" in capsys.readouterr().out
-
-
-def test_the_page_about_data_tells_the_same() -> None:
-    page = (ROOT / "book" / "data.md").read_text("utf-8")
-    rows = [line for line in page.splitlines() if line.startswith("|")]
-    for name, about in SETS.items():
-        (row,) = [row for row in rows if row.lower().startswith(f"| {name} ")]
-        parts = (about.licence, about.citation, about.faults, f"{sum(about.counts):,} ")
-        assert all(part in row for part in parts)
-        assert f"| {', '.join(map(str, about.md5))} |" in row
-    listed = [
-        file for file in REGISTRY.values() if "_" not in file.name or file.folder != "medmnist"
-    ]
-    assert [f"| `{file.name}` | `{file.sum}` |" for file in listed] == rows[-len(listed) :]

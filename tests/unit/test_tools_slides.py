@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import slides
-from captions import caption, gist, opening_line, size
+from captions import caption, gist, lead, opening_line, size
 from chapters import Edition
 from decks import Deck, Slide
 from outline import OutlineError, outline
@@ -157,6 +157,12 @@ def test_gist_of_a_point_is_more_than_its_bold_words() -> None:
     )
     assert gist("**Look** at it. Twice.") == "**Look** at it."
     assert gist("A shift. It has a kind. It has a size.", most=24) == "A shift. It has a kind."
+
+
+def test_what_leads_to_a_picture_stands_by_itself() -> None:
+    assert lead(["Some are large.", "Mind the two scales."]) == "Mind the two scales."
+    assert lead(["Three are controls.", "They never hear of another hospital."]) == ""
+    assert lead([]) == ""
 
 
 def test_a_caption_is_short_and_speaks_of_what_is_shown() -> None:
