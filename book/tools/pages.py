@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from chapters import Edition, find_notebooks, load, stored_statistics, title, with_outputs
+from citation import with_citation
 from keys import code_cells
 from pictures import with_pictures
 from runstats import with_statistics
@@ -78,7 +79,7 @@ def staged(edition: Edition) -> dict[str, bytes]:
     for notebook in find_notebooks(root):
         files[f"notebooks/{notebook.name}"] = page_of(notebook, edition)
     runs = [(title(path), stored_statistics(edition.stored(path))) for path in find_notebooks(root)]
-    files = with_statistics(files, runs)
+    files = with_citation(with_statistics(files, runs), root)
     return with_pictures(files, root, root / "_build" / "pictures")
 
 
