@@ -3,7 +3,7 @@ PYTHON ?= python3
 RUN := $(PYTHON) book/tools/env.py
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab rehearse lint results benchmark references lock clean
+.PHONY: help book test lab doctor rehearse slides lint chinese catalogues results benchmark references lock address student teacher clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 17
@@ -17,11 +17,23 @@ test: ## run every check: style, types, helpers, chapters, pages
 lab: ## open the chapters in JupyterLab
 	@$(RUN) -m jupyterlab notebooks
 
+doctor: ## say whether everything is there that the chapters need
+	@$(RUN) -m medxfer_utils
+
 rehearse: ## try all chapters with small sizes, as before a workshop
 	@$(RUN) book/tools/build.py --profile fast
 
+slides: ## make slides for teaching from the tagged cells of each chapter
+	@$(RUN) book/tools/slides.py
+
 lint: ## check style and types only
 	@$(RUN) book/tools/check.py format lint types
+
+chinese: ## build the Chinese edition
+	@$(RUN) book/tools/chinese.py pages
+
+catalogues: ## bring what is to be translated into Chinese up to today's text
+	@$(RUN) book/tools/chinese.py catalogues
 
 results: ## compute the stored results in book/results anew (long)
 	@$(RUN) book/tools/scripts.py book/results
@@ -34,6 +46,15 @@ references: ## ask whether the addresses in the bibliography answer (needs a net
 
 lock: ## choose the newest versions that pyproject.toml allows, and write their hashes
 	@$(RUN) book/tools/lock.py
+
+address: ## write the address of the repository wherever it stands: make address URL=https://…
+	@$(RUN) book/tools/address.py $(URL)
+
+student: ## make the notebooks for students: exercises, no solutions
+	@$(RUN) book/tools/editions.py student
+
+teacher: ## make the notebooks for teachers: outputs, solutions, notes, times
+	@$(RUN) book/tools/editions.py teacher
 
 clean: ## remove everything generated, the environment too
 	rm -rf _build .venv

@@ -120,22 +120,59 @@ class Chapter:
             If the value is NaN, an end of the band is not finite, the ends are the wrong way round,
             or the name was used before. Running the same cell again in JupyterLab is allowed.
         """
-        value, low, high = float(value), float(band[0]), float(band[1])
+        value = float(value)
         if math.isnan(value):
             raise ValueError(f"record {name!r}: the value is NaN")
-        # False for NaN as well, so every unusable band ends here.
-        if not -math.inf < low <= high < math.inf:
-            raise ValueError(
-                f"record {name!r}: the band runs from {low} to {high}; "
-                "give two finite numbers, the lower first"
-            )
+        entry = {"name": name, **_compared(f"record {name!r}", value, band)}
         self._claim(name)
-        within = low <= value <= high
-        entry = {"name": name, "value": value, "low": low, "high": high, "within": within}
-        verdict = "within band" if within else "OUTSIDE BAND"
-        text = f"{label}: {value:.3f}, expected {low:g} to {high:g}: {verdict}"
-        data = {"text/plain": text, "text/html": _band_html(label, entry, verdict)}
-        display(data, raw=True, metadata={"medxfer": entry})
+        before = f"expected {entry['low']:g} to {entry['high']:g}: "
+        verdict = "within band" if entry["within"] else "OUTSIDE BAND"
+        display(_beside_band(label, entry, before, verdict), raw=True, metadata={"medxfer": entry})
+
+    def check(self, name: str, answer: object, band: tuple[float, float], label: str) -> None:
+        """Tell a student whether an answer lies in the band it is expected in.
+
+        Whatever the answer is, this shows a line and raises nothing, so that a notebook whose
+        exercises are still open runs to its end. It may be called any number of times.
+
+        Parameters
+        ----------
+        name : str
+            Identifier of the result that the exercise asks for.
+        answer : object
+            One number, also as a scalar or an array with one element. Ellipsis and None mean that
+            the exercise is still open.
+        band : tuple of float
+            Lowest and highest expected value, both included.
+        label : str
+            What the answer is, for the reader.
+
+        Raises
+        ------
+        ValueError
+            If an end of the band is not finite, or the ends are the wrong way round: that is a
+            fault of the chapter, not of the student.
+        """
+        entry = _compared(f"check {name!r}", _number(answer), band)
+        answered = answer is not ... and answer is not None
+        if not answered:
+            data = _words(label, "not answered yet: replace the ... above")
+        elif math.isnan(entry["value"]):
+            data = _words(label, f"one number is wanted, and this is {_described(answer)}")
+        else:
+            data = _beside_band(label, entry, "", *self._judged(entry))
+        about = {"name": name, "answered": answered, "within": entry["within"]}
+        display(data, raw=True, metadata={"medxfer_check": about})
+
+    def _judged(self, entry: Mapping[str, Any]) -> tuple[str, str]:
+        """Return what to say of a student's number, and a line that helps if it is off."""
+        if entry["within"]:
+            return "within the expected band", ""
+        return f"outside the expected band {entry['low']:g} to {entry['high']:g}", (
+            ". Read the exercise again: is it the right sign, the right unit, the right way round? "
+            f"(This run has PROFILE {self.profile!r} and SEED {self.seed}; others move the number "
+            "a little, seldom out of its band.)"
+        )
 
     def _claim(self, name: str) -> None:
         """Refuse a name used before, unless a reader runs the same cell again."""
@@ -155,22 +192,68 @@ def _running_cell() -> tuple[str | None, int]:
     return shell.get_parent().get("metadata", {}).get("cellId"), shell.execution_count
 
 
-def _band_html(label: str, entry: Mapping[str, Any], verdict: str) -> str:
-    """Return a record as HTML: a number line with the band and the value, and the same words."""
+def _number(answer: object) -> float:
+    """Return the one number that `answer` holds, NaN if it is none; text is no number."""
+    try:
+        item = np.asarray(answer).item()
+        return math.nan if isinstance(item, str | bytes) else float(item)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def _described(answer: object) -> str:
+    """Say what was given in place of a number, in a few words."""
+    if isinstance(answer, str | bytes):
+        return f"the text {answer[:40]!r}"
+    if isinstance(answer, float | np.floating):
+        return "NaN"
+    shape = getattr(answer, "shape", ())
+    return f"of type {type(answer).__name__}" + (f" and shape {tuple(shape)}" if shape else "")
+
+
+def _compared(what: str, value: float, band: tuple[float, float]) -> dict[str, Any]:
+    """Return a value with the ends of its band, and whether it lies between them."""
+    low, high = float(band[0]), float(band[1])
+    # False for NaN as well, so every unusable band ends here.
+    if not -math.inf < low <= high < math.inf:
+        raise ValueError(
+            f"{what}: the band runs from {low} to {high}; give two finite numbers, the lower first"
+        )
+    return {"value": value, "low": low, "high": high, "within": low <= value <= high}
+
+
+def _words(label: str, words: str) -> dict[str, str]:
+    """Return a line without a number, as text and as HTML."""
+    html_line = (
+        f'<div class="band">{html.escape(label)}: '
+        f'<span class="band-verdict">{html.escape(words)}</span></div>'
+    )
+    return {"text/plain": f"{label}: {words}", "text/html": html_line}
+
+
+def _beside_band(
+    label: str, entry: Mapping[str, Any], before: str, verdict: str, after: str = ""
+) -> dict[str, str]:
+    """Return a value as text, and as HTML: a number line with band and value, and the same words.
+
+    `before` and `after` stand around the verdict.
+    """
     low, high, value = entry["low"], entry["high"], entry["value"]
     # The band takes the middle half of the line; a value far off sticks to the line's end.
     share = (value - low) / (high - low) if high > low else (0.5 if value == low else math.inf)
     share = min(max(share, -0.45), 1.45)
     colour = plots.COLOURS["within" if entry["within"] else "outside"]
-    return (
+    line = (
         f'<div class="band {"band-ok" if entry["within"] else "band-off"}">'
         f'<svg class="band-bar" width="120" height="12" viewBox="0 0 120 12" aria-hidden="true">'
         f'<path d="M0 6H120" stroke="currentColor" opacity="0.4"/>'
         f'<rect x="30" y="2" width="60" height="8" fill="currentColor" opacity="0.2"/>'
         f'<circle cx="{30 + 60 * share:.1f}" cy="6" r="5" fill="{colour}"/></svg> '
-        f'{html.escape(label)}: <strong class="band-value">{value:.3f}</strong>, '
-        f'expected {low:g} to {high:g}: <span class="band-verdict">{verdict}</span></div>'
+        f'{html.escape(label)}: <strong class="band-value">{value:.3f}</strong>, {before}'
+        f'<span class="band-verdict">{verdict}</span>{html.escape(after)}</div>'
     )
+    text = f"{label}: {value:.3f}, {before}{verdict}{after}"
+    return {"text/plain": text, "text/html": line}
 
 
 def _limit_threads(number: int) -> None:

@@ -8,6 +8,7 @@ its content are checked before anything is read from it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import warnings
@@ -219,9 +220,9 @@ def _reason(error: OSError) -> str:
 
 def _download(file: RemoteFile, target: Path, also: Collection[str]) -> Path:
     """Download beside the target, verify, then rename: nothing else is ever left behind."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         pooch.HTTPDownloader(timeout=SECONDS)(file.url, str(beside), None)
         verify(file, beside, also)
         beside.replace(target)
@@ -232,7 +233,8 @@ def _download(file: RemoteFile, target: Path, also: Collection[str]) -> Path:
             f"called {file.folder}, and set MEDXFER_DATA to the folder above that one."
         ) from error
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where no folder can be made, nothing was left
+            beside.unlink()
     return target
 
 

@@ -16,7 +16,9 @@ import pandas as pd
 from medxfer_utils import threads
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDER = ROOT / "book" / "results"
+# In the book's folder they lie beside the pages; an installed package brings a copy with it.
+BESIDE, INSIDE = ROOT / "book" / "results", Path(__file__).with_name("stored")
+FOLDER = BESIDE if BESIDE.is_dir() else INSIDE
 
 
 def load(name: str) -> pd.DataFrame:

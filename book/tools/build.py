@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chapters import Edition, Failure, find_notebooks, is_current, run_chapters
+from languages import join
 from pages import PagesError, build_pages
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,6 +64,7 @@ def build(edition: Edition, only: Sequence[str] | None = None) -> int:
             report(failures)
             return 1
         page = build_pages(edition)
+        join(edition.folder)
     except (ValueError, PagesError, OSError) as problem:
         print(f"\n{problem}", file=sys.stderr)
         return 1

@@ -1,10 +1,10 @@
 """What the outputs of a chapter depend on, as one key.
 
 A chapter is run again exactly when its key has changed. The key covers its code cells and their
-tags, the modules of the helper package that it imports (directly or through other modules), the
-stored results that it names, the lock of the environment, the parameters of the run, and whether
-the real patients are here in whose place it would otherwise show simulated ones. It does not cover
-the prose.
+tags (but for the one that puts a cell on a slide), the modules of the helper package that it
+imports (directly or through other modules), the stored results that it names, the lock of the
+environment, the parameters of the run, and whether the real patients are here in whose place it
+would otherwise show simulated ones. It does not cover the prose.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from typing import Any
 
 PACKAGE = "medxfer_utils"
 RESULTS = Path("book", "results")
+# Tags that say where a cell is shown, and change nothing in its outputs.
+OF_SHOWING = {"slide"}
 MODULE = re.compile(rf"{PACKAGE}(\.\w+)+")
 # Lines for IPython's own ears; they are no Python, and import nothing of ours.
 MAGIC = re.compile(r"^(\s*)[%!].*$", flags=re.MULTILINE)
@@ -39,6 +41,11 @@ def source(cell: dict[str, Any]) -> str:
     """Return the text of a cell; a notebook file may hold it as a list of lines."""
     text: str | list[str] = cell["source"]
     return text if isinstance(text, str) else "".join(text)
+
+
+def tags(cell: dict[str, Any]) -> list[str]:
+    """Return the tags of a cell that its outputs may depend on."""
+    return [tag for tag in cell["metadata"].get("tags", []) if tag not in OF_SHOWING]
 
 
 def imported(tree: ast.AST, package: str) -> Iterator[str]:
@@ -150,7 +157,7 @@ def chapter_key(notebook: Path, root: Path, parameters: dict[str, Any]) -> str:
             f"{notebook.name} cannot be read: {error}. If an edit or a merge has broken it, "
             f"git restore notebooks/{notebook.name} brings back the version last committed."
         ) from error
-    cells = [(source(cell), cell["metadata"].get("tags", [])) for cell in code_cells(content)]
+    cells = [(source(cell), tags(cell)) for cell in code_cells(content)]
     here = patients_here() if asks_for_patients(needed, root) else []
     told = [cells, sorted(parameters.items()), sys.version_info[:2], here]
     digest = hashlib.sha256(json.dumps(told).encode())

@@ -16,15 +16,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from address import with_address
 from chapters import Edition, find_notebooks, load, stored_statistics, title, with_outputs
 from citation import with_citation
 from keys import code_cells
 from pictures import with_pictures
+from practice import with_exercises
 from runstats import with_statistics
+from schedules import with_schedules
+from terms import with_terms
 
 MARK = ".built-from"
 # Parts of book/ that are no pages: what the chapters read, and the tools that build them.
-NOT_STAGED = ("results", "tools")
+NOT_STAGED = ("results", "tools", "locales")
 # Jupyter Book's own forwarding page has no title and nothing to click on.
 FORWARD = """<!doctype html>
 <html lang="en">
@@ -67,8 +71,8 @@ def page_of(notebook: Path, edition: Edition) -> bytes:
     return json.dumps(content, ensure_ascii=False).encode()
 
 
-def staged(edition: Edition) -> dict[str, bytes]:
-    """Return all that Sphinx reads, as path and content."""
+def gathered(edition: Edition) -> dict[str, bytes]:
+    """Return what Sphinx reads, as path and content, without the links to the glossary."""
     root = edition.root
     files = {"_config.yml": (root / "_config.yml").read_bytes()}
     for path in sorted((root / "book").rglob("*")):
@@ -78,9 +82,16 @@ def staged(edition: Edition) -> dict[str, bytes]:
             files[path.relative_to(root).as_posix()] = path.read_bytes()
     for notebook in find_notebooks(root):
         files[f"notebooks/{notebook.name}"] = page_of(notebook, edition)
-    runs = [(title(path), stored_statistics(edition.stored(path))) for path in find_notebooks(root)]
-    files = with_citation(with_statistics(files, runs), root)
+    taken = {path: stored_statistics(edition.stored(path)) for path in find_notebooks(root)}
+    files = with_statistics(files, [(title(path), run) for path, run in taken.items()])
+    files = with_exercises(with_schedules(files, {path.stem: run for path, run in taken.items()}))
+    files = with_citation(with_address(files), root)
     return with_pictures(files, root, root / "_build" / "pictures")
+
+
+def staged(edition: Edition) -> dict[str, bytes]:
+    """Return all that Sphinx reads, as path and content."""
+    return with_terms(gathered(edition))
 
 
 def fingerprint(files: dict[str, bytes], root: Path) -> str:
@@ -104,8 +115,8 @@ def write_stage(files: dict[str, bytes], stage: Path) -> None:
         path.write_bytes(content)
 
 
-def sphinx(stage: Path, work: Path, log: Path) -> None:
-    """Build the pages of `stage` into `work/_build/html`; any warning is an error.
+def sphinx(stage: Path, work: Path, log: Path, builder: str = "html") -> None:
+    """Build the pages of `stage` into `work/_build/BUILDER`; any warning is an error.
 
     Raises
     ------
@@ -122,6 +133,8 @@ def sphinx(stage: Path, work: Path, log: Path) -> None:
         "--path-output",
         str(work),
     ]
+    if builder != "html":
+        command += ["--builder", "custom", "--custom-builder", builder]
     command += ["-W", "-n", "--keep-going"]
     with log.open("w", encoding="utf-8") as out:
         done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, check=False)
@@ -149,18 +162,35 @@ def recover(site: Path) -> None:
         former.rename(site)
 
 
-def build_pages(edition: Edition) -> Path:
+def build_pages(
+    edition: Edition,
+    files: dict[str, bytes] | None = None,
+    folder: Path | None = None,
+    forward: str = FORWARD,
+) -> Path:
     """Build the site of an edition if anything in it has changed, and return its first page.
+
+    Parameters
+    ----------
+    edition
+        Whose runs are shown.
+    files
+        What Sphinx reads; `staged(edition)` if not given.
+    folder
+        Where the site is kept, as `html`; the edition's own folder if not given.
+    forward
+        The page that leads to the first one.
 
     Raises
     ------
     PagesError
         If Sphinx finds a fault. The former site stays where it is.
     """
-    folder, site = edition.folder, edition.folder / "html"
+    folder = folder or edition.folder
+    site = folder / "html"
     folder.mkdir(parents=True, exist_ok=True)
     recover(site)
-    files = staged(edition)
+    files = files or staged(edition)
     mark = fingerprint(files, edition.root)
     first = site / "index.html"
     if (site / MARK).is_file() and (site / MARK).read_text() == mark:
@@ -169,7 +199,7 @@ def build_pages(edition: Edition) -> Path:
     write_stage(files, folder / "stage")
     sphinx(folder / "stage", folder / "sphinx", folder / "sphinx.log")
     new = folder / "sphinx" / "_build" / "html"
-    (new / "index.html").write_text(FORWARD, "utf-8")
+    (new / "index.html").write_text(forward, "utf-8")
     (new / MARK).write_text(mark)
     put_in_place(new, site)
     return first

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Self
 
+from headings import headings
 from keys import code_cells, source
 
 ASKED = "% run statistics"
+OPENING = "Opening"  # what comes before the first section
 WORDS = 40  # characters of a cell that are shown
 SECONDS = 0.2  # between two looks at the memory
 
@@ -72,6 +74,26 @@ def first_line(text: str) -> str:
     return next((line for line in lines if line and not line.startswith("#")), "")
 
 
+def by_section(run: Mapping[str, Any]) -> dict[str, float]:
+    """Return the seconds that the cells of each `##` section took, in the order of the sections.
+
+    Parameters
+    ----------
+    run
+        The notebook with papermill's times in the metadata of its cells.
+    """
+    seconds: dict[str, float] = {OPENING: 0.0}
+    section = OPENING
+    for cell in run["cells"]:
+        if cell["cell_type"] == "markdown":
+            for heading in headings(source(cell), deepest=2):
+                section = heading.title if heading.level == 2 else section
+                seconds.setdefault(section, 0.0)
+        elif "injected-parameters" not in cell["metadata"].get("tags", []):
+            seconds[section] += cell["metadata"].get("papermill", {}).get("duration") or 0.0
+    return {title: round(value, 1) for title, value in seconds.items()}
+
+
 def measured(run: Mapping[str, Any], seconds: float, peak: int) -> dict[str, Any]:
     """Return what is kept of a run that papermill has just finished.
 
@@ -96,6 +118,7 @@ def measured(run: Mapping[str, Any], seconds: float, peak: int) -> dict[str, Any
         "cells": len(cells),
         "longest_seconds": 0.0 if longest is None else round(took[longest], 1),
         "longest_cell": "" if longest is None else first_line(source(cells[longest]))[:WORDS],
+        "sections": by_section(run),
         "date": datetime.now(UTC).date().isoformat(),
         "processor": processor(),
         "threads": threads(),

@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
+import address
+from editions import student
+from exercises import ExerciseError, exercises
 from nbformat import NotebookNode
 
 from tests.notebooks.running import ROOT, off_band, records
@@ -18,7 +21,12 @@ Check = Callable[[NotebookNode], list[str]]
 
 PARAMETERS = {"PROFILE": "full", "SEED": 0, "DATA": "builtin"}
 # No tag of nbval, papermill or Jupyter Book that skips, hides for good or accepts an error.
-TAGS = {"parameters", "solution", "hide-cell", "hide-input", "hide-output", "fails-on-purpose"}
+TAGS = {
+    *("parameters", "solution", "hide-cell", "hide-input", "hide-output"),
+    *("fails-on-purpose", "slide"),
+}
+ON_COLAB = ["colab", "remove-cell"]
+FEWEST_SLIDES, MOST_SLIDES = 8, 20
 PROMPTS = {
     "code_prompt_show": "Show the solution",
     "code_prompt_hide": "Hide the solution",
@@ -35,7 +43,13 @@ ANSWER = re.compile(
 
 
 def code_cells(nb: NotebookNode) -> list[NotebookNode]:
-    return [cell for cell in nb.cells if cell.cell_type == "code"]
+    """Return the code cells that a reader sees: all but the one for Colab."""
+    tags = [cell.metadata.get("tags", []) for cell in nb.cells]
+    return [
+        cell
+        for cell, tagged in zip(nb.cells, tags, strict=True)
+        if cell.cell_type == "code" and tagged != ON_COLAB
+    ]
 
 
 def syntax(cell: NotebookNode) -> ast.Module:
@@ -113,6 +127,14 @@ def check_opening(nb: NotebookNode) -> list[str]:
     return wrong + [f"the first cell says nothing of {word}" for word in missing]
 
 
+def check_colab(nb: NotebookNode) -> list[str]:
+    cells = [cell for cell in nb.cells if cell.metadata.get("tags", []) == ON_COLAB]
+    wanted = address.colab_cell(ROOT, address.present(ROOT))
+    if nb.cells[1:2] == cells and cells[0].source == wanted and not cells[0].outputs:
+        return []
+    return [f"the second cell must be tagged {ON_COLAB} and read as `make address` writes it"]
+
+
 def check_parameters(nb: NotebookNode) -> list[str]:
     cells = tagged(nb, "parameters")
     if len(cells) != 1 or not code_cells(nb) or cells[0] is not code_cells(nb)[0]:
@@ -167,7 +189,18 @@ def check_exercises(nb: NotebookNode) -> list[str]:
     if [int(title.split()[0]) for title in titles] != list(range(1, len(titles) + 1)):
         wrong.append(f"the exercises are not numbered 1, 2, …: {titles}")
     unsolved = set(range(1, len(titles) + 1)) - solved
-    return wrong + [f"exercise {number} has no solution cell after it" for number in unsolved]
+    wrong += [f"exercise {number} has no solution cell after it" for number in unsolved]
+    return wrong + list(_faults_for_students(nb))
+
+
+def _faults_for_students(nb: NotebookNode) -> Iterator[str]:
+    try:
+        for one in exercises(nb):
+            if not one.level:
+                yield f"below {str(one)!r} comes no line such as '*Easy, 10 minutes.*'"
+        student(nb)
+    except ExerciseError as error:
+        yield f"no edition for students can be made: {error}"
 
 
 def check_quiz(nb: NotebookNode) -> list[str]:
@@ -273,6 +306,7 @@ def check_tags(nb: NotebookNode) -> list[str]:
     wrong = [
         f"cell {index} has the tag {tag!r}; allowed are {', '.join(sorted(TAGS))}"
         for index, cell in enumerate(nb.cells)
+        if cell.metadata.get("tags", []) != ON_COLAB
         for tag in sorted(set(cell.metadata.get("tags", [])) - TAGS)
     ]
     return wrong + [
@@ -282,12 +316,22 @@ def check_tags(nb: NotebookNode) -> list[str]:
     ]
 
 
+def check_slides(nb: NotebookNode) -> list[str]:
+    cells = tagged(nb, "slide")
+    wrong = []
+    if not FEWEST_SLIDES <= len(cells) <= MOST_SLIDES:
+        wrong.append(f"{len(cells)} cells are tagged 'slide', not {FEWEST_SLIDES} to {MOST_SLIDES}")
+    if any(cell.cell_type != "code" or "solution" in cell.metadata.tags for cell in cells):
+        wrong.append("only code cells that solve no exercise go into the slides")
+    return wrong
+
+
 def check_executed(nb: NotebookNode) -> list[str]:
     wrong = [
-        f"code cell {index} has execution count {cell.execution_count}, not {index + 1}: "
+        f"code cell {index} has execution count {cell.execution_count}, not {index + 2}: "
         "run all cells in order in a fresh kernel"
         for index, cell in enumerate(code_cells(nb))
-        if cell.execution_count != index + 1
+        if cell.execution_count != index + 2  # the cell for Colab is the first
     ]
     for index, cell in enumerate(code_cells(nb)):
         for output in cell.outputs:

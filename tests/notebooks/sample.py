@@ -5,10 +5,12 @@
 
 from pathlib import Path
 
+import address
 import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+ROOT = Path(__file__).resolve().parents[2]
 FILLER = "A cohort is the set of patients of one site, and every split keeps a patient whole. " * 5
 
 OPENING = """# A sample
@@ -22,6 +24,24 @@ Which of two laboratories does a small model serve better?
 - read a band
 
 Prerequisites: none. Reading time: 2 minutes; running time: 5 seconds.
+"""
+
+EXERCISE = """## Exercises
+
+### Exercise 1 · Double it
+
+*Easy, 5 minutes.*
+
+Double the number 4.
+"""
+
+SECOND = """Twice four patients are eight.
+
+### Exercise 2 · Halve it
+
+*Hard, 25 minutes.*
+
+Halve the number 4.
 """
 
 QUIZ = """## Quiz
@@ -60,10 +80,13 @@ See {cite:p}`KEY`.
 
 
 def code(source: str, *tags: str) -> NotebookNode:
-    metadata: dict[str, object] = {"tags": list(tags)} if tags else {}
-    if "solution" in tags:
-        prompts = {"code_prompt_show": "Show the solution", "code_prompt_hide": "Hide the solution"}
-        metadata["mystnb"] = prompts
+    # So short a chapter goes into the slides as a whole, but for what solves an exercise.
+    if "colab" in tags:
+        return new_code_cell(source, metadata={"tags": list(tags)})
+    if "solution" not in tags:
+        return new_code_cell(source, metadata={"tags": [*tags, "slide"]})
+    prompts = {"code_prompt_show": "Show the solution", "code_prompt_hide": "Hide the solution"}
+    metadata = {"tags": list(tags), "mystnb": prompts}
     return new_code_cell(source, metadata=metadata)
 
 
@@ -73,6 +96,7 @@ def sample(citation: str = "nobody") -> NotebookNode:
     solution = ("solution", "hide-cell")
     cells = [
         new_markdown_cell(OPENING),
+        code(address.colab_cell(ROOT, address.present(ROOT)), "colab", "remove-cell"),
         code('PROFILE = "full"\nSEED = 0\nDATA = "builtin"', "parameters"),
         code(
             "import matplotlib.pyplot as plt\nfrom medxfer_utils import chapter, plots\n"
@@ -85,10 +109,10 @@ def sample(citation: str = "nobody") -> NotebookNode:
         code('book.record("top", noise.max(), (1, 6), "Largest of the noise")'),
         code(draw),
         code("print(noise[1] > 100)", "fails-on-purpose"),
-        new_markdown_cell("## Exercises\n\n### Exercise 1 · Double it\n\nDouble the number."),
-        code("2 * 4", *solution),
-        new_markdown_cell("### Exercise 2 · Halve it\n\nHalve the number."),
-        code("print(4 / 2)", *solution),
+        new_markdown_cell(EXERCISE),
+        code('book.record("double", 2 * 4, (7.5, 8.5), "Twice the number")', *solution),
+        new_markdown_cell(SECOND),
+        code('half = 4 / 2\nbook.record("half", half, (1.5, 2.5), "Half of it")', *solution),
         new_markdown_cell(QUIZ),
         new_markdown_cell(CLOSING.replace("KEY", citation)),
     ]

@@ -16,8 +16,10 @@ from tests.notebooks.sample import save
 
 Break = Callable[[NotebookNode], object]
 
-OPENING, PARAMETERS, START, HOW, NOISE, RECORD, _, _, FIGURE, FAILS, _, SOLUTION = range(12)
-QUIZ, CLOSING = 14, 15
+OPENING, COLAB, PARAMETERS, START, HOW, NOISE, RECORD, _, _, FIGURE, FAILS, TASK, SOLUTION = range(
+    13
+)
+QUIZ, CLOSING = 15, 16
 
 
 def swap(cell: int, old: str, new: str) -> Break:
@@ -36,7 +38,18 @@ def add(cell: int, text: str) -> Break:
 
 
 def tags(cell: int, *names: str) -> Break:
-    return lambda nb: nb.cells[cell].metadata.update(tags=list(names))
+    """Replace the tags of a cell, but leave it on its slide."""
+
+    def breaking(nb: NotebookNode) -> None:
+        slide = [tag for tag in nb.cells[cell].metadata.get("tags", []) if tag == "slide"]
+        nb.cells[cell].metadata.update(tags=[*names, *slide])
+
+    return breaking
+
+
+def untag(cell: int) -> Break:
+    """Take a cell from its slide."""
+    return lambda nb: nb.cells[cell].metadata.tags.remove("slide")
 
 
 def shows(cell: int, **fields: str) -> Break:
@@ -63,19 +76,24 @@ FAULTS: list[tuple[str, Break, str]] = [
     ("opening", swap(OPENING, "Prerequisites", "Needs"), "nothing of prerequisites"),
     ("opening", swap(OPENING, "Reading time", "Time"), "nothing of reading"),
     ("opening", swap(OPENING, "running time", "waiting"), "nothing of running"),
+    ("colab", swap(COLAB, "--no-deps", ""), "the second cell must be"),
     ("parameters", tags(PARAMETERS), "must be tagged 'parameters'"),
     ("parameters", tags(NOISE, "parameters"), "no other"),
     ("parameters", swap(PARAMETERS, "SEED = 0", "SEED = 1"), "must read"),
     ("start", add(START, "x = 1"), "must end with"),
     ("start", swap(START, "book =", "n = 3\nbook ="), "nothing else"),
     ("profile", swap(FAILS, "noise[1]", "(PROFILE == 'fast')"), "code cell 7 branches"),
-    ("exercises", swap(10, "Exercise 1 ·", "Exercise 2 ·"), "not numbered"),
-    ("exercises", swap(10, "Exercise 1 ·", "Exercise 1:"), "must read '### Exercise N · title'"),
-    ("exercises", swap(10, "### Exercise 1 ·", "### Task"), "there are 1 exercises"),
+    ("exercises", swap(TASK, "Exercise 1 ·", "Exercise 2 ·"), "not numbered"),
+    ("exercises", swap(TASK, "Exercise 1 ·", "Exercise 1:"), "must read '### Exercise N · title'"),
+    ("exercises", swap(TASK, "### Exercise 1 ·", "### Task"), "there are 1 exercises"),
     ("exercises", tags(SOLUTION, "solution"), "needs the tags"),
     ("exercises", tags(SOLUTION, "hide-cell"), "needs the tags"),
     ("exercises", tags(SOLUTION), "exercise 1 has no solution"),
     ("exercises", lambda nb: nb.cells[SOLUTION].metadata.pop("mystnb"), "needs the tags"),
+    ("exercises", swap(TASK, "Easy,", "Simple,"), "'exercise 1 · Double it' comes no line such as"),
+    ("exercises", swap(TASK, "\n\n*Easy", "\n*Easy"), "comes no line such as"),
+    ("exercises", swap(SOLUTION, "book.record(", "print("), "exercise 1 · Double it: its solution"),
+    ("exercises", swap(SOLUTION, "(7.5, 8.5)", "(7.5, 6 + 2)"), "must be written out"),
     ("quiz", swap(QUIZ, '<div class="quiz">', "<div>"), "must be a quiz"),
     ("quiz", swap(QUIZ, '"quiz">\n\n', '"quiz">\n'), "must be a quiz"),
     ("quiz", swap(QUIZ, "**Which", "Which"), "question in bold"),
@@ -92,7 +110,7 @@ FAULTS: list[tuple[str, Break, str]] = [
     ("closing", swap(CLOSING, "{cite:p}", ""), "cites nothing"),
     ("citations", swap(CLOSING, "{cite:p}`", "{cite:p}`nobody2099, "), "'nobody2099' is not in"),
     ("lengths", long_cells(26, NOISE), "26 lines, more than 25"),
-    ("lengths", long_cells(6, *range(4, 10)), "median code cell has 6"),
+    ("lengths", long_cells(6, *range(5, 11)), "median code cell has 6"),
     ("lengths", long_cells(13, NOISE, FAILS), "2 of 10 code cells have over 12"),
     ("prose", swap(HOW, "every split keeps a patient whole", ""), "words of prose"),
     ("prose", add(HOW, "word " * 200), "words of prose"),
@@ -100,8 +118,11 @@ FAULTS: list[tuple[str, Break, str]] = [
     ("tags", tags(NOISE, "NBVAL_IGNORE_OUTPUT"), "'NBVAL_IGNORE_OUTPUT'"),
     ("tags", tags(NOISE, "raises-exception"), "'raises-exception'"),
     ("tags", add(NOISE, "# NBVAL_IGNORE_OUTPUT"), "keeps nbval"),
-    ("executed", lambda nb: setattr(nb.cells[NOISE], "execution_count", None), "count None, not 3"),
-    ("executed", lambda nb: setattr(nb.cells[NOISE], "execution_count", 9), "count 9, not 3"),
+    ("slides", untag(NOISE), "7 cells are tagged 'slide', not 8 to 20"),
+    ("slides", lambda nb: nb.cells[SOLUTION].metadata.tags.append("slide"), "solve no exercise"),
+    ("slides", tags(HOW, "slide"), "only code cells"),
+    ("executed", lambda nb: setattr(nb.cells[NOISE], "execution_count", None), "count None, not 4"),
+    ("executed", lambda nb: setattr(nb.cells[NOISE], "execution_count", 9), "count 9, not 4"),
     ("executed", shows(NOISE, output_type="stream", name="stderr", text="Oh"), "stderr: 'Oh'"),
     ("executed", shows(NOISE, output_type="error", ename="KeyError"), "ends in KeyError"),
     ("stable", shows(NOISE, output_type="stream", text="<A at 0x7f3a2c>"), "0x7f3a2c"),
@@ -114,7 +135,11 @@ FAULTS: list[tuple[str, Break, str]] = [
     ("paths", add(FAILS, "# see /home/me/data.csv"), "'/home/me/data.csv'"),
     ("paths", add(FAILS, r"# see C:\data"), "absolute path 'C:"),
     ("paths", shows(NOISE, output_type="stream", text="in /var/x.py"), "'/var/x.py'"),
-    ("records", lambda nb: nb.cells[RECORD].outputs.clear(), "there are 2 recorded"),
+    (
+        "records",
+        lambda nb: [nb.cells[cell].outputs.clear() for cell in (RECORD, RECORD + 1, SOLUTION)],
+        "there are 2 recorded",
+    ),
     (
         "records",
         lambda nb: nb.cells[RECORD].outputs[0].metadata.medxfer.update(value=7.0),

@@ -48,13 +48,16 @@ def test_other_differences_stay(test: str, reference: str) -> None:
 PRELUDE = """\
 import matplotlib.pyplot as plt
 import pandas as pd
-from medxfer_utils import chapter, plots
+from medxfer_utils import chapter, explorer, plots
 book = chapter.start("full", 0, "builtin")
 def draw(alt, *y):
     plt.plot(y)
     plots.show(alt)
 def say(text):
-    display({"text/plain": text}, raw=True)"""
+    display({"text/plain": text}, raw=True)
+def explore(title, *healthy):
+    risk = [0.25, *healthy, 0.75, 0.875]
+    explorer.threshold_explorer({"a": ([0] * 3 + [1] * 2, risk)}, title)"""
 ALT = "A line that rises from one to three, then falls to {}."
 TABLE = 'pd.DataFrame({{"AUROC": [{}], "patients": [{}]}})'
 RECORD = "book.record({!r}, {}, (0, 1), 'AUROC')"
@@ -65,6 +68,7 @@ PASSES = {
     "a low digit": ("print(0.991)", "print(0.983)"),
     "a low digit in a table": (TABLE.format(0.991, 8), TABLE.format(0.983, 8)),
     "a value that moved within its band": (RECORD.format("a", 0.9), RECORD.format("a", 0.2)),
+    "an explorer with another risk": ("explore('A', 0.46, 0.47)", "explore('A', 0.48, 0.49)"),
     "other pixels": (f"draw({ALT.format(2)!r}, 1, 3, 2)", f"draw({ALT.format(2)!r}, 1, 2)"),
 }
 FAILS = {
@@ -79,6 +83,8 @@ FAILS = {
     "a missing figure": (f"draw({ALT.format(2)!r}, 1, 3, 2)", "pass"),
     "words for a figure": (f"draw({ALT.format(2)!r}, 1)", f"say('Figure: ' + {ALT.format(2)!r})"),
     "another alt text": (f"draw({ALT.format(2)!r}, 1)", f"draw({ALT.format(1)!r}, 1)"),
+    "an explorer of another curve": ("explore('A', 0.46, 0.47)", "explore('A', 0.46, 0.8)"),
+    "an explorer with another title": ("explore('A', 0.4, 0.4)", "explore('B', 0.4, 0.4)"),
     "an error": ("print('n')", "print('n')\n1 / 0"),
     "an error that is said to be meant": ("pass", "# NBVAL_RAISES_EXCEPTION\n1 / 0"),
     "a cell that asks to be skipped": ("print(1)", "# NBVAL_SKIP\nprint(2)"),

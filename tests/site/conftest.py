@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.server
 import os
@@ -25,10 +26,11 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 def all_pages() -> list[str]:
     """Return every page of the site, as a path from its top.
 
-    Two files under `_static` are templates that the theme leaves there; nothing leads to them.
+    Two files under `_static` are templates that the theme leaves there; nothing leads to them. The
+    Chinese edition, if it has been joined, has tests of its own.
     """
     found = (path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
-    return sorted(page for page in found if not page.startswith("_static/"))
+    return sorted(page for page in found if not page.startswith(("_static/", "zh/")))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -51,18 +53,25 @@ def site() -> Path:
     return SITE
 
 
-@pytest.fixture(scope="session")
-def address(site: Path) -> Iterator[str]:
-    """Serve the site on this machine and yield its address."""
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Serve a folder on this machine and yield its address."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None: ...
 
-    handler = functools.partial(Quiet, directory=str(site))
+    handler = functools.partial(Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def address(site: Path) -> Iterator[str]:
+    """Serve the site and yield its address."""
+    with served(site) as place:
+        yield place
 
 
 def installed_chromium() -> str | None:

@@ -57,6 +57,39 @@ def test_quiz_works_with_the_keyboard(visitor: Visitor, each_chapter: str) -> No
     expect(answer.locator("summary")).to_contain_text("✓")
 
 
+def test_quiz_says_how_an_answer_went_and_what_is_left(visitor: Visitor, each_chapter: str) -> None:
+    page = visitor().open(each_chapter)
+    total = page.locator("div.quiz").count()
+    quiz = page.locator("div.quiz").nth(1)
+    question = quiz.locator("strong").first.inner_text()
+    expect(quiz).to_have_role("group")
+    expect(quiz).to_have_accessible_name(question)
+    told = quiz.get_by_role("status")
+    expect(told).to_have_text("")
+    quiz.locator("details.wrong summary").first.click()
+    left = f"right at the first try, {total - 1} still to answer."
+    expect(told).to_have_text(f"Not quite. 0 of {total} {left}")
+    quiz.locator("details.right summary").click()
+    expect(told).to_have_text(f"Right. 0 of {total} {left}")
+    expect(page.locator("div.quiz").first.get_by_role("status")).to_have_text("")
+
+
+def test_quiz_can_be_started_again(visitor: Visitor, each_chapter: str) -> None:
+    page = visitor().open(each_chapter)
+    again = page.get_by_role("button", name="Start again")
+    expect(again).to_be_hidden()
+    first = page.locator("div.quiz").first
+    first.locator("details.wrong summary").first.click()
+    again.focus()
+    page.keyboard.press("Enter")
+    expect(again).to_be_hidden()
+    expect(page.locator("div.quiz details[open], .quiz-mark, .chosen")).to_have_count(0)
+    expect(first.locator("summary").first).to_be_focused()
+    first.locator("details.right summary").click()
+    total = page.locator("div.quiz").count()
+    expect(page.locator(".quiz-score")).to_have_text(f"1 of {total} right at the first try")
+
+
 def test_quiz_and_solutions_work_without_scripts(visitor: Visitor, each_chapter: str) -> None:
     visit = visitor(scripts=False)
     page = visit.page

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import threadpoolctl
 
@@ -162,6 +163,83 @@ def test_same_cell_may_run_again(shown: Shown, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ValueError, match="used already"):
         run("b", 3)
     assert len(shown) == 2
+
+
+BAND = (0.1, 0.6)
+
+
+def about(answered: bool, within: bool) -> dict[str, Any]:
+    return {"medxfer_check": {"name": "loss", "answered": answered, "within": within}}
+
+
+@pytest.mark.parametrize("answer", [..., None])
+def test_open_exercise_is_no_error(shown: Shown, answer: object) -> None:
+    start().check("loss", answer, BAND, "Loss <A>")
+    ((data, metadata),) = shown
+    assert data["text/plain"] == "Loss <A>: not answered yet: replace the ... above"
+    assert "Loss &lt;A&gt;: " in data["text/html"]
+    assert metadata == about(answered=False, within=False)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [0.1, 0.6, np.float32(0.3), np.array(0.3), np.array([0.3]), [0.3], pd.Series([0.3]), np.True_],
+)
+def test_number_of_any_kind_is_compared(shown: Shown, answer: object) -> None:
+    start().check("loss", answer, BAND if answer is not np.True_ else (1, 1), "Loss")
+    ((data, metadata),) = shown
+    assert data["text/plain"].endswith(", within the expected band")
+    assert 'class="band band-ok"' in data["text/html"]
+    assert metadata == about(answered=True, within=True)
+
+
+@pytest.mark.parametrize("answer", [0.0999, -0.3, 30, float("inf")])
+def test_number_outside_gets_the_band_and_a_hint(shown: Shown, answer: float) -> None:
+    start("fast", 7).check("loss", answer, BAND, "Loss")
+    ((data, metadata),) = shown
+    words = f"Loss: {answer:.3f}, outside the expected band 0.1 to 0.6. Read the exercise again"
+    assert data["text/plain"].startswith(words)
+    assert "PROFILE 'fast' and SEED 7" in data["text/plain"]
+    assert 'class="band band-off"' in data["text/html"]
+    assert metadata == about(answered=True, within=False)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (np.array([0.3, 0.4]), "of type ndarray and shape (2,)"),
+        ([0.3, 0.4], "of type list"),
+        ([[1], [2, 3]], "of type list"),
+        ("0.3", "the text '0.3'"),
+        (["0.3"], "of type list"),
+        ("<b>" * 90, "the text '<b><b>"),
+        (float("nan"), "NaN"),
+        (np.float32("nan"), "NaN"),
+        (np.array([np.nan]), "of type ndarray and shape (1,)"),
+        (10**400, "of type int"),
+        (start, "of type function"),
+    ],
+)
+def test_what_is_no_number_is_named(shown: Shown, answer: object, said: str) -> None:
+    start().check("loss", answer, BAND, "Loss")
+    ((data, metadata),) = shown
+    assert data["text/plain"].startswith(f"Loss: one number is wanted, and this is {said}")
+    assert "<b>" not in data["text/html"]
+    assert metadata == about(answered=True, within=False)
+
+
+def test_check_is_repeated_and_leaves_the_name_free(shown: Shown) -> None:
+    book = start()
+    for answer in (..., 0.3, 0.3):
+        assert book.check("loss", answer, BAND, "Loss") is None  # type: ignore[func-returns-value]
+    book.record("loss", 0.3, BAND, "Loss")
+    assert len(shown) == 4
+
+
+def test_unusable_band_is_the_chapters_fault(shown: Shown) -> None:
+    with pytest.raises(ValueError, match=r"check .loss.: the band runs from 0\.6 to 0\.1"):
+        start().check("loss", ..., (0.6, 0.1), "Loss")
+    assert not shown
 
 
 DETERMINISM = """

@@ -124,6 +124,16 @@ def own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes, at: str
     return path
 
 
+def test_a_cache_that_cannot_be_made_is_a_data_error(
+    tiny: RemoteFile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MEDXFER_CACHE", str(tmp_path / "file" / "cache"))
+    # Not an OSError: chapter 05 goes on with simulated patients only after a DataError.
+    with pytest.raises(DownloadError, match=r"Not a directory|cannot find the path|File exists"):
+        downloads.fetch(tiny)
+
+
 def test_a_download_is_read_kept_and_not_asked_for_again(
     tiny: RemoteFile, server: Server, tmp_path: Path
 ) -> None:

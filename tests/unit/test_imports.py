@@ -36,7 +36,9 @@ ORDER = [
         "finetuning",
     ),
     *("transfer", "metrics", "shifts", "transferability", "sources"),
-    *("journal", "workers", "experiments", "gate", "results", "plots", "chapter"),
+    *("journal", "workers", "experiments", "gate", "results", "plots", "explorer", "chapter"),
+    *("setup_machine", "setup_python", "setup_data", "setup_trial", "setup_class", "setup_check"),
+    "__main__",
 ]
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 
@@ -73,7 +75,7 @@ def test_imports_go_downstream_only(module: str) -> None:
 
 
 HEAVY = {"models", "missing", "penalties", "convnets", "backbones", "finetuning", "transfer"}
-HEAVY |= {"sources"}  # by way of models
+HEAVY |= {"sources", "setup_trial"}  # by way of models and of convnets
 LIGHT = sorted(set(MODULES) - HEAVY)
 
 

@@ -106,6 +106,7 @@ def test_key_changes_with(root: Path, edit: Edit) -> None:
         pytest.param(append("book/results/other.csv"), id="a stored result that it does not name"),
         pytest.param(append("book/index.md"), id="prose elsewhere"),
         pytest.param(replace_in_notebook("# One", "# Uno"), id="its own prose"),
+        pytest.param(replace_in_notebook('"tags": []', '"tags": ["slide"]'), id="a slide"),
         pytest.param(
             replace_in_notebook('"outputs": []', '"outputs": [{"output_type": "stream"}]'),
             id="committed outputs",

@@ -48,7 +48,7 @@ def test_the_weekly_run_is_cold() -> None:
     assert all(step["if"] == "github.event_name != 'schedule'" for step in caches)
 
 
-@pytest.mark.parametrize("target", ["book", "test", "lab", "rehearse"])
+@pytest.mark.parametrize("target", ["book", "test", "lab", "rehearse", "doctor"])
 def test_set_up_without_make_gives_the_command_of_the_target(target: str) -> None:
     assert f"\n{recipe(target)}\n" in (ROOT / "book" / "setup.md").read_text("utf-8")
 

@@ -96,6 +96,27 @@ def test_a_run_without_times_is_no_error(cells: list[dict[str, Any]]) -> None:
     assert measured({"cells": cells}, 1, 0)["longest_seconds"] == 0
 
 
+def test_the_seconds_of_a_section_are_those_of_its_cells() -> None:
+    def prose(text: str) -> dict[str, Any]:
+        return {"cell_type": "markdown", "source": text, "metadata": {}}
+
+    cells = [
+        prose("# Title\n\nOpening words."),
+        cell("1", 0.5),
+        cell("injected = 1", 99, "injected-parameters"),
+        prose(["## First\n", "\n", "```\n", "## no heading\n", "```\n"]),  # type: ignore[arg-type]
+        cell("2", 1.25),
+        prose("Words.\n\n### Deeper\n\n"),
+        cell("3", 2.5),
+        cell("4", None),
+        prose("## Second\n\n## Third"),
+        cell("5", 7),
+    ]
+    expected = {"Opening": 0.5, "First": 3.8, "Second": 0.0, "Third": 7.0}
+    assert measured({"cells": cells}, 20, 1)["sections"] == expected
+    assert list(runstats.by_section({"cells": cells})) == list(expected)
+
+
 RUN = {
     "seconds": 41.6,
     "peak_mb": 1234,

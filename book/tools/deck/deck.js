@@ -1,0 +1,59 @@
+// Light or dark, upright or wide, and the start of reveal.js once the formulas are drawn.
+(() => {
+  "use strict";
+
+  const root = document.documentElement;
+  const memory = "slides-theme";
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const remembered = () => {
+    if (location.search.includes("print-pdf")) return "light";
+    try { return localStorage.getItem(memory); } catch { return null; } // storage is forbidden
+  };
+  const paint = () => { root.dataset.theme = remembered() ?? (dark.matches ? "dark" : "light"); };
+  const turn = () => {
+    root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
+    try { localStorage.setItem(memory, root.dataset.theme); } catch { /* for this page only */ }
+  };
+  paint();
+  dark.addEventListener("change", paint);
+  window.addEventListener("storage", paint); // the window of the speaker follows
+  if (!window.Reveal) return; // the list of the decks
+
+  const upright = window.matchMedia("(max-aspect-ratio: 4/5)");
+  const size = () => {
+    root.classList.toggle("upright", upright.matches);
+    return upright.matches ? { width: 660, height: 1280 } : { width: 1280, height: 720 };
+  };
+
+  const start = () => {
+    // The window of the speaker takes over the notes, but not the style that hides this copy.
+    document.querySelectorAll("aside.notes mjx-assistive-mml").forEach((copy) => copy.remove());
+    Reveal.initialize({
+      ...size(),
+      margin: 0,
+      minScale: 0.1,
+      maxScale: 4,
+      center: false,
+      hash: true,
+      slideNumber: "c/t",
+      controlsTutorial: false,
+      transition: "none",
+      backgroundTransition: "none",
+      scrollActivationWidth: null,
+      pdfSeparateFragments: false,
+      plugins: [RevealNotes],
+    });
+    Reveal.addKeyBinding({ keyCode: 68, key: "D", description: "Dark or light" }, turn);
+    upright.addEventListener("change", () => Reveal.configure(size()));
+  };
+
+  if (document.querySelector(".math")) {
+    window.MathJax = {
+      options: { enableMenu: false, ignoreHtmlClass: "slides", processHtmlClass: "math" },
+      svg: { fontCache: "local" }, // so that a formula can be copied into the window of the speaker
+      startup: {
+        ready: () => { MathJax.startup.defaultReady(); MathJax.startup.promise.then(start); },
+      },
+    };
+  } else start();
+})();

@@ -1,0 +1,126 @@
+"""The Chinese edition, built from today's text, in a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from babel.messages.pofile import read_po
+from chapters import Edition
+from chinese import CATALOGUES, begun, build_chinese
+from playwright.sync_api import Browser, expect
+from translation import PROGRESS, percent
+
+from tests.site.conftest import served
+from tests.site.test_every_page import axe_source, findings
+from tests.site.test_links import broken, links, parsed
+from tests.site.visiting import Visit
+
+ROOT = Path(__file__).resolve().parents[2]
+# Which share of today's text must be translated. A page falls behind when its English changes:
+# make catalogues, translate what is new or marked fuzzy.
+STATED = {"book/index": 0.9, "book/setup": 0.9, "notebooks/01_what_transfers": 0.2}
+# Of a catalogue, messages that today's text no longer has.
+STALE = 0.1
+
+
+@pytest.fixture(scope="module")
+def chinese() -> Path:
+    """Return the folder of the edition, built now if anything in it has changed."""
+    return build_chinese(Edition(ROOT)).parent
+
+
+@pytest.fixture(scope="module")
+def shares(chinese: Path) -> dict[str, float]:
+    made: dict[str, float] = json.loads((chinese / PROGRESS).read_text("utf-8"))
+    return made
+
+
+@pytest.fixture
+def visit(browser: Browser, chinese: Path) -> Iterator[Visit]:
+    with served(chinese) as at:
+        context = browser.new_context(viewport={"width": 390, "height": 900})
+        yield Visit(context.new_page(), at)
+        context.close()
+
+
+def test_as_much_is_translated_as_is_stated(
+    shares: dict[str, float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with capsys.disabled():
+        print(
+            "\ntranslated: " + ", ".join(f"{page} {percent(shares[page])}" for page in begun(ROOT))
+        )
+    assert {page: shares[page] for page, least in STATED.items() if shares[page] < least} == {}
+    assert [page for page in begun(ROOT) if shares[page] == 0] == []
+
+
+@pytest.mark.parametrize("page", begun(ROOT))
+def test_a_catalogue_belongs_to_the_text_of_today(page: str, chinese: Path) -> None:
+    """A translation whose original is gone is shown nowhere."""
+    with (ROOT / CATALOGUES / f"{page}.po").open("rb") as file:
+        translations = [
+            str(message.string) for message in read_po(file) if message.id and message.string
+        ]
+    soup = parsed(chinese / f"{page}.html")
+    shown = re.sub(r"\W", "", soup.text)
+
+    def is_shown(text: str) -> bool:
+        # Roles and formulas look otherwise on the page; the words around them do not.
+        pieces = re.findall(r"[\u4e00-\u9fff]{3,}", re.sub(r"\{[^`]*`[^`]*`", " ", text))
+        return all(piece in shown for piece in pieces)
+
+    gone = [text for text in translations if not is_shown(text)]
+    assert len(gone) <= STALE * len(translations), gone
+
+
+@pytest.mark.parametrize("page", ["book/index", "notebooks/01_what_transfers", "book/data"])
+def test_pages_open_cleanly_and_say_their_language(page: str, visit: Visit) -> None:
+    opened = visit.open(f"{page}.html")
+    expect(opened.locator("html")).to_have_attribute("lang", "zh-CN")
+    assert visit.outside == []
+    assert visit.errors == []
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+    opened.set_viewport_size({"width": 1280, "height": 900})
+    opened.evaluate(axe_source())
+    assert findings(opened.evaluate("() => axe.run()")) == set()
+
+
+def test_the_first_page_is_chinese_and_tells_how_far_the_rest_is(
+    visit: Visit, shares: dict[str, float]
+) -> None:
+    page = visit.open("book/index.html")
+    expect(page.locator("article h1")).to_contain_text("医学诊断中的迁移学习")
+    expect(page.locator(".bd-sidebar-primary .caption-text").first).to_have_text("开始之前")
+    rows = page.locator("article table tbody tr").all_inner_texts()
+    said = sorted(row.split()[-2] + " " + row.split()[-1] for row in rows)
+    assert said == sorted(percent(part) for part in shares.values() if part)
+
+
+def test_a_page_that_is_not_translated_says_so_and_is_english(visit: Visit) -> None:
+    page = visit.open("book/data.html")
+    expect(page.locator("p.translation")).to_have_text("本页尚未翻译，以下为英文。")
+    heading = page.locator("article h1")
+    assert heading.evaluate("h => h.closest('[lang]').lang") == "en"
+
+
+def test_chinese_words_are_found(visit: Visit) -> None:
+    page = visit.open("search.html?q=" + "患者")
+    found = page.locator("#search-results ul.search li a")
+    expect(found.filter(has_text="迁移学习").first).to_be_visible()
+    assert visit.outside == []
+
+
+def test_a_quiz_speaks_chinese(visit: Visit) -> None:
+    page = visit.open("notebooks/01_what_transfers.html")
+    page.locator("div.quiz details.right summary").first.click()
+    expect(page.locator(".quiz-score")).to_contain_text("题中有 1 题一次答对")
+
+
+def test_all_links_resolve(chinese: Path) -> None:
+    site = chinese.resolve()
+    for path in [*site.glob("book/*.html"), *site.glob("notebooks/*.html")]:
+        assert [fault for link in links(path) if (fault := broken(link, path, site))] == []

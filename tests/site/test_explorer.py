@@ -1,0 +1,289 @@
+"""The explorer of thresholds on a page: sliders that tell the truth, and a still piece without."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from medxfer_utils import explorer, metrics
+from tests.site.test_every_page import axe_source, findings
+from tests.site.visiting import Visit, Visitor
+
+CHAPTER = "notebooks/01_what_transfers.html"
+STATIC = Path(__file__).resolve().parents[2] / "book" / "_static"
+rng = np.random.default_rng(7)
+TRUTH = np.repeat([0, 1], [70, 30])
+RISKS = {
+    "plain": np.clip(rng.normal(0.35 + 0.3 * TRUTH, 0.2), 0.02, 0.97),
+    "steep": rng.beta(2 + 4 * TRUTH, 3),
+}
+FIELDS = ("found", "missed", "alarms", "cleared")
+
+
+def figure(*names: str) -> str:
+    """Return what the explorer shows of some of the models."""
+    with mock.patch.object(explorer, "display") as display:
+        explorer.threshold_explorer({n: (TRUTH, RISKS[n]) for n in names}, " and ".join(names))
+    shown: str = display.call_args.args[0]["text/html"]
+    return shown
+
+
+@pytest.fixture
+def two(visitor: Visitor, tmp_path: Path) -> Page:
+    """Open a page from the disk with two explorers: of two models, and of one."""
+    links = "".join(
+        f'<link rel="stylesheet" href="{(STATIC / name).as_uri()}">'
+        for name in ("book.css", "explorer.css")
+    )
+    script = f'<script defer src="{(STATIC / "explorer.js").as_uri()}"></script>'
+    head = f'<!doctype html><html lang="en"><head><title>Two</title>{links}{script}</head>'
+    path = tmp_path / "two.html"
+    path.write_text(f"{head}<body>{figure(*RISKS)}{figure('steep')}</body></html>", "utf-8")
+    page = visitor().page
+    page.goto(path.as_uri())
+    return page
+
+
+@pytest.fixture
+def chapter(visitor: Visitor) -> Visit:
+    visit = visitor()
+    visit.open(CHAPTER)
+    return visit
+
+
+def slider(part: Page | Locator, name: str) -> Locator:
+    return part.get_by_role("slider", name=name)
+
+
+def matrix(part: Locator, caption: str) -> list[int]:
+    """Return the four fields of a confusion matrix: found, missed, false alarms, cleared."""
+    table = part.locator("table", has_text=caption)
+    return [int(table.locator(f".count-{field}").inner_text()) for field in FIELDS]
+
+
+def value(part: Locator, name: str) -> str:
+    return part.locator(f".value-{name}").inner_text()
+
+
+def counted(name: str, threshold: float) -> list[int]:
+    """Count the sample by hand, in the order of `matrix`."""
+    called, ill = RISKS[name] >= threshold, TRUTH == 1
+    pairs = ((called, ill), (~called, ill), (called, ~ill), (~called, ~ill))
+    return [int((a & b).sum()) for a, b in pairs]
+
+
+def test_script_and_python_agree_on_a_grid(two: Page) -> None:
+    wanted, asked = [], []
+    for name, step, prevalence in itertools.product(
+        RISKS, range(0, len(explorer.THRESHOLDS), 3), (0.001, 0.005, 0.05, 0.3, 0.9)
+    ):
+        threshold = explorer.THRESHOLDS[step]
+        point = metrics.operating_point(TRUTH, RISKS[name], threshold, prevalence)
+        wanted.append([point[key] for key in ("sensitivity", "specificity", "PPV", "NPV")])
+        asked.append([[*RISKS].index(name), step, prevalence])
+    found = two.evaluate(
+        """(asked) => {
+            const { models } = JSON.parse(document.querySelector(".explorer script").textContent);
+            const { rates, predictive } = window.medxferExplorer;
+            return asked.map(([row, step, prevalence]) => {
+                const now = rates(models[row], step);
+                const { ppv, npv } = predictive(now, prevalence);
+                return [now.sensitivity, now.specificity, ppv, npv];
+            });
+        }""",
+        asked,
+    )
+    # Where Python averages weights, 1 and 0 come out with a rounding error.
+    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12)
+    assert sum(math.isnan(x) for row in wanted for x in row) > 5, "the ends are part of the grid"
+
+
+def test_percentages_read_as_in_the_table(two: Page) -> None:
+    shares = [0, 1, 0.0004, 0.0005, 0.12345, 0.5, 0.9994, 0.99951, 1 / 3]
+    said = two.evaluate("(shares) => shares.map((s) => medxferExplorer.percent(s))", shares)
+    assert said == [explorer._percent(share, "") for share in shares]
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [(0.001, "1 in 1,000"), (0.005, "1 in 200"), (0.3, "1 in 3.3"), (0.9, "90 in 100")],
+)
+def test_prevalence_is_said_in_people(two: Page, share: float, said: str) -> None:
+    assert two.evaluate("(share) => medxferExplorer.oneIn(share)", share) == said
+
+
+def test_a_thousand_people_add_up_at_every_setting(two: Page) -> None:
+    wrong = two.evaluate(
+        """() => {
+            const { models } = JSON.parse(document.querySelector(".explorer script").textContent);
+            const { PREVALENCES, rates, people } = window.medxferExplorer;
+            const all = models.flatMap((model) => model.found.flatMap((_, step) =>
+                PREVALENCES.map((share) => [share, people(rates(model, step), share)])));
+            return all.filter(([share, c]) => Object.values(c).some((n) => n < 0)
+                || c.found + c.missed + c.alarms + c.cleared !== 1000
+                || Math.abs(c.found + c.missed - 1000 * share) > 0.5);
+        }"""
+    )
+    assert wrong == []
+
+
+def test_threshold_by_keyboard_moves_matrix_and_point(two: Page) -> None:
+    first = two.locator("figure").first
+    control = slider(first, "Threshold of risk")
+    assert matrix(first, "In the sample") == counted("plain", 0.5)
+    control.focus()
+    for _ in range(4):
+        two.keyboard.press("ArrowRight")
+    assert control.get_attribute("aria-valuetext") == "0.54"
+    point = metrics.operating_point(TRUTH, RISKS["plain"], 0.54)
+    assert matrix(first, "In the sample") == counted("plain", 0.54)
+    assert value(first, "sensitivity") == f"{100 * point['sensitivity']:.1f} %"
+    assert value(first, "PPV") == f"{100 * point['PPV']:.1f} %", "at the sample's prevalence"
+    drawn = first.locator(".explorer-point")
+    x = explorer.LEFT + explorer.SIDE * (1 - point["specificity"])
+    assert float(drawn.get_attribute("cx") or "nan") == pytest.approx(x)
+
+
+def test_prevalence_moves_ppv_and_people_but_not_the_sample(two: Page) -> None:
+    first = two.locator("figure").first
+    control = slider(first, "Prevalence")
+    before = [value(first, name) for name in ("sensitivity", "specificity")]
+    control.focus()
+    two.keyboard.press("Home")
+    for _ in range(4):
+        two.keyboard.press("ArrowRight")
+    assert control.get_attribute("aria-valuetext") == "0.5 %, 1 in 200"
+    assert [value(first, name) for name in ("sensitivity", "specificity")] == before
+    assert matrix(first, "In the sample") == counted("plain", 0.5)
+    point = metrics.operating_point(TRUTH, RISKS["plain"], 0.5, prevalence=0.005)
+    assert value(first, "PPV") == f"{100 * point['PPV']:.1f} %"
+    alarms = round(995 * (1 - point["specificity"]))
+    assert matrix(first, "Of 1,000 people") == [4, 1, alarms, 995 - alarms]
+
+
+def test_ends_of_the_threshold(two: Page) -> None:
+    first = two.locator("figure").first
+    slider(first, "Threshold of risk").focus()
+    two.keyboard.press("Home")
+    assert matrix(first, "In the sample") == [30, 0, 70, 0]
+    assert [value(first, name) for name in ("PPV", "NPV")] == ["30.0 %", "no all-clear"]
+    two.keyboard.press("End")
+    assert matrix(first, "In the sample") == [0, 30, 0, 70]
+    assert [value(first, name) for name in ("PPV", "NPV")] == ["no alarm", "70.0 %"]
+    expect(first.get_by_role("status")).to_contain_text("There is no alarm.")
+
+
+def test_ends_of_the_prevalence(two: Page) -> None:
+    control = slider(two.locator("figure").first, "Prevalence")
+    expect(control).to_have_attribute("aria-valuetext", "30.0 %, 1 in 3.3, as in the sample")
+    control.focus()
+    two.keyboard.press("Home")
+    expect(control).to_have_attribute("aria-valuetext", "0.1 %, 1 in 1,000")
+    two.keyboard.press("End")
+    expect(control).to_have_attribute("aria-valuetext", "90.0 %, 90 in 100")
+
+
+def test_model_is_chosen(two: Page) -> None:
+    first = two.locator("figure").first
+    first.get_by_role("radio", name="steep").check()
+    assert matrix(first, "In the sample") == counted("steep", 0.5)
+    expect(first.get_by_role("status")).to_contain_text("steep, threshold 0.5")
+    expect(two.locator("figure").last.get_by_role("radio")).to_have_count(0)
+
+
+def test_sentence_is_spoken_when_the_slider_rests(two: Page) -> None:
+    first = two.locator("figure").first
+    status, control = first.get_by_role("status"), slider(first, "Threshold of risk")
+    before = status.inner_text()
+    for kind, changes in (("input", False), ("change", True)):
+        control.evaluate(
+            "(node, kind) => { node.value = 30; node.dispatchEvent(new Event(kind, "
+            "{ bubbles: true })); }",
+            kind,
+        )
+        assert matrix(first, "In the sample") == counted("plain", explorer.THRESHOLDS[30])
+        assert (status.inner_text() != before) is changes
+
+
+def test_no_false_alarm_in_the_sample_is_no_promise(two: Page) -> None:
+    first = two.locator("figure").first
+    step = next(
+        i
+        for i, t in enumerate(explorer.THRESHOLDS)
+        if counted("plain", t)[2] == 0 and counted("plain", t)[0] > 0
+    )
+    control = slider(first, "Threshold of risk")
+    control.fill(str(step))
+    assert value(first, "PPV") == "100 %"
+    expect(first.get_by_role("status")).to_contain_text("No false alarm among 70 healthy people")
+
+
+def test_two_on_one_page_do_not_disturb_each_other(two: Page) -> None:
+    first, second = two.locator("figure").first, two.locator("figure").last
+    before = second.inner_text()
+    for name in ("Threshold of risk", "Prevalence"):
+        slider(first, name).focus()
+        two.keyboard.press("PageDown")
+    first.get_by_role("radio", name="steep").check()
+    assert second.inner_text() == before
+    before = first.inner_text()
+    slider(second, "Threshold of risk").focus()
+    two.keyboard.press("PageUp")
+    assert first.inner_text() == before
+    ids = two.evaluate("[...document.querySelectorAll('[id]')].map((node) => node.id)")
+    assert len(ids) == len(set(ids)) == 2 * 2 + 2, "two sliders each, two radios"
+
+
+def test_chapter_has_it_and_it_asks_nobody(chapter: Visit) -> None:
+    shown = chapter.page.locator("figure.explorer")
+    control = slider(shown, "Threshold of risk")
+    before = matrix(shown, "In the sample")
+    control.focus()
+    chapter.page.keyboard.press("End")
+    after = matrix(shown, "In the sample")
+    assert before[0] + before[1] == after[0] + after[1]
+    assert after[2] < before[2], "fewer false alarms at the highest threshold"
+    assert chapter.outside == chapter.errors == []
+
+
+def test_without_scripts_there_is_a_drawing_and_a_table(visitor: Visitor) -> None:
+    visit = visitor(scripts=False)
+    visit.page.goto(f"{visit.address}/{CHAPTER}")
+    shown = visit.page.locator("figure.explorer")
+    expect(shown.get_by_role("img")).to_be_visible()
+    expect(shown.locator(".explorer-table tbody tr")).to_have_count(12)
+    expect(shown.locator(".explorer-table")).to_be_visible()
+    expect(shown.locator("input")).to_have_count(0)
+
+
+def test_paper_shows_the_still_piece(chapter: Visit) -> None:
+    chapter.page.emulate_media(media="print")
+    shown = chapter.page.locator("figure.explorer")
+    expect(shown.get_by_role("img")).to_be_visible()
+    expect(shown.locator(".explorer-table")).to_be_visible()
+    for part in (".explorer-controls", ".explorer-counts", ".explorer-words", ".explorer-point"):
+        expect(shown.locator(part)).to_be_hidden()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_nothing_is_cut_and_axe_finds_nothing(visitor: Visitor, theme: str, width: int) -> None:
+    page = visitor(theme=theme, width=width).open(CHAPTER)
+    slider(page, "Prevalence").fill("0")  # the longest words: more than 99.9 %
+    wide = page.locator("figure.explorer").evaluate(
+        "(node) => [node, ...node.querySelectorAll('*')]"
+        ".filter((part) => part.getBoundingClientRect().right"
+        " > Math.min(node.getBoundingClientRect().right, innerWidth) + 0.5)"
+        ".map((part) => part.outerHTML.slice(0, 80))"
+    )
+    assert wide == []
+    page.evaluate(axe_source())
+    result = page.evaluate("() => axe.run('figure.explorer')")
+    assert result["passes"]
+    assert findings(result) == set()
