@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from exercises import Exercise, ExerciseError, exercises, title
+from exercises import Exercise, ExerciseError, exercises
 from mdit_py_plugins.anchors.index import slugify
 
 ASKED = "% exercises by difficulty"
@@ -58,13 +58,12 @@ def timed(stem: str, notebook: dict[str, Any]) -> list[Exercise]:
     return found
 
 
-def table(rows: list[tuple[str, str, Exercise]]) -> str:
-    """Return a table of exercises in Markdown; each row is a stem, a chapter's title, one of it."""
-    out = ["| Exercise | Chapter | Minutes | The answer is compared with |", "|---|---|--:|---|"]
-    for stem, chapter, exercise in rows:
+def table(rows: list[tuple[str, Exercise]]) -> str:
+    """Return a table of exercises in Markdown; each row is the stem of a chapter and one of it."""
+    out = ["| In | Exercise | Minutes | The answer is |", "|---|---|--:|---|"]
+    for stem, exercise in rows:
         asked = "; ".join(cell_text(wanted.label) for wanted in exercise.wanted())
-        place = f"{stem[:2]}, {cell_text(chapter)}"
-        out.append(f"| {link_to(exercise, stem)} | {place} | {exercise.minutes} | {asked} |")
+        out.append(f"| {stem[:2]} | {link_to(exercise, stem)} | {exercise.minutes} | {asked} |")
     return "\n".join(out)
 
 
@@ -82,15 +81,15 @@ def by_difficulty(chapters: Mapping[str, dict[str, Any]]) -> str:
         If an exercise does not say how hard it is, or compares its answer with nothing.
     """
     every = [
-        (stem, title(notebook), exercise)
+        (stem, exercise)
         for stem, notebook in chapters.items()
         for exercise in timed(stem, notebook)
     ]
     parts = []
     for level in LEVELS:
-        rows = [row for row in every if row[2].level == level]
+        rows = [row for row in every if row[1].level == level]
         if rows:
-            minutes = sum(row[2].minutes for row in rows)
+            minutes = sum(row[1].minutes for row in rows)
             count = f"{len(rows)} exercise{'s' * (len(rows) > 1)}, {minutes} minutes in all."
             parts.append(f"## {level}\n\n{count}\n\n{table(rows)}")
     return "\n\n".join(parts)
