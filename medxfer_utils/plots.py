@@ -11,7 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 from IPython.display import display
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from sklearn.metrics import roc_curve
@@ -82,10 +84,20 @@ def show(alt: str, stored: bool = False) -> None:
         alt = f"{_mark}. {alt}"
     png = rendered(figure)
     width = round(figure.get_figwidth() * CSS_PIXELS_PER_INCH)
+    about = {"alt": alt, "width": width, "kind": kind(figure)}
     plt.close(figure)
     data = {"image/png": png, "text/plain": f"Figure: {alt}"}
-    metadata = {"image/png": {"alt": alt, "width": width}}
-    display(data, raw=True, metadata=metadata)
+    display(data, raw=True, metadata={"image/png": about})
+
+
+def kind(figure: Figure) -> str:
+    """Return "image" if a brightness means something in a figure (an image, a map), else "plot".
+
+    On a dark page plots are shown with light and dark exchanged, images as they are.
+    """
+    # The bar that explains a scale of colours is a QuadMesh.
+    shaded = figure.findobj(lambda artist: isinstance(artist, AxesImage | QuadMesh))
+    return "image" if shaded else "plot"
 
 
 def rendered(figure: Figure, dpi: int = DPI, about: PngInfo | None = None) -> bytes:
