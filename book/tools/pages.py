@@ -20,7 +20,7 @@ from address import with_address
 from chapters import Edition, find_notebooks, load, stored_statistics, title, with_outputs
 from citation import with_citation
 from keys import code_cells
-from pictures import with_pictures
+from pictures import PLOT, with_pictures
 from practice import with_exercises
 from runstats import with_statistics
 from schedules import with_schedules
@@ -47,12 +47,14 @@ class PagesError(Exception):
 
 
 def carry_figures(cell: dict[str, Any]) -> None:
-    """Give the alt text and the width of a cell's figure to MyST-NB, which looks in the cell."""
+    """Give a figure's alt text, width and kind to MyST-NB, which looks for them in the cell."""
     for output in cell["outputs"]:
         about = output.get("metadata", {}).get("image/png", {})
         image = {name: about[name] for name in ("alt", "width") if name in about}
         if "width" in image:
             image["width"] = f"{image['width']}px"
+        if about.get("kind") == "plot":
+            image["classes"] = PLOT
         if image:
             cell["metadata"].setdefault("mystnb", {})["image"] = image
 
