@@ -3,7 +3,7 @@ PYTHON ?= python3
 RUN := $(PYTHON) book/tools/env.py
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab doctor rehearse slides lint chinese catalogues results benchmark lock address student teacher clean
+.PHONY: help book test lab doctor rehearse slides lint chinese catalogues results benchmark references lock address student teacher clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 17
@@ -40,6 +40,9 @@ results: ## compute the stored results in book/results anew (long)
 
 benchmark: ## compare speed and accuracy with other libraries
 	@$(RUN) book/tools/scripts.py benchmarks
+
+references: ## ask whether the addresses in the bibliography answer (needs a network)
+	@$(RUN) book/tools/references_check.py
 
 lock: ## choose the newest versions that pyproject.toml allows, and write their hashes
 	@$(RUN) book/tools/lock.py

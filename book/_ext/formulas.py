@@ -8,6 +8,7 @@ the build; that it understands the rest as MathJax does is tested (tests/site/te
 from __future__ import annotations
 
 import re
+from xml.etree import ElementTree
 
 from docutils import nodes
 from docutils.utils.math import MathError
@@ -19,14 +20,20 @@ from sphinx.util.math import get_node_equation_number
 from sphinx.writers.html import HTML5Translator
 
 LOGGER = logging.getLogger(__name__)
+BARS = ("‖", "∣", "|")
 # TeX takes one digit each for \frac12 and x^12; the converter would take both for the first.
 DIGITS = re.compile(r"(\\[dt]?frac\s*|[_^])(\d)(?=\d)")
+PRIMES = re.compile(r"(\\text\{[^}]*\})|('+)")
 SECOND = re.compile(r"(\\[dt]?frac\s*\{\d\})(\d)")
 
 
-def braced(tex: str) -> str:
-    """Return a formula with braces around single digits that the converter would run together."""
-    return SECOND.sub(r"\1{\2}", DIGITS.sub(r"\1{\2}", tex))
+def plainer(tex: str) -> str:
+    """Return a formula in the TeX that the converter understands.
+
+    Single digits get braces, because it would run them together; a' becomes a power.
+    """
+    tex = SECOND.sub(r"\1{\2}", DIGITS.sub(r"\1{\2}", tex))
+    return PRIMES.sub(lambda match: match[1] or "^{" + r"\prime" * len(match[2]) + "}", tex)
 
 
 def mathml(tex: str, block: bool = False) -> str:
@@ -37,7 +44,17 @@ def mathml(tex: str, block: bool = False) -> str:
     docutils.utils.math.MathError
         If the converter does not know a command.
     """
-    return re.sub(r"\n\s*", "", tex2mathml(braced(tex), as_block=block))
+    written = tex2mathml(plainer(tex), as_block=block)
+    # HTML needs no namespace; the line breaks would be white space between the signs.
+    written = re.sub(r'\n\s*| xmlns="[^"]*"', "", written).replace("&ApplyFunction;", "\u2061")
+    tree = ElementTree.fromstring(written)
+    for parent in tree.iter():
+        for place, bar in enumerate(parent):
+            # The converter lets each bar grow; in TeX only those after \left and \right do.
+            fence = parent.tag == "mrow" and place in (0, len(parent) - 1)
+            if bar.text in BARS and not fence:
+                bar.set("stretchy", "false")
+    return ElementTree.tostring(tree, encoding="unicode", method="html")
 
 
 def converted(node: nodes.math | nodes.math_block, block: bool) -> str:

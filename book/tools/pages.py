@@ -18,8 +18,9 @@ from typing import Any
 
 from address import with_address
 from chapters import Edition, find_notebooks, load, stored_statistics, title, with_outputs
+from citation import with_citation
 from keys import code_cells
-from pictures import with_pictures
+from pictures import PLOT, with_pictures
 from practice import with_exercises
 from runstats import with_statistics
 from schedules import with_schedules
@@ -46,12 +47,14 @@ class PagesError(Exception):
 
 
 def carry_figures(cell: dict[str, Any]) -> None:
-    """Give the alt text and the width of a cell's figure to MyST-NB, which looks in the cell."""
+    """Give a figure's alt text, width and kind to MyST-NB, which looks for them in the cell."""
     for output in cell["outputs"]:
         about = output.get("metadata", {}).get("image/png", {})
         image = {name: about[name] for name in ("alt", "width") if name in about}
         if "width" in image:
             image["width"] = f"{image['width']}px"
+        if about.get("kind") == "plot":
+            image["classes"] = PLOT
         if image:
             cell["metadata"].setdefault("mystnb", {})["image"] = image
 
@@ -84,7 +87,7 @@ def gathered(edition: Edition) -> dict[str, bytes]:
     taken = {path: stored_statistics(edition.stored(path)) for path in find_notebooks(root)}
     files = with_statistics(files, [(title(path), run) for path, run in taken.items()])
     files = with_exercises(with_schedules(files, {path.stem: run for path, run in taken.items()}))
-    files = with_address(files)
+    files = with_citation(with_address(files), root)
     return with_pictures(files, root, root / "_build" / "pictures")
 
 

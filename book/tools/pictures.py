@@ -13,12 +13,15 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from keys import modules, package_data
 
 ASKED = re.compile(r"!\[\]\(pictures/([\w-]+)\.png\)")
 DPI = 150  # the page weighs less than 1.5 MB
+PLOT = "drawn-plot"  # the class of figures whose light and dark may be exchanged: see book.css
 LUNG, LIVER = (-1350.0, 250.0), (0.0, 200.0)
+BLUES = ("#00121d", "#00436a", "#3d8fbf", "#e3f1f9")  # around the accent of book.css
 
 
 def _gallery(organ: str, y: int, window: tuple[float, float]) -> str:
@@ -93,14 +96,53 @@ def modalities() -> str:
     return _compare("liver", LIVER, sites, "Three livers, one a row (simulated)")
 
 
+def _lesions(organ: str, window: tuple[float, float], number: int) -> list[Any]:
+    """Return sharp images with little noise, from black (0) to white (1)."""
+    import numpy as np
+
+    from medxfer_utils import phantoms
+
+    site = phantoms.Site(organ, size=96, pixel=0.5, dose=20.0, slice_thickness=3.0)
+    images = phantoms.clinic(site, number, seed=3).cohort.x[:number]
+    return list(np.clip((images - window[0]) / (window[1] - window[0]), 0, 1))
+
+
+def title() -> str:
+    """The book's title picture: lung nodules, in grey, turn into liver lesions, in blue."""
+    import matplotlib.pyplot as plt
+    import numpy as np
+    from matplotlib.colors import LinearSegmentedColormap
+
+    rows, columns, tile = 4, 16, 0.54  # inches
+    plt.rcParams.update({"savefig.facecolor": BLUES[0], "figure.constrained_layout.use": False})
+    ax = plt.figure(figsize=(columns * tile, rows * tile)).add_axes((0, 0, 1, 1))
+    tissues = [_lesions("lung", LUNG, rows * columns), _lesions("liver", LIVER, rows * columns)]
+    colours = ["gray", LinearSegmentedColormap.from_list("accent", BLUES)]
+    share = 1 / (1 + np.exp((columns - 1) / 2 - np.arange(columns)))
+    organs = np.random.default_rng(1).random((rows, columns)) < share
+    for (row, column), organ in np.ndenumerate(organs.astype(int)):
+        place = (column + 0.015, column + 0.985, row + 0.985, row + 0.015)
+        look = {"cmap": colours[organ], "vmin": 0, "vmax": 1, "interpolation": "bilinear"}
+        ax.imshow(tissues[organ].pop(0), extent=place, **look)
+    ax.set(xlim=(0, columns), ylim=(rows, 0))
+    ax.set_axis_off()
+    return (
+        f"Mosaic of {rows * columns} simulated CT images: on the left bright nodules in the lung, "
+        "in grey; to the right more and more dark lesions in the liver, in blue."
+    )
+
+
 PICTURES: dict[str, Callable[[], str]] = {
     function.__name__: function
-    for function in (lung_benign, lung_malignant, liver_benign, liver_malignant, axes, modalities)
+    for function in (
+        *(lung_benign, lung_malignant, liver_benign, liver_malignant, axes, modalities),
+        title,
+    )
 }
 
 
 def drawn(function: Callable[[], str]) -> bytes:
-    """Return the PNG of what `function` draws, with what it returns as its description."""
+    """Return the PNG of what `function` draws, with its description and what kind it is of."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -112,18 +154,19 @@ def drawn(function: Callable[[], str]) -> bytes:
     with plt.style.context(Path(plots.__file__).with_name("medxfer.mplstyle")):
         about = PngInfo()
         about.add_itxt("Description", function())
+        about.add_text("Kind", plots.kind(plt.gcf()))
         png = plots.rendered(plt.gcf(), DPI, about)
         plt.close()
     return png
 
 
-def description(png: bytes) -> str:
-    """Return the description that a picture carries."""
+def noted(png: bytes, what: str) -> str:
+    """Return what a picture says of itself: its "Description", or its "Kind"."""
     from PIL import Image
 
     with Image.open(io.BytesIO(png)) as image:
         image.load()
-        return str(image.info["Description"])
+        return str(image.info[what])
 
 
 def key(root: Path) -> str:
@@ -170,6 +213,8 @@ def with_pictures(files: Mapping[str, bytes], root: Path, folder: Path) -> dict[
             png = picture(name, today, folder)
             place = f"pictures/{name}.png"
             out[(Path(page).parent / place).as_posix()] = png
-            text = text.replace(f"![]({place})", f"![{description(png)}]({place})")
+            kind = f"{{.{PLOT}}}" if noted(png, "Kind") == "plot" else ""
+            shown = f"![{noted(png, 'Description')}]({place}){kind}"
+            text = text.replace(f"![]({place})", shown)
         out[page] = text.encode("utf-8")
     return out

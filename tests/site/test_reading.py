@@ -116,14 +116,6 @@ def test_search_field_leads_to_the_results(visitor: Visitor) -> None:
     page.wait_for_url("**/search.html?q=calibration")
 
 
-def test_formulas_are_drawn_and_spoken(visitor: Visitor, each_chapter: str) -> None:
-    page = visitor().open(each_chapter)
-    formulas = page.locator(".math").count()
-    assert page.locator("mjx-container svg").count() >= formulas
-    assert page.locator("mjx-assistive-mml math").count() >= formulas
-    assert page.locator("mjx-container [data-mjx-error]").count() == 0
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_theme_can_be_chosen(visitor: Visitor, theme: str) -> None:
     page = visitor(theme=theme).open("book/index.html")

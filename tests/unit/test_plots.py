@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import colors
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 from scipy import stats
@@ -80,7 +81,7 @@ def no_figure_left() -> Iterator[None]:
 def test_every_plot_is_tried() -> None:
     found = inspect.getmembers(plots, inspect.isfunction)
     own = {name for name, f in found if f.__module__ == plots.__name__ and name[0] != "_"}
-    assert own - {"show", "rendered", "use_style", "mark"} == {*PLOTS, *PICTURES}
+    assert own - {"show", "kind", "rendered", "use_style", "mark"} == {*PLOTS, *PICTURES}
 
 
 def drawn_colours() -> set[str]:
@@ -243,10 +244,34 @@ def test_show_displays_one_image_with_its_words(
     plots.show(ALT)
     ((data, metadata),) = shown
     assert data["text/plain"] == f"Figure: {ALT}"
-    assert metadata == {"image/png": {"alt": ALT, "width": 5 * 96}}
+    assert metadata == {"image/png": {"alt": ALT, "width": 5 * 96, "kind": "plot"}}
     assert data["image/png"][:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", data["image/png"][16:24]) == (5 * 160, 3 * 160)
     assert not plt.get_fignums()
+
+
+def points(scale: bool) -> Figure:
+    figure, ax = plt.subplots()
+    drawn = ax.scatter([0, 1], [0, 1], c=[0, 1])
+    if scale:
+        plt.colorbar(drawn, ax=ax)
+    return figure
+
+
+@pytest.mark.parametrize(
+    ("draw", "kind"),
+    [
+        (lambda: points(scale=False), "plot"),
+        (lambda: points(scale=True), "image"),  # its colours are read off a scale
+        (lambda: plt.imshow(np.eye(4)).figure, "image"),
+        (lambda: plt.pcolormesh(np.eye(4)).figure, "image"),
+        (lambda: plt.subplots()[1].inset_axes((0, 0, 1, 1)).imshow(np.eye(4)).figure, "image"),
+    ],
+)
+def test_a_figure_whose_brightness_means_something_is_an_image(
+    draw: Callable[[], Figure], kind: str
+) -> None:
+    assert plots.kind(draw()) == kind
 
 
 def test_figures_of_simulated_patients_say_so_but_not_those_of_stored_results(

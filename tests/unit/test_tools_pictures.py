@@ -11,7 +11,7 @@ import pictures
 import pytest
 from chapters import Edition
 from pages import fingerprint, staged
-from pictures import ASKED, PICTURES, description, drawn, picture, with_pictures
+from pictures import ASKED, PICTURES, drawn, noted, picture, with_pictures
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = "# A page\n\n![](pictures/dot.png)\n\nProse, and an [image](pictures/other.png).\n"
@@ -45,9 +45,9 @@ def test_a_page_gets_its_picture_and_the_words_for_it(root: Path, drawings: list
     files = staged(Edition(root))
     png = files["book/pictures/dot.png"]
     assert png.startswith(b"\x89PNG")
-    assert description(png) == "A dot, at × = 0."
+    assert noted(png, "Description") == "A dot, at × = 0."
     text = files["book/page.md"].decode()
-    assert "![A dot, at × = 0.](pictures/dot.png)" in text
+    assert "![A dot, at × = 0.](pictures/dot.png){.drawn-plot}" in text
     assert "[image](pictures/other.png)" in text
     assert drawings == ["dot"]
 
@@ -130,15 +130,20 @@ def real() -> Iterator[dict[str, bytes]]:
     plt.close("all")
 
 
-def test_the_clinic_page_shows_every_picture() -> None:
-    asked = ASKED.findall((REPOSITORY / "book" / "clinic.md").read_text("utf-8"))
+def test_the_clinic_page_and_the_first_page_show_every_picture() -> None:
+    pages = [(REPOSITORY / "book" / f"{name}.md").read_text("utf-8") for name in ("clinic", "index")]
+    asked = [name for page in pages for name in ASKED.findall(page)]
     assert sorted(asked) == sorted(PICTURES)
+
+
+def test_images_are_not_taken_for_plots(real: dict[str, bytes]) -> None:
+    assert {noted(png, "Kind") for png in real.values()} == {"image"}
 
 
 def test_the_pictures_are_light_and_say_how_many_patches_they_show(real: dict[str, bytes]) -> None:
     assert sum(map(len, real.values())) < 1_500_000
-    for png in real.values():
-        said = description(png)
+    for png in (png for name, png in real.items() if name != "title"):
+        said = noted(png, "Description")
         assert "simulated" in said
         total = int(re.findall(r"(\d+) grey-scale patches", said)[0])
         assert sum(map(int, re.findall(r"(\d+) × (?!1/)", said))) == total
@@ -147,6 +152,6 @@ def test_the_pictures_are_light_and_say_how_many_patches_they_show(real: dict[st
 def test_32_of_each_organ_and_class_are_shown(real: dict[str, bytes]) -> None:
     for organ in ("lung", "liver"):
         for y in ("benign", "malignant"):
-            said = description(real[f"{organ}_{y}"])
+            said = noted(real[f"{organ}_{y}"], "Description")
             title = f"{organ.capitalize()}, {y} (simulated)"
             assert said.startswith(f"{title}: 32 grey-scale patches")

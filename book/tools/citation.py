@@ -1,0 +1,76 @@
+"""How to cite the book: written from `CITATION.cff`, on the page that asks for it.
+
+A page asks with a line of its own, `% citation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ASKED = "% citation"
+NEEDED = ("title", "authors", "version", "date-released")
+
+
+def about(file: Path) -> dict[str, Any]:
+    """Read a citation file.
+
+    Raises
+    ------
+    ValueError
+        If it is no YAML, or lacks something that a citation needs.
+    """
+    import yaml  # here, so that a build with nothing to do does not wait for it
+
+    try:
+        known = yaml.safe_load(file.read_text("utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{file.name} cannot be read: {error}") from error
+    missing = [name for name in NEEDED if not isinstance(known, dict) or not known.get(name)]
+    if missing:
+        raise ValueError(f"{file.name} does not say: {', '.join(missing)}. Add it.")
+    return dict(known)
+
+
+def name(author: Mapping[str, str]) -> str:
+    """Return an author as CITATION.cff knows them: a group, or a person by both names."""
+    return author.get("name") or f"{author['family-names']}, {author['given-names']}"
+
+
+def citation(known: Mapping[str, Any]) -> str:
+    """Return a sentence and a BibTeX entry, in Markdown."""
+    names = [name(author) for author in known["authors"]]
+    # Braces keep a group from being read as a person with a first name.
+    braced = [
+        f"{{{one}}}" if "name" in author else one
+        for one, author in zip(names, known["authors"], strict=True)
+    ]
+    year = str(known["date-released"])[:4]
+    title, version = known["title"], known["version"]
+    return "\n".join(
+        [
+            f"> {'; '.join(names)} ({year}). *{title}* (version {version}).",
+            "",
+            "```bibtex",
+            f"@software{{medxfer{year},",
+            f"  author  = {{{' and '.join(braced)}}},",
+            f"  title   = {{{title}}},",
+            f"  version = {{{version}}},",
+            f"  year    = {{{year}}}",
+            "}",
+            "```",
+        ]
+    )
+
+
+def with_citation(files: Mapping[str, bytes], root: Path) -> dict[str, bytes]:
+    """Return staged files with the citation on the pages that ask for it."""
+    out = dict(files)
+    for page, content in files.items():
+        if page.endswith(".md") and f"\n{ASKED}\n".encode() in content:
+            text = content.decode("utf-8").replace(
+                f"\n{ASKED}\n", f"\n{citation(about(root / 'CITATION.cff'))}\n"
+            )
+            out[page] = text.encode("utf-8")
+    return out
