@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 import yaml
-from exercises import Exercise, title
+from exercises import Exercise
 from practice import timed
 from runstats import by_section
 
@@ -31,7 +31,6 @@ class Chapter:
     """A chapter as a schedule sees it: seconds of each section, exercises by number."""
 
     stem: str
-    title: str
     sections: Mapping[str, float]
     exercises: Mapping[int, Exercise]
     measured: str
@@ -93,7 +92,7 @@ def chapter_of(stem: str, notebook: dict[str, Any], run: Mapping[str, Any] | Non
     else:
         measured = "measured as a whole, and divided by the number of cells"
     numbered = {exercise.number: exercise for exercise in timed(stem, notebook)}
-    return Chapter(stem, title(notebook), seconds, numbered, measured)
+    return Chapter(stem, seconds, numbered, measured)
 
 
 def check_names(block: Block, chapter: Chapter, where: str) -> None:

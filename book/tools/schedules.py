@@ -97,7 +97,7 @@ def shown(block: Block, chapters: Mapping[str, Chapter]) -> str:
     if not block.chapter:
         return cell_text(block.what)
     chapter = chapters[block.chapter]
-    named = [f"**{chapter.stem[:2]} {cell_text(chapter.title)}**"]
+    named = [f"**Chapter {chapter.stem[:2]}**"]
     named += [cell_text(block.what)] * bool(block.what)
     named += [link(name, chapter.stem, name) for name in block.sections]
     tasks = [chapter.exercises[number] for number in block.exercises]
