@@ -76,7 +76,8 @@ def test_every_notebook_is_in_the_table_of_contents() -> None:
 
 def test_every_page_of_prose_is_in_the_table_of_contents() -> None:
     listed = re.findall(r"(?:file|root): book/(\S+)", (ROOT / "book" / "_toc.yml").read_text())
-    assert sorted(listed) == sorted(path.stem for path in (ROOT / "book").glob("*.md"))
+    pages = [path.relative_to(ROOT / "book") for path in (ROOT / "book").rglob("*.md")]
+    assert sorted(listed) == sorted(page.with_suffix("").as_posix() for page in pages)
 
 
 def test_a_failed_check_is_named_and_the_others_still_run(
