@@ -1,13 +1,13 @@
 """The plan of a workshop as somebody wrote it: read, and held against the chapters.
 
 `book/teaching/schedules.yml` says what is taught when, and how long one talks, reads and rests.
-Each schedule is a list of days with a start, a limit in minutes and blocks. All that a block names must
-be there, or an error says where it is not.
+Each schedule is a list of days with a start, a limit in minutes and blocks. All that a block names
+must be there, or an error says where it is not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -98,9 +98,10 @@ def chapter_of(stem: str, notebook: dict[str, Any], run: Mapping[str, Any] | Non
 
 def check_names(block: Block, chapter: Chapter, where: str) -> None:
     """Raise a ScheduleError if a block names a section or an exercise that is not there."""
-    known = [("section", name, chapter.sections) for name in block.sections]
-    tasks = [("exercise", number, chapter.exercises) for number in block.exercises]
-    for kind, name, there in [*known, *tasks]:
+    named: list[tuple[str, Any, Collection[Any]]] = []
+    named += [("section", name, chapter.sections) for name in block.sections]
+    named += [("exercise", number, chapter.exercises) for number in block.exercises]
+    for kind, name, there in named:
         if name not in there:
             has = "; ".join(map(str, there))
             raise ScheduleError(f"{where}: {chapter.stem} has no {kind} {name!r}. It has: {has}")
