@@ -3,13 +3,16 @@ PYTHON ?= python3
 RUN := $(PYTHON) book/tools/env.py
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab doctor rehearse slides lint chinese catalogues results benchmark references lock address student teacher workshop wheels clean
+.PHONY: help book pdf test lab doctor rehearse slides lint chinese catalogues results benchmark references lock address student teacher workshop wheels clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 17
 
 book: ## run the chapters that need it, build the pages, say where they are
 	@$(RUN) book/tools/build.py
+
+pdf: ## print the whole book, as the pages show it, to one PDF
+	@$(RUN) book/tools/pdf.py
 
 test: ## run every check: style, types, helpers, chapters, pages
 	@$(RUN) book/tools/check.py
