@@ -3,13 +3,16 @@ PYTHON ?= python3
 RUN := $(PYTHON) book/tools/env.py
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab doctor rehearse slides lint chinese catalogues results benchmark references lock address student teacher clean
+.PHONY: help book pdf test lab doctor rehearse slides lint chinese catalogues results benchmark references lock address student teacher workshop wheels clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 17
 
 book: ## run the chapters that need it, build the pages, say where they are
 	@$(RUN) book/tools/build.py
+
+pdf: ## print the whole book, as the pages show it, to one PDF
+	@$(RUN) book/tools/pdf.py
 
 test: ## run every check: style, types, helpers, chapters, pages
 	@$(RUN) book/tools/check.py
@@ -55,6 +58,12 @@ student: ## make the notebooks for students: exercises, no solutions
 
 teacher: ## make the notebooks for teachers: outputs, solutions, notes, times
 	@$(RUN) book/tools/editions.py teacher
+
+workshop: ## pack the students' notebooks, and all they need, into one file
+	@$(RUN) book/tools/workshop.py
+
+wheels: ## fetch what a workshop installs, for a class without a network
+	@$(RUN) book/tools/wheels.py
 
 clean: ## remove everything generated, the environment too
 	rm -rf _build .venv

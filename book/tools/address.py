@@ -107,7 +107,7 @@ def stamp(root: Path, address: str) -> list[Path]:
 
 def with_address(files: Mapping[str, bytes]) -> dict[str, bytes]:
     """Return staged files; without an address, the theme's buttons that need one are left out."""
-    config: dict[str, Any] = yaml.safe_load(files["_config.yml"])
+    config: dict[str, Any] = yaml.safe_load(files["_config.yml"]) or {}
     options = config.get("sphinx", {}).get("config", {}).get("html_theme_options", {})
     if options.get("repository_url") != UNKNOWN:
         return dict(files)

@@ -48,16 +48,19 @@ def citation(known: Mapping[str, Any]) -> str:
     ]
     year = str(known["date-released"])[:4]
     title, version = known["title"], known["version"]
+    # `make address` writes it, once there is one.
+    address = known.get("repository-code", "")
     return "\n".join(
         [
-            f"> {'; '.join(names)} ({year}). *{title}* (version {version}).",
+            f"> {'; '.join(names)} ({year}). *{title}* (version {version})."
+            + (f" <{address}>" if address else ""),
             "",
             "```bibtex",
             f"@software{{medxfer{year},",
             f"  author  = {{{' and '.join(braced)}}},",
             f"  title   = {{{title}}},",
             f"  version = {{{version}}},",
-            f"  year    = {{{year}}}",
+            f"  year    = {{{year}}}" + (f",\n  url     = {{{address}}}" if address else ""),
             "}",
             "```",
         ]

@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,12 @@ def gathered(edition: Edition) -> dict[str, bytes]:
     for notebook in find_notebooks(root):
         files[f"notebooks/{notebook.name}"] = page_of(notebook, edition)
     taken = {path: stored_statistics(edition.stored(path)) for path in find_notebooks(root)}
-    files = with_statistics(files, [(title(path), run) for path, run in taken.items()])
+    fast = replace(edition, profile="fast")  # of a rehearsal, if there was one
+    files = with_statistics(
+        files,
+        [(title(path), run) for path, run in taken.items()],
+        [(title(path), stored_statistics(fast.stored(path))) for path in taken],
+    )
     files = with_exercises(with_schedules(files, {path.stem: run for path, run in taken.items()}))
     files = with_citation(with_address(files), root)
     return with_pictures(files, root, root / "_build" / "pictures")

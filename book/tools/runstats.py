@@ -1,6 +1,7 @@
 """What each chapter took to run: measured when it runs, kept in its stored run, shown on a page.
 
-The page asks for the table with a line of its own, `% run statistics`.
+The page asks for the table with a line of its own, `% run statistics`, and for that of the last
+rehearsal with `% rehearsal statistics`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any, Self
 from headings import headings
 from keys import code_cells, source
 
-ASKED = "% run statistics"
+ASKED, REHEARSED = "% run statistics", "% rehearsal statistics"
+NONE = "*No rehearsal was run where these pages were built. `make rehearse` makes one.*"
 OPENING = "Opening"  # what comes before the first section
 WORDS = 40  # characters of a cell that are shown
 SECONDS = 0.2  # between two looks at the memory
@@ -150,17 +152,36 @@ def table(runs: Iterable[tuple[str, Mapping[str, Any] | None]]) -> str:
         )
         place = f"{run['processor']}, {run['threads']} threads, {run['date']}"
         made.setdefault(place, []).append(title.split()[0])
+    done = [run for _, run in runs if run is not None]
+    if len(done) > 1:
+        rows.append(
+            f"| **All** | {sum(run['seconds'] for run in done):.0f} | | "
+            f"| {max(run['peak_mb'] for run in done):,} | {sum(run['cells'] for run in done)} |"
+        )
     where = [f"- Chapters {', '.join(titles)}: {place}." for place, titles in made.items()]
     return "\n".join([*rows, "", *where])
 
 
 def with_statistics(
-    files: Mapping[str, bytes], runs: Iterable[tuple[str, Mapping[str, Any] | None]]
+    files: Mapping[str, bytes],
+    runs: Iterable[tuple[str, Mapping[str, Any] | None]],
+    rehearsal: Iterable[tuple[str, Mapping[str, Any] | None]] = (),
 ) -> dict[str, bytes]:
-    """Return staged files with the table on the pages that ask for it."""
-    out = dict(files)
+    """Return staged files with the tables on the pages that ask for them.
+
+    Parameters
+    ----------
+    files
+        What Sphinx reads, as path and content.
+    runs, rehearsal
+        Title of each chapter, and what `measured` returned in the book's own run, and in the last
+        one of the fast profile; None if there was none.
+    """
+    out, runs, rehearsal = dict(files), list(runs), list(rehearsal)
+    fast = table(rehearsal) if any(run for _, run in rehearsal) else NONE
     for page, content in files.items():
-        if page.endswith(".md") and f"\n{ASKED}\n".encode() in content:
-            text = content.decode("utf-8").replace(ASKED, table(runs))
-            out[page] = text.encode("utf-8")
+        for line, shown in ((ASKED, table(runs)), (REHEARSED, fast)):
+            if page.endswith(".md") and f"\n{line}\n".encode() in content:
+                text = out[page].decode("utf-8").replace(f"\n{line}\n", f"\n{shown}\n")
+                out[page] = text.encode("utf-8")
     return out

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import http.server
-import os
-import shutil
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from browser import BrowserError, chromium, served
+from playwright.sync_api import Browser
 
 from tests.site.visiting import Visit, Visitor
 
 SITE = Path(__file__).resolve().parents[2] / "_build" / "html"
 NO_SITE = "There is no built site to test. First: make book"
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
 def all_pages() -> list[str]:
@@ -53,49 +45,21 @@ def site() -> Path:
     return SITE
 
 
-@contextlib.contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """Serve a folder on this machine and yield its address."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None: ...
-
-    handler = functools.partial(Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-
-
 @pytest.fixture(scope="session")
 def address(site: Path) -> Iterator[str]:
-    """Serve the site and yield its address."""
+    """Serve the site on this machine and yield its address."""
     with served(site) as place:
         yield place
-
-
-def installed_chromium() -> str | None:
-    """Return the Chromium of this machine, None if Playwright's own must do."""
-    if named := os.environ.get("MEDXFER_CHROMIUM"):
-        return named
-    return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Start Chromium: the machine's own, else the one that Playwright fetches."""
-    with sync_playwright() as playwright:
-        own = installed_chromium()
-        if own is None and not Path(playwright.chromium.executable_path).exists():
-            fetch = [sys.executable, "-m", "playwright", "install", "chromium"]
-            if subprocess.run(fetch, check=False).returncode:
-                pytest.fail(
-                    "The pages are tested in Chromium, and none was found or could be fetched. "
-                    "Install it (Debian: apt install chromium) or set MEDXFER_CHROMIUM."
-                )
-        chromium = playwright.chromium.launch(executable_path=own, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+    try:
+        with chromium() as started:
+            yield started
+    except BrowserError as problem:
+        pytest.fail(str(problem))
 
 
 @pytest.fixture

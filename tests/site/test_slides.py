@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import served
 from bs4 import BeautifulSoup
 from chapters import Edition
 from playwright.sync_api import Browser, Page, expect
 from slides import build_slides
 
-from tests.site.conftest import served
 from tests.site.test_every_page import axe_source, findings
 from tests.site.visiting import Visit
 

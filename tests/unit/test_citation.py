@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from citation import ASKED, about, citation, with_citation
+from citation import ASKED, NEEDED, about, citation, with_citation
 
 ROOT = Path(__file__).resolve().parents[2]
 CFF = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
@@ -59,6 +59,13 @@ def test_people_are_joined_and_groups_are_braced() -> None:
     text = citation(known)
     assert "> Ada, L.; A group (2026)." in text
     assert "author  = {Ada, L. and {A group}}," in text
+
+
+def test_the_address_is_given_once_there_is_one() -> None:
+    assert "url" not in citation({key: CFF[key] for key in NEEDED})
+    text = citation({**CFF, "repository-code": "https://github.com/a/b"})
+    assert "(version 0.1.0). <https://github.com/a/b>\n" in text
+    assert "  year    = {2026},\n  url     = {https://github.com/a/b}\n}" in text
 
 
 def test_only_a_page_that_asks_gets_it() -> None:

@@ -81,7 +81,7 @@ def test_size_does_not_grow_with_the_patients(shown: list[dict[str, Any]]) -> No
 
 def test_table_says_what_the_metrics_say(shown: list[dict[str, Any]]) -> None:
     rows = page(shown).select(".explorer-table tbody")[0].find_all("tr")[1:]
-    assert [row.th.get_text() for row in rows] == ["0.1", "0.3", "0.5", "0.7", "0.9"]
+    assert [row.find_all("th")[0].get_text() for row in rows] == ["0.1", "0.3", "0.5", "0.7", "0.9"]
     point = metrics.operating_point(TRUTH, GOOD, 0.5)
     wanted = [f"{100 * point[key]:.1f} %" for key in ("sensitivity", "specificity", "PPV", "NPV")]
     assert [cell.get_text() for cell in rows[2].find_all("td")] == wanted

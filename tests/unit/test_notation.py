@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 FORMULA = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+)\$", re.DOTALL)
 # Between two symbols, and not one: brackets, fractions, spaces.
-COMMANDS = "mid frac tfrac lVert rVert min qquad"
+COMMANDS = "mid frac tfrac lVert rVert min qquad cdot"
 SYMBOL = re.compile(r"\\([A-Za-z]+)(?:_([A-Za-z]))?|([A-Za-z])(?:_([A-Za-z]))?")
 # A formula in a sentence: Greek letters, and letters with something below.
 IN_PROSE = re.compile(r"[α-ωΑ-Ω](?:_[a-z]+)?|\b[A-Za-z]_[A-Z]\b|[a-z]₀")
@@ -20,7 +20,9 @@ ROW = re.compile(r"^\| (.+?) \| (.+?) \| (.*?) ?\| <a href=\"(.+?)\">(.+?)</a> \
 
 def of_formula(text: str) -> Iterator[str]:
     r"""Yield the symbols of a formula in LaTeX, as `\theta_S` or `p`."""
-    for command, below, letter, under in SYMBOL.findall(re.sub(r"\\text\{[^}]*\}", "", text)):
+    for command, below, letter, under in SYMBOL.findall(
+        re.sub(r"\\(text|mathrm)\{[^}]*\}", "", text)
+    ):
         if command in COMMANDS.split():
             continue
         name, index = (f"\\{command}", below) if command else (letter, under)

@@ -131,7 +131,9 @@ def real() -> Iterator[dict[str, bytes]]:
 
 
 def test_the_clinic_page_and_the_first_page_show_every_picture() -> None:
-    pages = [(REPOSITORY / "book" / f"{name}.md").read_text("utf-8") for name in ("clinic", "index")]
+    pages = [
+        (REPOSITORY / "book" / f"{name}.md").read_text("utf-8") for name in ("clinic", "index")
+    ]
     asked = [name for page in pages for name in ASKED.findall(page)]
     assert sorted(asked) == sorted(PICTURES)
 

@@ -135,8 +135,9 @@ def test_the_table_has_a_row_for_each_chapter_and_says_where_it_ran() -> None:
     lines = rows.splitlines()
     assert lines[2] == r"| 01 One | 42 | `a \| b = 'x'` | 9.9 | 1,234 | 30 |"
     assert lines[3] == "| 02 Two | not measured | | | | |"
-    assert all(line.replace("\\|", "").count("|") == 7 for line in lines[:6])
-    assert lines[6:] == [
+    assert lines[6] == "| **All** | 125 | | | 1,234 | 90 |"
+    assert all(line.replace("\\|", "").count("|") == 7 for line in lines[:7])
+    assert lines[7:] == [
         "",
         "- Chapters 01, 03: A processor, 2 threads, 2026-11-20.",
         "- Chapters 04: A processor, 4 threads, 2026-11-20.",
@@ -152,8 +153,20 @@ def test_only_the_page_that_asks_gets_the_table() -> None:
     assert (out["book/b.md"], out["book/c.png"]) == (other, asks)
 
 
+def test_a_rehearsal_has_a_table_of_its_own_or_a_sentence() -> None:
+    files = {"book/a.md": b"# A\n\n% run statistics\n\n% rehearsal statistics\n"}
+    without = with_statistics(files, [("01 One", RUN)], [("01 One", None)])["book/a.md"].decode()
+    assert without.count("| 01 One |") == 1
+    assert without.endswith(f"\n\n{runstats.NONE}\n")
+    fast = [("01 One", RUN | {"seconds": 7.2})]
+    both = with_statistics(files, [("01 One", RUN)], fast)["book/a.md"].decode()
+    assert both.index("| 01 One | 42 |") < both.index("| 01 One | 7 |")
+    assert runstats.NONE not in both
+
+
 def test_the_book_has_a_page_that_asks_and_lists_it() -> None:
-    assert f"\n{runstats.ASKED}\n" in (ROOT / "book" / "statistics.md").read_text("utf-8")
+    page = (ROOT / "book" / "statistics.md").read_text("utf-8")
+    assert page.index(f"\n{runstats.ASKED}\n") < page.index(f"\n{runstats.REHEARSED}\n")
     assert "book/statistics\n" in (ROOT / "book" / "_toc.yml").read_text("utf-8")
 
 
