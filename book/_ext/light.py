@@ -14,7 +14,10 @@ from typing import Any
 import imagesize
 from sphinx.application import Sphinx
 
-TAG = r"<script[^>]*\bsrc=\"[^\"]*/?{0}[^\"]*\"[^>]*></script>|<link[^>]*\bhref=\"[^\"]*/{0}[^\"]*\"[^>]*>"
+TAG = (
+    r"<script[^>]*\bsrc=\"[^\"]*/?{0}[^\"]*\"[^>]*></script>"
+    r"|<link[^>]*\bhref=\"[^\"]*/{0}[^\"]*\"[^>]*>"
+)
 SEARCH = ("searchtools.js", "language_data.js", "searchindex.js")
 CARDS = ("sphinx-design", "design-tabs.js")
 IMAGE = re.compile(r'<img (?=[^>]*\bsrc="[^"]*_images/(?P<name>[^"]+)")(?![^>]*\bloading=)')

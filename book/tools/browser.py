@@ -1,4 +1,4 @@
-"""Find a Chromium, or have Playwright fetch one: for the tests of the pages, the PDF, benchmarks."""
+"""Find a Chromium, or have Playwright fetch one: for tests of the pages, the PDF, benchmarks."""
 
 from __future__ import annotations
 

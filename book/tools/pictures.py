@@ -122,7 +122,12 @@ def title() -> str:
     organs = np.random.default_rng(1).random((rows, columns)) < share
     for (row, column), organ in np.ndenumerate(organs.astype(int)):
         place = (column + 0.015, column + 0.985, row + 0.985, row + 0.015)
-        look = {"cmap": colours[organ], "vmin": 0, "vmax": 1, "interpolation": "bilinear"}
+        look: dict[str, Any] = {
+            "cmap": colours[organ],
+            "vmin": 0,
+            "vmax": 1,
+            "interpolation": "bilinear",
+        }
         ax.imshow(tissues[organ].pop(0), extent=place, **look)
     ax.set(xlim=(0, columns), ylim=(rows, 0))
     ax.set_axis_off()

@@ -23,10 +23,12 @@ PLACES = {"mfrac", "msqrt", "mroot", "msub", "msup", "msubsup", "munder", "mover
 PLACES |= {"mtable", "mtr", "mtd"}
 SAME = str.maketrans({"∥": "‖", "∣": "|", "ˆ": "^", "’": "'"})
 TRICKY = [
-    r"\tfrac12 x^12", r"\frac1n", r"\frac{a}2", r"\dfrac{1}{2}", r"\sqrt{x_i^2 + 1}", r"\left| c \right|",
+    r"\tfrac12 x^12", r"\frac1n", r"\frac{a}2", r"\dfrac{1}{2}", r"\sqrt{x_i^2 + 1}",
+    r"\left| c \right|",
     r"\lVert a \rVert_2", r"\sum_{i=1}^n x_i", r"\hat{y} \in \{0, 1\}", r"\mathbb{R}^d", r"a_{ij}'",
     r"f''(x) \text{ isn't } g",
-    r"\operatorname{logit}(p) = \log\frac{p}{1-p}", r"\begin{aligned} a &= b \\ c &= d \end{aligned}",
+    r"\operatorname{logit}(p) = \log\frac{p}{1-p}",
+    r"\begin{aligned} a &= b \\ c &= d \end{aligned}",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""A page is light: what it loads, to its end, is little, and it loads nothing that it does not use."""
+"""A page is light: what it loads, to its end, is little, and it loads nothing it does not use."""
 
 from __future__ import annotations
 
