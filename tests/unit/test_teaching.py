@@ -85,3 +85,11 @@ def test_every_teaching_page_is_in_the_contents() -> None:
     [part] = [part for part in parts if part["caption"] == "Teach with it"]
     listed = {entry["file"] for entry in part["chapters"]}
     assert listed == {f"book/teaching/{path.stem}" for path in TEACHING.glob("*.md")}
+
+
+def test_every_command_on_the_teaching_pages_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^([a-z]+):.*##", makefile, re.M))
+    texts = [path.read_text("utf-8") for path in TEACHING.glob("*.md")]
+    named = {name for text in texts for name in re.findall(r"make ([a-z]+)\b(?=`|\n)", text)}
+    assert {"workshop", "student", "wheels"} <= named <= targets
