@@ -17,7 +17,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from binding import FIRST, Heading, bound, parsed, resolved
+from browser import BrowserError, chromium
 from bs4 import Tag
+from playwright.sync_api import Browser
+from pypdf import PdfReader
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "transfer-learning-for-medical-diagnosis.pdf"
@@ -82,8 +85,6 @@ def framed(site: Path, articles: Sequence[Tag]) -> tuple[str, str]:
 
 def numbers_of(pdf: bytes) -> dict[str, int]:
     """Return on which page, counted from 1, each place that a link leads to has fallen."""
-    from pypdf import PdfReader
-
     reader = PdfReader(io.BytesIO(pdf))
     pages = {page.indirect_reference.idnum: i for i, page in enumerate(reader.pages, 1)}  # type: ignore[union-attr]
     found = {}
@@ -92,53 +93,64 @@ def numbers_of(pdf: bytes) -> dict[str, int]:
     return found
 
 
-def printed(site: Path, work: Path) -> bytes:
+def printed(site: Path, work: Path, browser: Browser) -> bytes:
     """Print the pages of a site until the page numbers in its table of contents are right.
+
+    Parameters
+    ----------
+    site
+        The built pages.
+    work
+        Where the one document is written.
+    browser
+        The Chromium that prints it.
 
     Raises
     ------
     PdfError
         If the numbers do not come to rest, or a heading is nowhere.
-    BrowserError
-        If there is no Chromium.
+    ValueError
+        If there are no built pages.
     """
-    from browser import chromium
-
     articles, lines = bound(site)
     before, after = framed(site, articles)
     numbers: dict[str, int] = {}
-    with chromium() as browser:
-        page = browser.new_page()
-        for _ in range(MOST_PRINTS):
-            work.write_text(before + contents(lines, numbers) + after, "utf-8")
-            page.goto(work.as_uri(), wait_until="networkidle")
-            page.evaluate("() => document.fonts.ready")
-            pdf = page.pdf(
-                format="A4", margin=MARGINS, print_background=True, outline=True, tagged=True,
-                display_header_footer=True, header_template="<span></span>", footer_template=FOOTER,
-            )  # fmt: skip
-            found = numbers_of(pdf)
-            if lost := [line.text for line in lines if line.level and line.place not in found]:
-                raise PdfError(f"These headings are nowhere in the PDF: {lost}")
-            if all(numbers.get(line.place) == found[line.place] for line in lines if line.level):
-                return pdf
-            numbers = found
+    page = browser.new_page()
+    for _ in range(MOST_PRINTS):
+        work.write_text(before + contents(lines, numbers) + after, "utf-8")
+        page.goto(work.as_uri(), wait_until="networkidle")
+        page.evaluate("() => document.fonts.ready")
+        pdf = page.pdf(
+            format="A4", margin=MARGINS, print_background=True, outline=True, tagged=True,
+            display_header_footer=True, header_template="<span></span>", footer_template=FOOTER,
+        )  # fmt: skip
+        found = numbers_of(pdf)
+        if lost := [line.text for line in lines if line.level and line.place not in found]:
+            raise PdfError(f"These headings are nowhere in the PDF: {lost}")
+        if all(numbers.get(line.place) == found[line.place] for line in lines if line.level):
+            return pdf
+        numbers = found
     raise PdfError(f"The page numbers still move after {MOST_PRINTS} prints.")
 
 
 def make(root: Path) -> Path:
-    """Print the book of a repository and return where the PDF is."""
+    """Print the book of a repository and return where the PDF is.
+
+    Raises
+    ------
+    BrowserError
+        If there is no Chromium.
+    """
     target = root / "_build" / "pdf" / NAME
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_suffix(f".{os.getpid()}")
-    beside.write_bytes(printed(root / "_build" / "html", target.with_suffix(".html")))
+    with chromium() as browser:
+        beside.write_bytes(printed(root / "_build" / "html", target.with_suffix(".html"), browser))
     return beside.replace(target)
 
 
 def main() -> int:
     """Print the book, or say why not."""
-    from browser import BrowserError
-
     try:
         target = make(ROOT)
     except (PdfError, ValueError, BrowserError) as problem:

@@ -1,0 +1,218 @@
+"""The printed book: its numbers are right, its links stay inside, and nothing of it is lost."""
+
+from __future__ import annotations
+
+import io
+import re
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from binding import FIRST, bound, listed, resolved
+from bs4 import BeautifulSoup
+from pdf import PdfError, contents, printed
+from playwright.sync_api import Browser
+from pypdf import PdfReader
+from pypdf.generic import DictionaryObject
+
+TITLE = "Transfer Learning for Medical Diagnosis"
+PRINTED_WIDTH = 643  # of the text on A4, in CSS pixels
+
+
+def plain(text: str) -> str:
+    """Return a text without the white space that a line break changes, and without ligatures."""
+    return re.sub(r"\s+", "", unicodedata.normalize("NFKC", text))
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pdf") / "book.html"
+
+
+@pytest.fixture(scope="module")
+def file(site: Path, browser: Browser, work: Path) -> bytes:
+    return printed(site.resolve(), work, browser)
+
+
+@pytest.fixture(scope="module")
+def book(file: bytes) -> PdfReader:
+    return PdfReader(io.BytesIO(file))
+
+
+@pytest.fixture(scope="module")
+def texts(book: PdfReader) -> list[str]:
+    return [plain(page.extract_text()) for page in book.pages]
+
+
+def entries(work: Path) -> list[tuple[str, int, str]]:
+    """Return the lines of the table of contents as printed: text, page number and place."""
+    soup = BeautifulSoup(work.read_text("utf-8"), "html.parser")
+    rows = [(link.find_all("span"), str(link["href"])) for link in soup.select(".book-contents a")]
+    return [(spans[0].get_text(), int(spans[-1].get_text()), href[1:]) for spans, href in rows]
+
+
+@pytest.mark.usefixtures("file")
+def test_each_line_of_the_contents_gives_the_page_where_its_heading_is(
+    work: Path, texts: list[str]
+) -> None:
+    lines = entries(work)
+    assert len(lines) > 50
+    for text, number, _ in lines:
+        assert plain(text) in texts[number - 1], (text, number)
+
+
+def test_the_contents_name_every_page_and_every_section(site: Path, work: Path) -> None:
+    pages = [page for page, _ in listed(site) if page and page != FIRST]
+    whole = " ".join((site / page).read_text("utf-8") for page in pages)
+    sections = BeautifulSoup(whole, "html.parser").select("article section section > h2")
+    assert len(entries(work)) == len(pages) + len(sections)
+
+
+def outline(book: PdfReader) -> Iterator[tuple[str, int]]:
+    """Yield the bookmarks, and the page that each leads to."""
+    waiting = list(book.outline)
+    while waiting:
+        item = waiting.pop(0)
+        if isinstance(item, list):
+            waiting = [*item, *waiting]
+        else:
+            yield plain(str(item.title)), (book.get_destination_page_number(item) or 0) + 1
+
+
+@pytest.mark.usefixtures("file")
+def test_the_bookmarks_are_the_headings(book: PdfReader, work: Path) -> None:
+    marks = list(outline(book))
+    assert {(plain(text), number) for text, number, _ in entries(work)} <= set(marks)
+
+
+def test_every_link_stays_inside_or_leads_to_the_web(book: PdfReader) -> None:
+    inside, outside = 0, set()
+    names = {name.lstrip("/") for name in book.named_destinations}
+    for page in book.pages:
+        for reference in page.get("/Annots", []):
+            note = reference.get_object()
+            action = note.get("/A", DictionaryObject())
+            if "/URI" in action:
+                outside.add(str(action["/URI"]))
+            elif target := note.get("/Dest"):
+                assert str(target).lstrip("/") in names
+                inside += 1
+    assert inside > 200
+    assert [uri for uri in outside if not re.match(r"https?://(?!127|localhost)|mailto:", uri)] == []
+
+
+def test_every_figure_is_printed(book: PdfReader, site: Path) -> None:
+    figures = 0
+    for page in {page for page, _ in listed(site) if page}:
+        soup = BeautifulSoup((site / page).read_text("utf-8"), "html.parser")
+        figures += len(soup.select("article img"))
+    drawn = 0
+    for sheet in book.pages:
+        forms = sheet["/Resources"].get("/XObject", {}).values()
+        drawn += sum(form.get_object()["/Subtype"] == "/Image" for form in forms)
+    assert drawn >= figures > 50
+
+
+def test_no_page_is_empty(texts: list[str]) -> None:
+    # A page may hold one figure; then its number is all there is to read.
+    short = [number for number, text in enumerate(texts, 1) if not text]
+    assert short == []
+    assert sum(len(text) < 20 for text in texts) <= len(texts) / 20
+
+
+def test_it_says_what_it_is_and_in_which_language(book: PdfReader) -> None:
+    assert book.metadata is not None
+    assert book.metadata.title == TITLE
+    root = book.trailer["/Root"]
+    assert root["/Lang"] == "en"
+    assert root["/MarkInfo"]["/Marked"]
+    assert "/StructTreeRoot" in root
+    assert TITLE.replace(" ", "") in plain(book.pages[0].extract_text())
+
+
+def test_every_page_has_its_number(texts: list[str]) -> None:
+    assert [text for number, text in enumerate(texts, 1) if str(number) not in text] == []
+
+
+def test_all_fonts_are_inside(book: PdfReader) -> None:
+    seen = 0
+    for page in book.pages:
+        for reference in page["/Resources"].get("/Font", {}).values():
+            font = reference.get_object()
+            inner = font["/DescendantFonts"][0].get_object() if "/DescendantFonts" in font else font
+            # A font of type 3 has its glyphs as drawings in it.
+            holder = inner.get("/FontDescriptor", DictionaryObject()).get_object()
+            assert inner["/Subtype"] == "/Type3" or any(name.startswith("/FontFile") for name in holder)
+            seen += 1
+    assert seen > len(book.pages)
+
+
+def test_it_is_of_a_sensible_size(file: bytes, book: PdfReader) -> None:
+    assert 1_000_000 < len(file) < 30_000_000
+    assert 100 < len(book.pages) < 500
+
+
+def test_solutions_and_answers_can_be_read(texts: list[str], site: Path) -> None:
+    whole = "".join(texts)
+    chapters = [page for page, _ in listed(site) if page.startswith("notebooks/")]
+    soups = [BeautifulSoup((site / page).read_text("utf-8"), "html.parser") for page in chapters]
+    answers = [answer for soup in soups for answer in soup.select(".quiz details.right > p")]
+    for answer in answers:
+        assert plain(answer.get_text())[:30] in whole
+    assert whole.count("✓right") >= len(answers) > 10
+    assert whole.count("Solution") >= sum(len(soup.select(".tag_solution")) for soup in soups)
+    assert "Showthesolution" not in whole
+
+
+@pytest.mark.usefixtures("file")
+def test_nothing_is_wider_than_the_paper(browser: Browser, work: Path) -> None:
+    """Chromium would print all of the book smaller, or cut it off."""
+    page = browser.new_page(viewport={"width": PRINTED_WIDTH, "height": 900})
+    page.emulate_media(media="print")
+    page.goto(work.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= PRINTED_WIDTH
+    page.close()
+
+
+def test_links_are_followed_from_the_page_they_stand_on() -> None:
+    assert resolved("../book/setup.html#with-make", "notebooks/01.html") == (
+        "book/setup.html", "with-make",
+    )  # fmt: skip
+    assert resolved("#quiz", "notebooks/01.html") == ("notebooks/01.html", "quiz")
+
+
+def test_without_pages_it_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="First: make book"):
+        bound(tmp_path)
+
+
+class Restless:
+    """A browser whose print never puts a heading anywhere."""
+
+    def new_page(self) -> Restless:
+        return self
+
+    def goto(self, *_: object, **__: object) -> None: ...
+
+    def evaluate(self, *_: object) -> None: ...
+
+    def pdf(self, **_: object) -> bytes:
+        from pypdf import PdfWriter
+
+        out = io.BytesIO()
+        writer = PdfWriter()
+        writer.add_blank_page(100, 100)
+        writer.write(out)
+        return out.getvalue()
+
+
+def test_a_heading_that_is_lost_is_an_error(site: Path, tmp_path: Path) -> None:
+    with pytest.raises(PdfError, match=r"nowhere in the PDF: \['Set-up'"):
+        printed(site.resolve(), tmp_path / "book.html", Restless())  # type: ignore[arg-type]
+
+
+def test_the_contents_show_the_numbers_that_are_known(site: Path) -> None:
+    _, lines = bound(site.resolve())
+    known = {line.place: 7 for line in lines}
+    assert contents(lines, known).count("<span>7</span>") == sum(line.level > 0 for line in lines)
