@@ -42,7 +42,8 @@ def table(browser: Browser, address: str) -> pd.DataFrame:
     load(browser, f"{address}/{pages[0]}")  # what is done once only
     turns = [(page, *load(browser, f"{address}/{page}")) for _ in range(LOADS) for page in pages]
     frame = pd.DataFrame(turns, columns=["page", "seconds", "kB"]).groupby("page").median()
-    frame["times the lightest"] = frame["seconds"] / frame.loc[frame["kB"].idxmin(), "seconds"]
+    lightest = frame["seconds"].iloc[frame["kB"].argmin()]
+    frame["times the lightest"] = frame["seconds"] / lightest
     return frame.sort_values("seconds", ascending=False)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from binding import FIRST, Heading, bound, parsed, resolved
 from browser import BrowserError, chromium
 from bs4 import Tag
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, PdfMargins
 from pypdf import PdfReader
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +29,7 @@ FOOTER = (
     '<div style="width: 100%; font: 8px sans-serif; color: #555; text-align: center">'
     '<span class="pageNumber"></span></div>'
 )
-MARGINS = {"top": "18mm", "bottom": "20mm", "left": "20mm", "right": "20mm"}
+MARGINS: PdfMargins = {"top": "18mm", "bottom": "20mm", "left": "20mm", "right": "20mm"}
 
 
 class PdfError(Exception):
@@ -76,9 +76,11 @@ def framed(site: Path, articles: Sequence[Tag]) -> tuple[str, str]:
     links = "\n".join(f'<link rel="stylesheet" href="{style}">' for style in styles)
     language = page.html["lang"] if page.html else "en"
     before = (
-        f'<!doctype html>\n<html lang="{language}" data-theme="light">\n<head><meta charset="utf-8">'
+        f'<!doctype html>\n<html lang="{language}" data-theme="light">\n'
+        f'<head><meta charset="utf-8">'
         f"<title>{html.escape(title)}</title>\n{links}\n</head>\n<body>"
-        f'{cover(articles[0], title, licence)}<nav class="book-contents"><p class="title">Contents</p>'
+        f"{cover(articles[0], title, licence)}"
+        '<nav class="book-contents"><p class="title">Contents</p>'
     )
     return before, "</nav>\n" + "\n".join(map(str, articles)) + "</body></html>"
 

@@ -47,7 +47,8 @@ def rotated(colours: Colours, degrees: float) -> Colours:
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     grey = np.array([[0.213, 0.715, 0.072]] * 3)
     turn = np.array([[-0.213, -0.715, 0.928], [0.143, 0.140, -0.283], [-0.787, 0.715, 0.072]])
-    return np.clip(colours @ (grey + c * (np.eye(3) - grey) + s * turn).T, 0, 1)
+    turned: Colours = np.clip(colours @ (grey + c * (np.eye(3) - grey) + s * turn).T, 0, 1)
+    return turned
 
 
 def in_the_dark(colour: str) -> Colours:
