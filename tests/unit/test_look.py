@@ -53,8 +53,9 @@ def rotated(colours: Colours, degrees: float) -> Colours:
 
 def in_the_dark(colour: str) -> Colours:
     """What the style sheet makes of a colour of a plot on a dark page."""
-    (share, degrees) = re.findall(r"drawn-plot {.*?invert\((.*?)\) hue-rotate\((.*?)deg\)", CSS)[0]
-    return rotated(inverted(rgb(colour), float(share)), float(degrees))
+    filters = r"drawn-plot {.*?invert\((.*?)\) hue-rotate\((.*?)deg\) brightness\((.*?)\)"
+    share, degrees, times = map(float, re.findall(filters, CSS)[0])
+    return np.clip(rotated(inverted(rgb(colour), share), degrees) * times, 0, 1)
 
 
 def test_contrast_is_that_of_the_standard() -> None:
