@@ -38,7 +38,7 @@ def load(browser: Browser, url: str) -> tuple[float, float]:
 
 def table(browser: Browser, address: str) -> pd.DataFrame:
     """Load every page `LOADS` times, in turns; medians, the slowest page first."""
-    pages = sorted(path.relative_to(SITE).as_posix() for path in SITE.glob("[bn]*/*.html"))
+    pages = sorted(path.relative_to(SITE).as_posix() for path in SITE.glob("[bn]*/**/*.html"))
     load(browser, f"{address}/{pages[0]}")  # what is done once only
     turns = [(page, *load(browser, f"{address}/{page}")) for _ in range(LOADS) for page in pages]
     frame = pd.DataFrame(turns, columns=["page", "seconds", "kB"]).groupby("page").median()

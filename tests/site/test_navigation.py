@@ -49,7 +49,7 @@ def page(request: pytest.FixtureRequest) -> str:
 
 
 def test_the_table_of_contents_names_every_page(site: Path) -> None:
-    built = {path.relative_to(site).as_posix() for path in site.glob("[bn]*/*.html")}
+    built = {path.relative_to(site).as_posix() for path in site.glob("[bn]*/**/*.html")}
     assert built == set(order())
 
 
