@@ -15,7 +15,7 @@ from chinese import CATALOGUES, begun, build_chinese
 from playwright.sync_api import Browser, expect
 from translation import PROGRESS, percent
 
-from tests.site.test_every_page import axe_source, findings
+from tests.site.test_axe import axe_source, findings
 from tests.site.test_links import broken, links, parsed
 from tests.site.visiting import Visit
 

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from medxfer_utils import explorer, metrics
-from tests.site.test_every_page import axe_source, findings
+from tests.site.test_axe import axe_source, findings
 from tests.site.visiting import Visit, Visitor
 
 CHAPTER = "notebooks/01_what_transfers.html"

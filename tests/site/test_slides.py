@@ -15,7 +15,7 @@ from chapters import Edition
 from playwright.sync_api import Browser, Page, expect
 from slides import build_slides
 
-from tests.site.test_every_page import axe_source, findings
+from tests.site.test_axe import axe_source, findings
 from tests.site.visiting import Visit
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ import pytest
 import workshop
 from playwright.sync_api import Browser, Page
 
-from tests.site.test_every_page import axe_source, findings
+from tests.site.test_axe import axe_source, findings
 
 ROOT = Path(__file__).resolve().parents[2]
 
