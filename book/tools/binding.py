@@ -117,12 +117,14 @@ def article_of(page: str, site: Path, pages: set[str]) -> Tag:
 
 
 def headings(article: Tag) -> Iterator[Heading]:
-    """Yield the title and the sections of a page."""
-    for tag in article.select("h1, section > h2"):
-        section = tag.find_parent("section")
-        place = str(section["id"] if section else article["id"])
-        title = " ".join(tag.get_text().split())
-        yield Heading(int(tag.name[1]), title, place if tag.name == "h2" else str(article["id"]))
+    """Yield the title and the sections of a page, and give each heading an id.
+
+    The id of its section would not do: a section may begin at the foot of a page, and its heading
+    on the next.
+    """
+    for number, tag in enumerate(article.select("h1, section > h2")):
+        tag["id"] = f"{article['id']}--heading-{number}"
+        yield Heading(int(tag.name[1]), " ".join(tag.get_text().split()), tag["id"])
 
 
 def bound(site: Path) -> tuple[list[Tag], list[Heading]]:

@@ -120,8 +120,9 @@ def printed(site: Path, work: Path, browser: Browser) -> bytes:
     page = browser.new_page()
     for _ in range(MOST_PRINTS):
         work.write_text(before + contents(lines, numbers) + after, "utf-8")
-        page.goto(work.as_uri(), wait_until="networkidle")
-        page.evaluate("() => document.fonts.ready")
+        # Not "networkidle": on a busy machine the network rests while the page is still read.
+        page.goto(work.as_uri(), wait_until="load")
+        page.evaluate("() => document.fonts.ready.then(() => true)")
         pdf = page.pdf(
             format="A4", margin=MARGINS, print_background=True, outline=True, tagged=True,
             display_header_footer=True, header_template="<span></span>", footer_template=FOOTER,

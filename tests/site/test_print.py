@@ -9,7 +9,11 @@ from tests.site.visiting import Visitor
 
 BARS = ".bd-sidebar-primary, .bd-sidebar-secondary, .bd-header-article, .prev-next-area, .copybtn"
 PAPER = 643  # the width of the text on A4 with margins of 20 mm, in CSS pixels
-COLOUR = "element => getComputedStyle(element).color.match(/[0-9.]+/g).slice(0, 3).map(Number)"
+# Red, green, blue and how opaque it is.
+COLOUR = """element => {
+  const numbers = getComputedStyle(element).color.match(/[0-9.]+/g).map(Number);
+  return numbers.length < 4 ? [...numbers, 1] : numbers;
+}"""
 
 
 def on_paper(page: Page) -> Page:
@@ -32,7 +36,12 @@ def test_paper_shows_the_text_alone_in_dark_on_light(
         "article p, article h2, article pre span, article a, article td, article b"
     )
     # The mean of red, green and blue; that of the words of a dark page is above 200.
-    assert max(sum(c) / 3 for c in parts.evaluate_all(f"all => all.map({COLOUR})")) < 140
+    assert max(sum(c[:3]) / 3 for c in parts.evaluate_all(f"all => all.map({COLOUR})")) < 140
+    boxes = page.locator("article pre, article div.highlight, article .cell_output *, article summary")
+    grounds = boxes.evaluate_all(f"all => all.map({COLOUR.replace('.color', '.backgroundColor')})")
+    seen = [ground for ground in grounds if ground[3] > 0]
+    assert len(seen) > 10
+    assert min(sum(ground[:3]) / 3 for ground in seen) > 225
     filters = "all => all.map(image => getComputedStyle(image).filter)"
     assert set(page.locator("article img").evaluate_all(filters)) == {"none"}
     assert page.evaluate("document.documentElement.scrollWidth") <= PAPER
@@ -45,6 +54,9 @@ def test_solutions_are_open_on_paper_and_closed_again_afterwards(
     solutions = page.locator(".tag_solution details")
     for solution in solutions.all():
         expect(solution.locator(".highlight").first).to_be_visible()
+        expect(solution.locator("summary")).to_be_visible()
+        said = "summary => getComputedStyle(summary, '::before').content"
+        assert solution.locator("summary").evaluate(said) == '"Solution"'
     page.evaluate("() => window.dispatchEvent(new Event('afterprint'))")
     assert solutions.count() > page.locator(".tag_solution details[open]").count() == 0
 
