@@ -123,8 +123,9 @@ def headings(article: Tag) -> Iterator[Heading]:
     on the next.
     """
     for number, tag in enumerate(article.select("h1, section > h2")):
-        tag["id"] = f"{article['id']}--heading-{number}"
-        yield Heading(int(tag.name[1]), " ".join(tag.get_text().split()), tag["id"])
+        place = f"{article['id']}--heading-{number}"
+        tag["id"] = place
+        yield Heading(int(tag.name[1]), " ".join(tag.get_text().split()), place)
 
 
 def bound(site: Path) -> tuple[list[Tag], list[Heading]]:

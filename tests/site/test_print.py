@@ -37,7 +37,7 @@ def test_paper_shows_the_text_alone_in_dark_on_light(
     )
     # The mean of red, green and blue; that of the words of a dark page is above 200.
     assert max(sum(c[:3]) / 3 for c in parts.evaluate_all(f"all => all.map({COLOUR})")) < 140
-    boxes = page.locator("article pre, article div.highlight, article .cell_output *, article summary")
+    boxes = page.locator("article :is(pre, div.highlight, .cell_output *, summary)")
     grounds = boxes.evaluate_all(f"all => all.map({COLOUR.replace('.color', '.backgroundColor')})")
     seen = [ground for ground in grounds if ground[3] > 0]
     assert len(seen) > 10
