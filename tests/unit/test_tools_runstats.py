@@ -181,7 +181,7 @@ def edition(tmp_path: Path) -> Edition:
     cells = [
         new_markdown_cell("# Sums"),
         new_code_cell("PROFILE = 'full'\nSEED = 0", metadata={"tags": ["parameters"]}),
-        new_code_cell("# a sum\nsum(range(3_000_000))"),
+        new_code_cell("# a sum\nsum(range(30_000_000))"),
     ]
     nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / "01_sums.ipynb")
     return Edition(tmp_path)
@@ -195,7 +195,7 @@ def test_a_real_run_is_measured_and_shown_and_the_pages_stay_as_they_are(edition
     assert run is not None
     # A kernel takes tens of MB; importing this project's libraries would take hundreds.
     assert 20 < run["peak_mb"] < 400
-    assert (run["cells"], run["longest_cell"]) == (2, "sum(range(3_000_000))")
+    assert (run["cells"], run["longest_cell"]) == (2, "sum(range(30_000_000))")
     assert run["longest_seconds"] <= run["seconds"]
     before = pages.staged(edition)
     assert f"| 01 Sums | {run['seconds']:.0f} |" in before["book/statistics.md"].decode()
