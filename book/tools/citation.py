@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from asking import answered, line
+
 ASKED = "% citation"
 NEEDED = ("title", "authors", "version", "date-released")
 
@@ -38,6 +40,11 @@ def name(author: Mapping[str, str]) -> str:
     return author.get("name") or f"{author['family-names']}, {author['given-names']}"
 
 
+def year(known: Mapping[str, Any]) -> str:
+    """Return the year of a release."""
+    return str(known["date-released"])[:4]
+
+
 def citation(known: Mapping[str, Any]) -> str:
     """Return a sentence and a BibTeX entry, in Markdown."""
     names = [name(author) for author in known["authors"]]
@@ -46,21 +53,21 @@ def citation(known: Mapping[str, Any]) -> str:
         f"{{{one}}}" if "name" in author else one
         for one, author in zip(names, known["authors"], strict=True)
     ]
-    year = str(known["date-released"])[:4]
+    released = year(known)
     title, version = known["title"], known["version"]
     # `make address` writes it, once there is one.
     address = known.get("repository-code", "")
     return "\n".join(
         [
-            f"> {'; '.join(names)} ({year}). *{title}* (version {version})."
+            f"> {'; '.join(names)} ({released}). *{title}* (version {version})."
             + (f" <{address}>" if address else ""),
             "",
             "```bibtex",
-            f"@software{{medxfer{year},",
+            f"@software{{medxfer{released},",
             f"  author  = {{{' and '.join(braced)}}},",
             f"  title   = {{{title}}},",
             f"  version = {{{version}}},",
-            f"  year    = {{{year}}}" + (f",\n  url     = {{{address}}}" if address else ""),
+            f"  year    = {{{released}}}" + (f",\n  url     = {{{address}}}" if address else ""),
             "}",
             "```",
         ]
@@ -69,11 +76,4 @@ def citation(known: Mapping[str, Any]) -> str:
 
 def with_citation(files: Mapping[str, bytes], root: Path) -> dict[str, bytes]:
     """Return staged files with the citation on the pages that ask for it."""
-    out = dict(files)
-    for page, content in files.items():
-        if page.endswith(".md") and f"\n{ASKED}\n".encode() in content:
-            text = content.decode("utf-8").replace(
-                f"\n{ASKED}\n", f"\n{citation(about(root / 'CITATION.cff'))}\n"
-            )
-            out[page] = text.encode("utf-8")
-    return out
+    return answered(files, line(ASKED), lambda _: citation(about(root / "CITATION.cff")))

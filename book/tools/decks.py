@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import shown
 from captions import caption, gist, lead, opening_line, size
-from outline import DIFFICULTY, Cell, Item, Outline, Quiz, Section
+from exercises import DIFFICULTY
+from outline import Cell, Item, Outline, Quiz, Section
 from prose import Block, Prose, sentences
 
 SET_APART = ("list", "formula", "table", "admonition")
@@ -185,7 +186,9 @@ class Deck:
     def exercise(self, part: Section) -> Slide:
         """Return the slide of an exercise: what it asks, never how it is solved."""
         words = part.lead()
-        level = [match[1] for block in words if (match := DIFFICULTY.fullmatch(block.text))]
+        level = [
+            match[0].strip("*.") for block in words if (match := DIFFICULTY.fullmatch(block.text))
+        ]
         asked = [block for block in words if not DIFFICULTY.fullmatch(block.text)]
         line = "".join(f'<p class="difficulty">{text}</p>' for text in level)
         body = f"<h2>{self.prose.line(part.title)}</h2>{line}{self.notes(asked)}"

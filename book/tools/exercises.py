@@ -17,7 +17,9 @@ from headings import headings, split_at
 from keys import MAGIC, source
 
 HEADING = re.compile(r"Exercise (\d+) · (\S.*)")
-TIME = re.compile(r".+\n\n\*(Easy|Medium|Hard), (\d+) minutes\.\*$", re.M)  # with the heading
+LEVELS = ("Easy", "Medium", "Hard")
+DIFFICULTY = re.compile(rf"\*({'|'.join(LEVELS)}), (\d+) minutes\.\*")
+TIME = re.compile(rf".+\n\n{DIFFICULTY.pattern}$", re.M)  # with the heading
 DEEPEST = 3  # no deeper heading ends a solution
 ARGUMENTS = ("name", "value", "band", "label")
 EXAMPLE = 'book.record("name", value, (low, high), "What it is")'

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from exercises import HEADING
 from keys import source
 from prose import Block, blocks
 
@@ -16,8 +17,6 @@ ANSWER = re.compile(
     r'<details class="(right|wrong)"><summary>(.+?)</summary>\n\n(.+?)\n\n</details>',
     flags=re.DOTALL,
 )
-EXERCISE = re.compile(r"Exercise \d+ · \S")
-DIFFICULTY = re.compile(r"\*((?:Easy|Medium|Hard), \d+ minutes)\.\*")
 
 
 class OutlineError(Exception):
@@ -59,7 +58,7 @@ class Section:
     @property
     def exercise(self) -> bool:
         """Whether this is an exercise, with its solution."""
-        return EXERCISE.match(self.title) is not None
+        return HEADING.match(self.title) is not None
 
     def lead(self) -> list[Block]:
         """Return the prose before the first cell."""

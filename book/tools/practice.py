@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from exercises import Exercise, ExerciseError, exercises
+from asking import answered, line
+from exercises import LEVELS, Exercise, ExerciseError, exercises
 from mdit_py_plugins.anchors.index import slugify
 
 ASKED = "% exercises by difficulty"
-LEVELS = ("Easy", "Medium", "Hard")
 
 
 def staged_chapters(files: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:
@@ -97,9 +97,4 @@ def by_difficulty(chapters: Mapping[str, dict[str, Any]]) -> str:
 
 def with_exercises(files: Mapping[str, bytes]) -> dict[str, bytes]:
     """Return staged files with the tables on the pages that ask for them."""
-    out = dict(files)
-    for page, content in files.items():
-        if page.endswith(".md") and f"\n{ASKED}\n".encode() in content:
-            made = by_difficulty(staged_chapters(files))
-            out[page] = content.decode("utf-8").replace(ASKED, made).encode("utf-8")
-    return out
+    return answered(files, line(ASKED), lambda _: by_difficulty(staged_chapters(files)))

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Self
 
+from asking import answered, line
 from headings import headings
 from keys import code_cells, source
 
@@ -177,11 +178,7 @@ def with_statistics(
         Title of each chapter, and what `measured` returned in the book's own run, and in the last
         one of the fast profile; None if there was none.
     """
-    out, runs, rehearsal = dict(files), list(runs), list(rehearsal)
+    rehearsal = list(rehearsal)
     fast = table(rehearsal) if any(run for _, run in rehearsal) else NONE
-    for page, content in files.items():
-        for line, shown in ((ASKED, table(runs)), (REHEARSED, fast)):
-            if page.endswith(".md") and f"\n{line}\n".encode() in content:
-                text = out[page].decode("utf-8").replace(f"\n{line}\n", f"\n{shown}\n")
-                out[page] = text.encode("utf-8")
-    return out
+    own = table(runs)
+    return answered(answered(files, line(ASKED), lambda _: own), line(REHEARSED), lambda _: fast)

@@ -12,8 +12,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
+from asking import answered
 from plans import (
     BUDGET,
     CLOCK,
@@ -160,11 +162,6 @@ def schedule(text: str, name: str, chapters: Mapping[str, Chapter]) -> str:
     return "\n\n".join([*out, provenance(plan, chapters)])
 
 
-def filled(page: str, plans: str, chapters: Mapping[str, Chapter]) -> str:
-    """Return a page with each schedule in the place of the line that asks for it."""
-    return ASKED.sub(lambda asked: schedule(plans, asked[1], chapters), page)
-
-
 def with_schedules(files: Mapping[str, bytes], runs: Runs) -> dict[str, bytes]:
     """Return staged files with the schedules on the pages that ask for them.
 
@@ -173,12 +170,13 @@ def with_schedules(files: Mapping[str, bytes], runs: Runs) -> dict[str, bytes]:
     runs
         What `runstats.measured` kept of each chapter's run, by the stem of its notebook.
     """
-    out = dict(files)
-    for page, content in files.items():
-        told = content.decode("utf-8") if page.endswith(".md") else ""
-        if ASKED.search(told):
-            every = staged_chapters(files).items()
-            chapters = {stem: chapter_of(stem, book, runs.get(stem)) for stem, book in every}
-            made = filled(told, files[PLAN].decode("utf-8"), chapters)
-            out[page] = made.encode("utf-8")
-    return out
+
+    @cache
+    def chapters() -> dict[str, Chapter]:
+        every = staged_chapters(files).items()
+        return {stem: chapter_of(stem, book, runs.get(stem)) for stem, book in every}
+
+    def made(asked: re.Match[str]) -> str:
+        return schedule(files[PLAN].decode("utf-8"), asked[1], chapters())
+
+    return answered(files, ASKED, made)
