@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from chapters import find_notebooks, load
+from chapters import find_notebooks, load, write_whole
 from keys import source
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,9 +99,7 @@ def stamp(root: Path, address: str) -> list[Path]:
         texts[citation] = with_code(citation.read_text("utf-8"), address)
     changed = [path for path, text in texts.items() if path.read_text("utf-8") != text]
     for path in changed:
-        beside = path.with_name(path.name + ".new")
-        beside.write_text(texts[path], "utf-8")
-        beside.replace(path)
+        write_whole(texts[path].encode("utf-8"), path)
     return changed
 
 

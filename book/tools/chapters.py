@@ -84,15 +84,20 @@ def load(path: Path) -> dict[str, Any]:
     return content
 
 
-def save(content: dict[str, Any], path: Path) -> None:
-    """Write a notebook beside its place and rename it, so that no half of one is ever there."""
+def write_whole(content: bytes, path: Path) -> None:
+    """Write a file beside its place and rename it, so that no half of one is ever there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".new")
     try:
-        beside.write_text(json.dumps(content, indent=1, ensure_ascii=False), "utf-8")
+        beside.write_bytes(content)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)  # a full disk leaves half of it
+
+
+def save(content: dict[str, Any], path: Path) -> None:
+    """Write a notebook file."""
+    write_whole(json.dumps(content, indent=1, ensure_ascii=False).encode("utf-8"), path)
 
 
 def stored_key(path: Path) -> str | None:

@@ -12,6 +12,7 @@ import re
 import shutil
 from pathlib import Path
 
+from chapters import write_whole
 from pages import MARK, PagesError, put_in_place
 
 FOLDER = "zh"
@@ -32,9 +33,7 @@ def lead(page: Path, other: Path, words: str, language: str) -> None:
     text, found = TOP.subn(rf"\g<1>{link}", page.read_text("utf-8"), count=1)
     if not found:
         raise PagesError(f"{page} has no article: did the theme change? See {__file__}")
-    beside = page.with_suffix(".new")
-    beside.write_text(text, "utf-8")
-    beside.replace(page)
+    write_whole(text.encode("utf-8"), page)
 
 
 def mark(site: Path) -> str:
@@ -64,6 +63,6 @@ def join(folder: Path) -> bool:
             name = page.relative_to(new)
             if (english / name).is_file():
                 lead(english / name, inside / name, "中文版", "zh-CN")
-                lead(page, new.parent.parent / english.name / name, "English", "en")
+                lead(page, english / name, "English", "en")
     put_in_place(new, inside)
     return True

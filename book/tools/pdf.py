@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import html
 import io
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 from binding import FIRST, Heading, bound, parsed, resolved
 from browser import BrowserError, chromium
 from bs4 import Tag
+from chapters import write_whole
 from playwright.sync_api import Browser, PdfMargins
 from pypdf import PdfReader
 
@@ -146,10 +146,10 @@ def make(root: Path) -> Path:
     """
     target = root / "_build" / "pdf" / NAME
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_suffix(f".{os.getpid()}")
     with chromium() as browser:
-        beside.write_bytes(printed(root / "_build" / "html", target.with_suffix(".html"), browser))
-    return beside.replace(target)
+        pdf = printed(root / "_build" / "html", target.with_suffix(".html"), browser)
+    write_whole(pdf, target)
+    return target
 
 
 def main() -> int:

@@ -8,7 +8,6 @@ They show the outputs of the chapters' last run, or those in the repository if t
 
 from __future__ import annotations
 
-import datetime
 import json
 import shutil
 import sys
@@ -17,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import yaml
+import citation
 from chapters import Edition, find_notebooks, title
 from decks import Deck
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -71,12 +70,11 @@ def write_shared(root: Path, folder: Path) -> None:
     (folder / "code.css").write_text(colours(), "utf-8")
 
 
-def citation(root: Path) -> dict[str, Any]:
-    """Return what CITATION.cff says of the book: its title, authors, version and year."""
-    about: dict[str, Any] = yaml.safe_load((root / "CITATION.cff").read_text("utf-8"))
-    people = [author["name"] for author in about["authors"]]
-    year = datetime.date.fromisoformat(str(about["date-released"])).year
-    return {**about, "people": " and ".join(people), "year": year}
+def imprint(root: Path) -> dict[str, Any]:
+    """Return what the slides say of the book: its title, authors, version and year."""
+    known = citation.about(root / "CITATION.cff")
+    people = " and ".join(citation.name(author) for author in known["authors"])
+    return {**known, "people": people, "year": citation.year(known)}
 
 
 def write_decks(edition: Edition, folder: Path, notebooks: Iterable[Path]) -> None:
@@ -93,6 +91,7 @@ def write_decks(edition: Edition, folder: Path, notebooks: Iterable[Path]) -> No
     )
     titles = {path.stem: title(path).partition(" ")[2] for path in notebooks}
     prose = Prose(root / "book" / "references.bib", titles)
+    book = imprint(root)
     listed = []
     for path in notebooks:
         try:
@@ -108,10 +107,10 @@ def write_decks(edition: Edition, folder: Path, notebooks: Iterable[Path]) -> No
         }
         listed.append(about)
         page = pages.get_template("deck.html").render(
-            about, groups=groups, book=citation(root), formulas='class="math"' in str(groups)
+            about, groups=groups, book=book, formulas='class="math"' in str(groups)
         )
         (folder / f"{path.stem}.html").write_text(page, "utf-8")
-    index = pages.get_template("index.html").render(decks=listed, book=citation(root))
+    index = pages.get_template("index.html").render(decks=listed, book=book)
     (folder / "index.html").write_text(index, "utf-8")
 
 
@@ -137,7 +136,7 @@ def main() -> int:
     edition = Edition(ROOT)
     try:
         page = build_slides(edition, edition.folder / "slides")
-    except SlidesError as problem:
+    except (SlidesError, ValueError) as problem:
         print(f"\n{problem}\nThe former slides, if any, are untouched.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

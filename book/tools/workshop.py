@@ -17,7 +17,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from chapters import find_notebooks, load
+from chapters import find_notebooks, load, write_whole
 from editions import student
 from exercises import ExerciseError, title
 from keys import source
@@ -94,11 +94,7 @@ def packed(files: dict[str, bytes]) -> bytes:
 def pack(root: Path) -> Path:
     """Write the kit of the book in `root` and return where it is."""
     place = root / "_build" / "workshop" / f"{NAME}.zip"
-    content = packed(contents(root))
-    place.parent.mkdir(parents=True, exist_ok=True)
-    beside = place.with_suffix(".new")
-    beside.write_bytes(content)
-    beside.replace(place)
+    write_whole(packed(contents(root)), place)
     return place
 
 

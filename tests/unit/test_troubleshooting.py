@@ -193,11 +193,12 @@ def disk_full(scene: Scene) -> str:
     notebook = scene.book("1")
 
     def full(path: Path, *_: object) -> None:
-        path.write_bytes(b"half")
+        with path.open("wb") as file:
+            file.write(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     scene.patch.setattr(chapters, "execute", lambda *_: nbformat.read(notebook, 4))
-    scene.patch.setattr(Path, "write_text", full)
+    scene.patch.setattr(Path, "write_bytes", full)
     said = scene.build()
     assert not list((scene.folder / "_build" / "chapters").iterdir())
     return said
