@@ -44,9 +44,10 @@ def test_a_page_weighs_little_and_leaves_out_what_it_does_not_use(
 
 def test_pictures_wait_and_keep_their_place(visitor: Visitor, each_page: str) -> None:
     """A picture that is not loaded yet takes the room that it will need."""
-    visit = visitor(scripts=False)
+    visit = visitor()
     visit.page.context.route("**/_images/**", lambda _route: None)  # under way for ever
-    visit.page.goto(f"{visit.address}/{each_page}", wait_until="domcontentloaded")
+    # "load" waits for the style sheets, which give the room, and not for lazy pictures.
+    visit.page.goto(f"{visit.address}/{each_page}", wait_until="load")
     for image in visit.page.locator("article img").all():
         assert image.get_attribute("loading") == "lazy"
         box = image.bounding_box()
