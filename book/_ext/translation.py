@@ -55,7 +55,7 @@ class OpenQuizzes(SphinxTransform):
 
 
 class CloseOutputs(SphinxTransform):
-    """Hide from translators what was computed, and formulas."""
+    """Hide from translators what was computed, and formulas; note what pictures say."""
 
     default_priority = 5
 
@@ -68,6 +68,20 @@ class CloseOutputs(SphinxTransform):
                     image["kept_alt"] = image.attributes.pop("alt", None)
         for formula in self.document.findall(nodes.math_block):
             formula["translatable"] = False
+        for image in self.document.findall(nodes.image):
+            image["original_alt"] = image.get("alt")
+
+
+class CountPictures(SphinxTransform):
+    """Count a picture whose description is translated, which Sphinx does not."""
+
+    default_priority = 22  # after the translation (20), before the count (25)
+
+    def apply(self, **_: Any) -> None:
+        for image in self.document.findall(nodes.image):
+            original = image.attributes.pop("original_alt", None)
+            if "translated" in image:
+                image["translated"] = image.get("alt") != original
 
 
 class RestoreOutputs(SphinxTransform):
@@ -163,7 +177,7 @@ def write_progress(app: Sphinx, problem: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to Sphinx."""
     app.add_node(Choice, html=(nothing, nothing))
-    for transform in (OpenQuizzes, CloseOutputs, RestoreOutputs, TagLanguage):
+    for transform in (OpenQuizzes, CloseOutputs, CountPictures, RestoreOutputs, TagLanguage):
         app.add_transform(transform)
     # Before Sphinx (500) collects the list that sphinx-external-toc has put in.
     app.connect("doctree-read", translate_captions, priority=200)

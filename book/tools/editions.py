@@ -21,6 +21,7 @@ from chapters import Edition, find_notebooks, load, save, stored_statistics
 from exercises import Exercise, ExerciseError, Wanted, after_solution, exercises, is_solution, title
 from keys import code_cells, source
 from pages import page_of, put_in_place, recover
+from plain import Plain
 from runstats import by_section
 from teachers import teacher
 
@@ -70,9 +71,9 @@ def for_students(exercise: Exercise) -> list[Cell]:
 
 
 def bare(cell: Cell) -> Cell:
-    """Return a cell without outputs and without metadata, except for its tags."""
-    tags = cell["metadata"].get("tags", [])
-    kept = copy.deepcopy({**cell, "metadata": {"tags": tags} if tags else {}})
+    """Return a cell without outputs; of its metadata the tags, and whether Jupyter folds it."""
+    metadata = {k: v for k, v in cell["metadata"].items() if k in ("tags", "jupyter")}
+    kept = copy.deepcopy({**cell, "metadata": metadata})
     return kept | {"outputs": [], "execution_count": None} if "outputs" in cell else kept
 
 
@@ -139,15 +140,16 @@ def write(kind: str, edition: Edition) -> Path:
 
     Raises
     ------
-    ExerciseError
+    ValueError
         If a chapter cannot be made. The former folder stays where it is.
     """
     folder = edition.folder / kind
     new = folder.with_name(f"{kind}.new")
     recover(folder)
     shutil.rmtree(new, ignore_errors=True)
+    plain = Plain(edition.root)
     for notebook in find_notebooks(edition.root):
-        save(MAKERS[kind](notebook, edition), new / notebook.name)
+        save(plain.notebook(MAKERS[kind](notebook, edition)), new / notebook.name)
     put_in_place(new, folder)
     return folder
 
@@ -159,7 +161,7 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         print(f"The {arguments[0]} edition is in {write(arguments[0], Edition(ROOT))}")
-    except ExerciseError as problem:
+    except ValueError as problem:
         print(problem, file=sys.stderr)
         return 1
     return 0

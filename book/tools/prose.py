@@ -114,11 +114,24 @@ def sentences(paragraph: str) -> list[str]:
 def authors(entry: Entry) -> str:
     """Return the names by which a text cites an entry."""
     people = entry.persons.get("author") or entry.persons.get("editor") or []
-    names = [" ".join(str(part) for part in person.rich_last_names) for person in people]
+    names = [
+        " ".join(str(part) for part in [*person.rich_prelast_names, *person.rich_last_names])
+        for person in people
+    ]
     if not names:
         return str(entry.fields.get("title", entry.key)).replace("{", "").replace("}", "")
     others = len(names) > 2 or names[-1] == "others"
     return f"{names[0]} et al." if others else " and ".join(names)
+
+
+def people_and_year(entry: Entry) -> tuple[str, str]:
+    """Return by whom and from when a cited work is."""
+    return authors(entry), str(entry.fields.get("year", "undated"))
+
+
+def bibliography(file: Path) -> Mapping[str, Entry]:
+    """Return the entries of a BibTeX file, by their keys."""
+    return dict(parse_file(str(file), bib_format="bibtex").entries)
 
 
 class Prose:
@@ -126,14 +139,14 @@ class Prose:
 
     Parameters
     ----------
-    bibliography
+    works
         The BibTeX file whose keys the text cites.
     titles
         The title of each document that `{doc}` may name, by the last part of its path.
     """
 
-    def __init__(self, bibliography: Path, titles: Mapping[str, str]) -> None:
-        self._entries = parse_file(str(bibliography), bib_format="bibtex").entries
+    def __init__(self, works: Path, titles: Mapping[str, str]) -> None:
+        self._entries = bibliography(works)
         self._titles = titles
         self._md = parser()
         rules: dict[str, Any] = cast(RendererHTML, self._md.renderer).rules
@@ -158,7 +171,7 @@ class Prose:
     def cited(self, keys: str, *, in_text: bool) -> str:
         """Return citations as words; a key that the bibliography lacks is left out."""
         known = [self._entries[k.strip()] for k in keys.split(",") if k.strip() in self._entries]
-        pairs = [(authors(entry), entry.fields.get("year", "undated")) for entry in known]
+        pairs = [people_and_year(entry) for entry in known]
         if in_text:
             return " and ".join(f"{who} ({year})" for who, year in pairs)
         return f"({'; '.join(f'{who}, {year}' for who, year in pairs)})" if pairs else ""

@@ -19,9 +19,10 @@ from pathlib import Path
 
 from chapters import find_notebooks, load, write_whole
 from editions import student
-from exercises import ExerciseError, title
+from exercises import title
 from keys import source
 from locked import student_lock
+from plain import Plain
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "medxfer-workshop"
@@ -61,17 +62,17 @@ def contents(root: Path) -> dict[str, bytes]:
 
     Raises
     ------
-    ExerciseError
-        If a chapter cannot be made for students.
     ValueError
-        If the lock lacks a package.
+        If a chapter cannot be made for students, or the lock lacks a package.
     """
     kept = [*folder_files(root / "medxfer_utils")]
     kept += [p for p in folder_files(root / "book" / "results") if p.suffix != ".py"]
     kept += [root / name for name in ALONE] + [root / "book" / "tools" / name for name in TOOLS]
     files = {path.relative_to(root).as_posix(): path.read_bytes() for path in kept}
+    plain = Plain(root)
     for notebook in find_notebooks(root):
-        text = json.dumps(student(load(notebook)), indent=1, ensure_ascii=False) + "\n"
+        made = plain.notebook(student(load(notebook)))
+        text = json.dumps(made, indent=1, ensure_ascii=False) + "\n"
         files[f"notebooks/{notebook.name}"] = text.encode("utf-8")
     files["requirements.txt"] = student_lock(root).encode("utf-8")
     files["start.html"] = start_page(root).encode("utf-8")
@@ -102,7 +103,7 @@ def main() -> int:
     """Pack the kit and say where it is."""
     try:
         place = pack(ROOT)
-    except (ExerciseError, ValueError) as problem:
+    except ValueError as problem:
         print(problem, file=sys.stderr)
         return 1
     print(f"The workshop kit ({place.stat().st_size / 1e6:.1f} MB) is {place}")

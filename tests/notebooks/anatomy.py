@@ -130,9 +130,10 @@ def check_opening(nb: NotebookNode) -> list[str]:
 def check_colab(nb: NotebookNode) -> list[str]:
     cells = [cell for cell in nb.cells if cell.metadata.get("tags", []) == ON_COLAB]
     wanted = address.colab_cell(ROOT, address.present(ROOT))
-    if nb.cells[1:2] == cells and cells[0].source == wanted and not cells[0].outputs:
-        return []
-    return [f"the second cell must be tagged {ON_COLAB} and read as `make address` writes it"]
+    if nb.cells[1:2] != cells or cells[0].source != wanted or cells[0].outputs:
+        return [f"the second cell must be tagged {ON_COLAB} and read as `make address` writes it"]
+    folded = cells[0].metadata.get("jupyter", {}).get("source_hidden", False)
+    return [] if folded else ['the cell for Colab must be folded: "jupyter": "source_hidden"']
 
 
 def check_parameters(nb: NotebookNode) -> list[str]:

@@ -77,6 +77,7 @@ FAULTS: list[tuple[str, Break, str]] = [
     ("opening", swap(OPENING, "Reading time", "Time"), "nothing of reading"),
     ("opening", swap(OPENING, "running time", "waiting"), "nothing of running"),
     ("colab", swap(COLAB, "--no-deps", ""), "the second cell must be"),
+    ("colab", lambda nb: nb.cells[COLAB].metadata.pop("jupyter"), "must be folded"),
     ("parameters", tags(PARAMETERS), "must be tagged 'parameters'"),
     ("parameters", tags(NOISE, "parameters"), "no other"),
     ("parameters", swap(PARAMETERS, "SEED = 0", "SEED = 1"), "must read"),

@@ -59,6 +59,14 @@ def test_as_much_is_translated_as_is_stated(
 
 
 @pytest.mark.parametrize("page", begun(ROOT))
+def test_a_page_is_whole_when_its_catalogue_is(page: str, shares: dict[str, float]) -> None:
+    """Descriptions of pictures and answers of quizzes are counted as the text around them."""
+    with (ROOT / CATALOGUES / f"{page}.po").open("rb") as file:
+        open_ = [m.id for m in read_po(file) if m.id and (m.fuzzy or not m.string)]
+    assert (shares[page] == 1) == (not open_), open_
+
+
+@pytest.mark.parametrize("page", begun(ROOT))
 def test_a_catalogue_belongs_to_the_text_of_today(page: str, chinese: Path) -> None:
     """A translation whose original is gone is shown nowhere."""
     with (ROOT / CATALOGUES / f"{page}.po").open("rb") as file:

@@ -109,7 +109,7 @@ def test_nothing_else_is_left_of_the_original(chapter: dict[str, Any]) -> None:
     assert chapter == before, "the chapter itself is not touched"
     left = [cell for cell in made["cells"] if cell["cell_type"] == "code"]
     assert {(len(cell["outputs"]), cell["execution_count"]) for cell in left} == {(0, None)}
-    assert {key for cell in made["cells"] for key in cell["metadata"]} == {"tags"}
+    assert {key for cell in made["cells"] for key in cell["metadata"]} == {"jupyter", "tags"}
     assert set(made["metadata"]) == {"kernelspec", "language_info"}
     assert not tagged(made, "solution")
     assert "Twice four patients" not in json.dumps(made)
@@ -281,6 +281,9 @@ def test_a_note_on_no_section_is_an_error(chapter: dict[str, Any]) -> None:
 def edition(tmp_path: Path, chapter: dict[str, Any]) -> Edition:
     """A book of one chapter."""
     save(chapter, tmp_path / "notebooks" / "01_sample.ipynb")
+    (tmp_path / "book").mkdir()
+    work = "@misc{nobody, author = {Nobody, N.}, title = {Nothing}, year = {2000}}"
+    (tmp_path / "book" / "references.bib").write_text(work)
     return Edition(tmp_path)
 
 

@@ -17,6 +17,8 @@ import pytest
 import wheels
 import workshop
 from bs4 import BeautifulSoup
+from jupyterlab import NeverCheckForUpdate
+from jupyterlab.labapp import LabApp
 from kit import start
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -230,12 +232,21 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, i
     return run
 
 
-LAB = ("-m", "jupyterlab", "notebooks")
+LAB = ("-m", "jupyterlab", "notebooks", *start.QUIET)
 CHECK = ("-m", "medxfer_utils")
 
 
 def test_the_start_installs_checks_and_opens(started: Callable[[int, int], Calls]) -> None:
     assert started(0, 0) == [(), CHECK, LAB]
+
+
+def test_no_news_is_asked_for() -> None:
+    """JupyterLab takes the settings, which it would otherwise ignore without a word."""
+    lab = LabApp()
+    lab.parse_command_line(list(start.QUIET))
+    lab.update_config(lab.cli_config)
+    assert lab.news_url is None
+    assert lab.check_for_updates_class is NeverCheckForUpdate
 
 
 def test_without_an_environment_nothing_is_opened(started: Callable[[int, int], Calls]) -> None:

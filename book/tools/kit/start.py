@@ -14,6 +14,12 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ENV = HERE / "book" / "tools" / "env.py"
 
+# A class has no use for news of JupyterLab, and often no network to fetch them.
+QUIET = (
+    "--LabApp.news_url=None",
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+)
+
 
 def offline(wheels: Path) -> dict[str, str]:
     """Return the settings with which pip and uv install from a folder and from nowhere else."""
@@ -48,7 +54,7 @@ def main() -> int:
     if checks.is_file() and call("-m", "medxfer_utils"):
         print("\nThe check above says what to mend. JupyterLab opens all the same.", flush=True)
     print("\nJupyterLab opens in your browser. To end it, press Ctrl-C here.", flush=True)
-    return call("-m", "jupyterlab", "notebooks")
+    return call("-m", "jupyterlab", "notebooks", *QUIET)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,151 @@
+"""The prose of a chapter in plain Markdown, for notebooks that are read in Jupyter.
+
+Jupyter knows neither the roles nor the directives of MyST: it would show `{cite}` and a key. Here a
+citation becomes "(Author, year)", with a link to the work and an entry in a list at the end. The
+name of a document becomes its title, with a link where the document lies beside the notebook.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from chapters import find_notebooks, load
+from exercises import title
+from headings import headings
+from keys import source
+from prose import ADMONITION, TEXT_AND_TARGET, UNSEEN, bibliography, people_and_year
+from pybtex.database import Entry
+from pybtex.plugin import find_plugin
+
+Notebook = dict[str, Any]
+ROLE = re.compile(r"(?<!`)\{([\w:]+)\}`([^`]+)`")
+RESOLVER = "https://doi.org/"
+# Escaped by pybtex, although they mean nothing within a line.
+NEEDLESS = re.compile(r"\\([-.()])")
+
+
+def page_titles(root: Path) -> dict[str, str]:
+    """Return the title of every page of the book that is no chapter, by its path under `book`."""
+    home = root / "book"
+    found = {}
+    for path in sorted(home.rglob("*.md")):
+        first = next(headings(path.read_text("utf-8"), deepest=1), None)
+        if first:
+            found[path.relative_to(home).with_suffix("").as_posix()] = first.title
+    return found
+
+
+def address(entry: Entry) -> str:
+    """Return where a work is found, or nothing if the bibliography does not say."""
+    doi = entry.fields.get("doi")
+    return f"{RESOLVER}{doi}" if doi else str(entry.fields.get("url", ""))
+
+
+def linked(words: str, target: str) -> str:
+    """Return words as a link, if there is something to link to."""
+    return f"[{words}]({target})" if target else words
+
+
+class Plain:
+    """Turns chapters into notebooks without MyST.
+
+    Parameters
+    ----------
+    root
+        Folder of the book, whose bibliography, pages and chapters are named in the text.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._entries: Mapping[str, Entry] = bibliography(root / "book" / "references.bib")
+        self._chapters = {path.stem: title(load(path)) for path in find_notebooks(root)}
+        self._pages = page_titles(root)
+
+    def text(self, markdown: str) -> str:
+        """Return Markdown without roles, directives, labels and comments of MyST.
+
+        Raises
+        ------
+        ValueError
+            If it cites a work that the bibliography lacks, or names a document that is not there.
+        """
+        quoted = ADMONITION.sub(self._quotation, UNSEEN.sub("", markdown))
+        return ROLE.sub(self._role, quoted)
+
+    def notebook(self, notebook: Notebook) -> Notebook:
+        """Return a chapter in plain Markdown, with a list of the works that it cites.
+
+        Raises
+        ------
+        ValueError
+            As by `text`.
+        """
+        prose = [cell for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
+        cells = [
+            {**cell, "source": self.text(source(cell))} if cell in prose else cell
+            for cell in notebook["cells"]
+        ]
+        keys = {key for cell in prose for key in cited(source(cell))}
+        if keys:
+            last = {"cell_type": "markdown", "id": "references", "metadata": {}}
+            cells.append({**last, "source": self.references(keys)})
+        return {**notebook, "cells": cells}
+
+    def references(self, keys: set[str]) -> str:
+        """Return a section with these works, sorted by author."""
+        style = find_plugin("pybtex.style.formatting", "plain")(sorting_style="author_year_title")
+        backend = find_plugin("pybtex.backends", "markdown")()
+        entries = style.format_entries([self._entry(key) for key in sorted(keys)])
+        lines = [NEEDLESS.sub(r"\1", entry.text.render(backend)).split() for entry in entries]
+        return "\n".join(["## References", "", *(f"- {' '.join(words)}" for words in lines)])
+
+    def _entry(self, key: str) -> Entry:
+        if key not in self._entries:
+            raise ValueError(f"book/references.bib has no entry {key!r}, which a chapter cites.")
+        return self._entries[key]
+
+    def _role(self, match: re.Match[str]) -> str:
+        name, content = match.groups()
+        if name.startswith("cite"):
+            return self._citation(content, in_text=name == "cite:t")
+        found = TEXT_AND_TARGET.match(content)
+        words, target = (found[1], found[2]) if found else ("", content)
+        return self._document(words, target) if name == "doc" else words or target
+
+    def _citation(self, content: str, *, in_text: bool) -> str:
+        out = []
+        for key in keys_of(content):
+            entry = self._entry(key)
+            people, year = people_and_year(entry)
+            words = f"{people} ({year})" if in_text else f"{people}, {year}"
+            out.append(linked(words, address(entry)))
+        return " and ".join(out) if in_text else f"({'; '.join(out)})"
+
+    def _document(self, words: str, target: str) -> str:
+        name = target.removeprefix("/")
+        if name in self._chapters or (name := name.removeprefix("notebooks/")) in self._chapters:
+            return linked(words or self._chapters[name], f"{name}.ipynb")
+        # A page of the book is not at hand in Jupyter: its name is all that can be given.
+        page = re.sub(r"^(\.\./)?book/", "", name)
+        if page not in self._pages:
+            raise ValueError(f"A chapter names the document {target!r}, which is not in the book.")
+        return words or f"*{self._pages[page]}*"
+
+    @staticmethod
+    def _quotation(match: re.Match[str]) -> str:
+        lines = [f"**{match[1]}**", "", *match[2].splitlines()]
+        return "\n".join(f"> {line}".rstrip() for line in lines)
+
+
+def keys_of(content: str) -> list[str]:
+    """Return the keys that a role for citations names."""
+    return [key.strip() for key in content.split(",")]
+
+
+def cited(markdown: str) -> Iterator[str]:
+    """Yield the keys of all works that a text cites."""
+    for name, content in ROLE.findall(markdown):
+        if name.startswith("cite"):
+            yield from keys_of(content)
