@@ -76,7 +76,8 @@ def contents(root: Path) -> dict[str, bytes]:
         files[f"notebooks/{notebook.name}"] = text.encode("utf-8")
     files["requirements.txt"] = student_lock(root).encode("utf-8")
     files["start.html"] = start_page(root).encode("utf-8")
-    files |= {name: (KIT / name).read_bytes() for name in ("README.md", "start.py")}
+    alone = [KIT / "README.md", KIT / "start.py", *folder_files(KIT / "jupyter")]
+    files |= {path.relative_to(KIT).as_posix(): path.read_bytes() for path in alone}
     return files
 
 

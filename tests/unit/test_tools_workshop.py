@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import sys
 import zipfile
@@ -17,8 +18,7 @@ import pytest
 import wheels
 import workshop
 from bs4 import BeautifulSoup
-from jupyterlab import NeverCheckForUpdate
-from jupyterlab.labapp import LabApp
+from jupyterlab_server.settings_utils import get_settings
 from kit import start
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -71,6 +71,7 @@ def test_the_kit_has_what_a_student_needs_and_nothing_of_ours(files: dict[str, b
     assert not [name for name in files if re.match(r"book/(results|tools/(?!env)).*\.py$", name)]
     chapters = {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
     assert {name[10:] for name in files if name.startswith("notebooks/")} == chapters
+    assert "jupyter/labconfig/default_setting_overrides.json" in files
     for name in chapters:
         tags = [
             c["metadata"].get("tags", []) for c in json.loads(files[f"notebooks/{name}"])["cells"]
@@ -232,7 +233,7 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, i
     return run
 
 
-LAB = ("-m", "jupyterlab", "notebooks", *start.QUIET)
+LAB = ("-m", "jupyterlab", "notebooks")
 CHECK = ("-m", "medxfer_utils")
 
 
@@ -240,13 +241,14 @@ def test_the_start_installs_checks_and_opens(started: Callable[[int, int], Calls
     assert started(0, 0) == [(), CHECK, LAB]
 
 
-def test_no_news_is_asked_for() -> None:
-    """JupyterLab takes the settings, which it would otherwise ignore without a word."""
-    lab = LabApp()
-    lab.parse_command_line(list(start.QUIET))
-    lab.update_config(lab.cli_config)
-    assert lab.news_url is None
-    assert lab.check_for_updates_class is NeverCheckForUpdate
+def test_no_news_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """JupyterLab finds the settings of the kit, knows them all, and takes their values."""
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", str(workshop.KIT / "jupyter"))
+    folder = Path(sys.prefix, "share", "jupyter", "lab")
+    name = "@jupyterlab/apputils-extension:notification"
+    found, _ = get_settings(str(folder / "settings"), str(folder / "schemas"), "", schema_name=name)
+    values = {key: one["default"] for key, one in found["schema"]["properties"].items()}
+    assert (values["fetchNews"], values["checkForUpdates"]) == ("false", False)
 
 
 def test_without_an_environment_nothing_is_opened(started: Callable[[int, int], Calls]) -> None:
@@ -279,3 +281,15 @@ def test_the_folder_of_wheels_decides_where_packages_come_from(
     if there:
         (tmp_path / "wheels").mkdir()
     assert start.call() == 40 + there
+
+
+@pytest.mark.parametrize("own", ["", "/etc/mine"])
+def test_the_settings_of_the_kit_come_before_one_s_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str
+) -> None:
+    wanted = os.pathsep.join([str(start.SETTINGS), own] if own else [str(start.SETTINGS)])
+    script = f"import os, sys; sys.exit(os.environ['JUPYTER_CONFIG_PATH'] != {wanted!r})"
+    (tmp_path / "env.py").write_text(script)
+    monkeypatch.setattr(start, "ENV", tmp_path / "env.py")
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", own)
+    assert start.call() == 0

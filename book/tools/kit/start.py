@@ -14,11 +14,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ENV = HERE / "book" / "tools" / "env.py"
 
-# A class has no use for news of JupyterLab, and often no network to fetch them.
-QUIET = (
-    "--LabApp.news_url=None",
-    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-)
+# Settings of JupyterLab: a class has no use for its news, and often no network to fetch them.
+SETTINGS = HERE / "jupyter"
 
 
 def offline(wheels: Path) -> dict[str, str]:
@@ -38,6 +35,8 @@ def offline(wheels: Path) -> dict[str, str]:
 def call(*arguments: str) -> int:
     """Run the environment's Python, which is made first if need be; return its exit status."""
     environment = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1"}
+    others = environment.get("JUPYTER_CONFIG_PATH")
+    environment["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, [str(SETTINGS), others]))
     wheels = HERE / "wheels"
     if wheels.is_dir():
         environment.update(offline(wheels))
@@ -54,7 +53,7 @@ def main() -> int:
     if checks.is_file() and call("-m", "medxfer_utils"):
         print("\nThe check above says what to mend. JupyterLab opens all the same.", flush=True)
     print("\nJupyterLab opens in your browser. To end it, press Ctrl-C here.", flush=True)
-    return call("-m", "jupyterlab", "notebooks", *QUIET)
+    return call("-m", "jupyterlab", "notebooks")
 
 
 if __name__ == "__main__":
