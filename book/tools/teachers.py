@@ -75,8 +75,8 @@ def with_notes(cell: Cell, notes: dict[str, str], done: int) -> list[Cell]:
 
 
 def shown(cell: Cell) -> Cell:
-    """Return a cell that hides nothing: a solution without its button."""
-    metadata = {k: v for k, v in cell["metadata"].items() if k != "mystnb"}
+    """Return a cell that hides nothing: a solution without its button, and unfolded in Jupyter."""
+    metadata = {k: v for k, v in cell["metadata"].items() if k not in ("mystnb", "jupyter")}
     tags = [tag for tag in metadata.get("tags", []) if tag != "hide-cell"]
     return {**cell, "metadata": {**metadata, "tags": tags}} if is_solution(cell) else cell
 

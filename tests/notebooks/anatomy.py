@@ -27,9 +27,13 @@ TAGS = {
 }
 ON_COLAB = ["colab", "remove-cell"]
 FEWEST_SLIDES, MOST_SLIDES = 8, 20
-PROMPTS = {
-    "code_prompt_show": "Show the solution",
-    "code_prompt_hide": "Hide the solution",
+# How a solution is folded, on the pages and in Jupyter.
+FOLDED = {
+    "mystnb": {
+        "code_prompt_show": "Show the solution",
+        "code_prompt_hide": "Hide the solution",
+    },
+    "jupyter": {"outputs_hidden": True, "source_hidden": True},
 }
 CLOSING = ["Take-aways", "On real patients", "Further reading"]
 SHORTEST_ALT = 40
@@ -180,10 +184,11 @@ def check_exercises(nb: NotebookNode) -> list[str]:
             ]
         elif {"solution", "hide-cell"} & (tags := set(cell.metadata.get("tags", []))):
             solved.add(len(titles))
-            if not {"solution", "hide-cell"} <= tags or cell.metadata.get("mystnb") != PROMPTS:
+            metadata = {name: cell.metadata.get(name) for name in FOLDED}
+            if not {"solution", "hide-cell"} <= tags or metadata != FOLDED:
                 wrong.append(
                     f"the solution of exercise {len(titles)} needs the tags 'solution' and "
-                    f"'hide-cell' and the metadata mystnb = {PROMPTS}"
+                    f"'hide-cell' and the metadata {FOLDED}"
                 )
     if len(titles) < 2:
         wrong.append(f"there are {len(titles)} exercises, not two or more")

@@ -82,12 +82,13 @@ See {cite:p}`KEY`.
 def code(source: str, *tags: str) -> NotebookNode:
     # So short a chapter goes into the slides as a whole, but for what solves an exercise.
     if "colab" in tags:
-        folded = {"jupyter": {"source_hidden": True}}
-        return new_code_cell(source, metadata={"tags": list(tags), **folded})
+        metadata = {"tags": list(tags), "jupyter": {"source_hidden": True}}
+        return new_code_cell(source, metadata=metadata)
     if "solution" not in tags:
         return new_code_cell(source, metadata={"tags": [*tags, "slide"]})
     prompts = {"code_prompt_show": "Show the solution", "code_prompt_hide": "Hide the solution"}
-    metadata = {"tags": list(tags), "mystnb": prompts}
+    folded = {"outputs_hidden": True, "source_hidden": True}
+    metadata = {"tags": list(tags), "mystnb": prompts, "jupyter": folded}
     return new_code_cell(source, metadata=metadata)
 
 

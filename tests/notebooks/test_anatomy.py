@@ -91,6 +91,7 @@ FAULTS: list[tuple[str, Break, str]] = [
     ("exercises", tags(SOLUTION, "hide-cell"), "needs the tags"),
     ("exercises", tags(SOLUTION), "exercise 1 has no solution"),
     ("exercises", lambda nb: nb.cells[SOLUTION].metadata.pop("mystnb"), "needs the tags"),
+    ("exercises", lambda nb: nb.cells[SOLUTION].metadata.pop("jupyter"), "needs the tags"),
     ("exercises", swap(TASK, "Easy,", "Simple,"), "'exercise 1 · Double it' comes no line such as"),
     ("exercises", swap(TASK, "\n\n*Easy", "\n*Easy"), "comes no line such as"),
     ("exercises", swap(SOLUTION, "book.record(", "print("), "exercise 1 · Double it: its solution"),
