@@ -2,7 +2,7 @@
 
 An exercise is a heading `### Exercise N · title`, a line `*Easy, 10 minutes.*`, its text, and cells
 tagged `solution`, which record at least one result. Prose from the first of these cells to the next
-heading belongs to the solution too.
+heading belongs to the solution too, and is folded: `<details class="answer">`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ DIFFICULTY = re.compile(rf"\*({'|'.join(LEVELS)}), (\d+) minutes\.\*")
 TIME = re.compile(rf".+\n\n{DIFFICULTY.pattern}$", re.M)  # with the heading
 DEEPEST = 3  # no deeper heading ends a solution
 ARGUMENTS = ("name", "value", "band", "label")
+FOLD, FOLD_END = (
+    '<details class="answer"><summary>The answer in words</summary>\n\n',
+    "\n\n</details>",
+)
 EXAMPLE = 'book.record("name", value, (low, high), "What it is")'
 
 
@@ -108,6 +112,20 @@ def after_solution(text: str) -> str | None:
     """Return what is left of prose that follows a solution: all from the first heading on."""
     first = next(headings(text, DEEPEST), None)
     return None if first is None else text[first.start :]
+
+
+def in_words(notebook: dict[str, Any]) -> Iterator[str]:
+    """Yield the prose of each solution, piece by piece."""
+    inside = False
+    for cell in notebook["cells"]:
+        if cell["cell_type"] != "markdown":
+            inside = inside or is_solution(cell)
+        elif inside:
+            text = source(cell)
+            rest = after_solution(text)
+            inside = rest is None
+            if said := text.removesuffix(rest or "").strip():
+                yield said
 
 
 def begun(text: str) -> Iterator[Exercise | None]:

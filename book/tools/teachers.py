@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from exercises import ExerciseError, exercises, is_solution, title
+from exercises import FOLD, ExerciseError, exercises, is_solution, title
 from headings import headings, split_at
 from keys import source
 
@@ -75,7 +75,9 @@ def with_notes(cell: Cell, notes: dict[str, str], done: int) -> list[Cell]:
 
 
 def shown(cell: Cell) -> Cell:
-    """Return a cell that hides nothing: a solution without its button, and unfolded in Jupyter."""
+    """Return a cell that hides nothing: a solution without its button, its words unfolded."""
+    if cell["cell_type"] == "markdown":
+        return {**cell, "source": source(cell).replace(FOLD, FOLD.replace(">", " open>", 1))}
     metadata = {k: v for k, v in cell["metadata"].items() if k not in ("mystnb", "jupyter")}
     tags = [tag for tag in metadata.get("tags", []) if tag != "hide-cell"]
     return {**cell, "metadata": {**metadata, "tags": tags}} if is_solution(cell) else cell
@@ -103,9 +105,9 @@ def teacher(notebook: Notebook, notes: str, run: Mapping[str, Any] | None) -> No
     left = by_title(chapter_notes.get(BY_SECTION, ""), 3)
     first, *others = copy.deepcopy(notebook["cells"])
     cells = [first, front(notebook, chapter_notes, run)]
-    for cell in others:
+    for cell in map(shown, others):
         notable = cell["cell_type"] == "markdown"
-        cells += with_notes(cell, left, len(cells)) if notable else [shown(cell)]
+        cells += with_notes(cell, left, len(cells)) if notable else [cell]
     if left:
         raise ExerciseError(f"{title(notebook)} has no section {', '.join(map(repr, left))}")
     return {**notebook, "cells": cells}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import address
 from editions import student
-from exercises import ExerciseError, exercises
+from exercises import FOLD, FOLD_END, ExerciseError, exercises, in_words
 from nbformat import NotebookNode
 
 from tests.notebooks.running import ROOT, off_band, records
@@ -194,6 +194,11 @@ def check_exercises(nb: NotebookNode) -> list[str]:
         wrong.append(f"there are {len(titles)} exercises, not two or more")
     if [int(title.split()[0]) for title in titles] != list(range(1, len(titles) + 1)):
         wrong.append(f"the exercises are not numbered 1, 2, …: {titles}")
+    wrong += [
+        f"an answer in words must stand between {FOLD!r} and {FOLD_END!r}, not {text[:40]!r}"
+        for text in in_words(nb)
+        if not (text.startswith(FOLD) and text.endswith(FOLD_END) and text.count("<details") == 1)
+    ]
     unsolved = set(range(1, len(titles) + 1)) - solved
     wrong += [f"exercise {number} has no solution cell after it" for number in unsolved]
     return wrong + list(_faults_for_students(nb))

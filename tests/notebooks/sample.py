@@ -35,7 +35,11 @@ EXERCISE = """## Exercises
 Double the number 4.
 """
 
-SECOND = """Twice four patients are eight.
+SECOND = """<details class="answer"><summary>The answer in words</summary>
+
+Twice four patients are eight.
+
+</details>
 
 ### Exercise 2 · Halve it
 

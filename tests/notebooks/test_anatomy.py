@@ -16,9 +16,22 @@ from tests.notebooks.sample import save
 
 Break = Callable[[NotebookNode], object]
 
-OPENING, COLAB, PARAMETERS, START, HOW, NOISE, RECORD, _, _, FIGURE, FAILS, TASK, SOLUTION = range(
-    13
-)
+(
+    OPENING,
+    COLAB,
+    PARAMETERS,
+    START,
+    HOW,
+    NOISE,
+    RECORD,
+    _,
+    _,
+    FIGURE,
+    FAILS,
+    TASK,
+    SOLUTION,
+    WORDS,
+) = range(14)
 QUIZ, CLOSING = 15, 16
 
 
@@ -92,6 +105,12 @@ FAULTS: list[tuple[str, Break, str]] = [
     ("exercises", tags(SOLUTION), "exercise 1 has no solution"),
     ("exercises", lambda nb: nb.cells[SOLUTION].metadata.pop("mystnb"), "needs the tags"),
     ("exercises", lambda nb: nb.cells[SOLUTION].metadata.pop("jupyter"), "needs the tags"),
+    (
+        "exercises",
+        swap(WORDS, "</details>\n\n", "</details>\n\nOh.\n\n"),
+        "an answer in words must",
+    ),
+    ("exercises", swap(WORDS, "The answer in words", "Words"), "an answer in words must"),
     ("exercises", swap(TASK, "Easy,", "Simple,"), "'exercise 1 · Double it' comes no line such as"),
     ("exercises", swap(TASK, "\n\n*Easy", "\n*Easy"), "comes no line such as"),
     ("exercises", swap(SOLUTION, "book.record(", "print("), "exercise 1 · Double it: its solution"),
@@ -114,7 +133,7 @@ FAULTS: list[tuple[str, Break, str]] = [
     ("lengths", long_cells(26, NOISE), "26 lines, more than 25"),
     ("lengths", long_cells(6, *range(5, 11)), "median code cell has 6"),
     ("lengths", long_cells(13, NOISE, FAILS), "2 of 10 code cells have over 12"),
-    ("prose", swap(HOW, "every split keeps a patient whole", ""), "words of prose"),
+    ("prose", swap(HOW, "and every split keeps a patient whole", ""), "words of prose"),
     ("prose", add(HOW, "word " * 200), "words of prose"),
     ("tags", tags(NOISE, "nbval-skip"), "'nbval-skip'"),
     ("tags", tags(NOISE, "NBVAL_IGNORE_OUTPUT"), "'NBVAL_IGNORE_OUTPUT'"),

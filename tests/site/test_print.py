@@ -57,6 +57,8 @@ def test_solutions_are_open_on_paper_and_closed_again_afterwards(
         expect(solution.locator("summary")).to_be_visible()
         said = "summary => getComputedStyle(summary, '::before').content"
         assert solution.locator("summary").evaluate(said) == '"Solution"'
+    for answer in page.locator("details.answer p").all():
+        expect(answer).to_be_visible()
     page.evaluate("() => window.dispatchEvent(new Event('afterprint'))")
     assert solutions.count() > page.locator(".tag_solution details[open]").count() == 0
 

@@ -21,6 +21,13 @@ def test_exercises_open_and_close(visitor: Visitor, each_chapter: str) -> None:
         expect(code).to_be_visible()
         solution.locator("summary").click()
         expect(code).to_be_hidden()
+    words = page.locator("details.answer")
+    for answer in words.all():
+        said = answer.locator("p").first
+        expect(said).to_be_hidden()
+        answer.locator("summary").click()
+        expect(said).to_be_visible()
+    assert words.count() >= 1
 
 
 def answers(page: Page) -> list[tuple[int, int]]:
