@@ -22,6 +22,8 @@ from sphinx.writers.html5 import HTML5Translator
 
 SUMMARY = re.compile(r"(?<=<summary>)(.*?)(?=</summary>)", re.DOTALL)
 PROGRESS = "translated.json"
+# What a cell says of itself in its metadata, which catalogues do not hold.
+PROMPTS = {"Show the solution": "显示解答", "Hide the solution": "隐藏解答"}
 
 
 class Choice(nodes.General, nodes.TextElement):  # type: ignore[misc]
@@ -95,6 +97,20 @@ class RestoreOutputs(SphinxTransform):
         for image in self.document.findall(nodes.image):
             if alt := image.attributes.pop("kept_alt", None):
                 image["alt"] = alt
+
+
+class TranslatePrompts(SphinxTransform):
+    """Say in Chinese what opens a solution and closes it, on a page that is translated at all."""
+
+    default_priority = 30  # after the count (25)
+
+    def apply(self, **_: Any) -> None:
+        if share(self.document) == 0:
+            return
+        for cell in self.document.findall(nodes.container):
+            for name in ("prompt_show", "prompt_hide"):
+                if name in cell:
+                    cell[name] = PROMPTS.get(cell[name], cell[name])
 
 
 class TagLanguage(SphinxTransform):
@@ -177,7 +193,8 @@ def write_progress(app: Sphinx, problem: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to Sphinx."""
     app.add_node(Choice, html=(nothing, nothing))
-    for transform in (OpenQuizzes, CloseOutputs, CountPictures, RestoreOutputs, TagLanguage):
+    transforms = (OpenQuizzes, CloseOutputs, CountPictures, RestoreOutputs, TranslatePrompts)
+    for transform in (*transforms, TagLanguage):
         app.add_transform(transform)
     # Before Sphinx (500) collects the list that sphinx-external-toc has put in.
     app.connect("doctree-read", translate_captions, priority=200)

@@ -108,6 +108,16 @@ def test_the_first_page_is_chinese_and_tells_how_far_the_rest_is(
     assert said == sorted(percent(part) for part in shares.values() if part)
 
 
+def test_solutions_are_opened_in_chinese(visit: Visit) -> None:
+    page = visit.open("notebooks/01_what_transfers.html")
+    summaries = page.locator(".tag_solution summary, details.answer summary")
+    assert summaries.count() >= 8
+    for summary in summaries.all():
+        assert re.fullmatch(r"[\u4e00-\u9fff\s]+", summary.inner_text())
+    other = visit.open("notebooks/02_breast_cancer.html")
+    assert "Show the solution" in other.locator(".tag_solution summary").first.inner_text()
+
+
 def test_a_page_that_is_not_translated_says_so_and_is_english(visit: Visit) -> None:
     page = visit.open("book/data.html")
     expect(page.locator("p.translation")).to_have_text("本页尚未翻译，以下为英文。")
