@@ -193,8 +193,14 @@ def write_progress(app: Sphinx, problem: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to Sphinx."""
     app.add_node(Choice, html=(nothing, nothing))
-    transforms = (OpenQuizzes, CloseOutputs, CountPictures, RestoreOutputs, TranslatePrompts)
-    for transform in (*transforms, TagLanguage):
+    for transform in (
+        OpenQuizzes,
+        CloseOutputs,
+        CountPictures,
+        RestoreOutputs,
+        TranslatePrompts,
+        TagLanguage,
+    ):
         app.add_transform(transform)
     # Before Sphinx (500) collects the list that sphinx-external-toc has put in.
     app.connect("doctree-read", translate_captions, priority=200)

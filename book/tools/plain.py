@@ -16,13 +16,13 @@ from chapters import find_notebooks, load
 from exercises import title
 from headings import headings
 from keys import source
-from prose import ADMONITION, TEXT_AND_TARGET, UNSEEN, bibliography, people_and_year
+from prose import ADMONITION, TEXT_AND_TARGET, UNSEEN, bibliography, citation, keys_of
 from pybtex.database import Entry
 from pybtex.plugin import find_plugin
+from references_check import address
 
 Notebook = dict[str, Any]
 ROLE = re.compile(r"(?<!`)\{([\w:]+)\}`([^`]+)`")
-RESOLVER = "https://doi.org/"
 # Escaped by pybtex, although they mean nothing within a line.
 NEEDLESS = re.compile(r"\\([-.()])")
 
@@ -38,15 +38,14 @@ def page_titles(root: Path) -> dict[str, str]:
     return found
 
 
-def address(entry: Entry) -> str:
-    """Return where a work is found, or nothing if the bibliography does not say."""
-    doi = entry.fields.get("doi")
-    return f"{RESOLVER}{doi}" if doi else str(entry.fields.get("url", ""))
-
-
 def linked(words: str, target: str) -> str:
     """Return words as a link, if there is something to link to."""
     return f"[{words}]({target})" if target else words
+
+
+def with_link(words: str, work: Entry) -> str:
+    """Return a citation as a link to the work, if the bibliography says where that is."""
+    return linked(words, address(work))
 
 
 class Plain:
@@ -82,12 +81,13 @@ class Plain:
         ValueError
             As by `text`.
         """
-        prose = [cell for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
-        cells = [
-            {**cell, "source": self.text(source(cell))} if cell in prose else cell
-            for cell in notebook["cells"]
-        ]
-        keys = {key for cell in prose for key in cited(source(cell))}
+        cells: list[dict[str, Any]] = []
+        keys: set[str] = set()
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "markdown":
+                keys.update(cited(source(cell)))
+                cell = {**cell, "source": self.text(source(cell))}
+            cells.append(cell)
         if keys:
             last = {"cell_type": "markdown", "id": "references", "metadata": {}}
             cells.append({**last, "source": self.references(keys)})
@@ -109,19 +109,11 @@ class Plain:
     def _role(self, match: re.Match[str]) -> str:
         name, content = match.groups()
         if name.startswith("cite"):
-            return self._citation(content, in_text=name == "cite:t")
+            works = [self._entry(key) for key in keys_of(content)]
+            return citation(works, in_text=name == "cite:t", shown=with_link)
         found = TEXT_AND_TARGET.match(content)
         words, target = (found[1], found[2]) if found else ("", content)
         return self._document(words, target) if name == "doc" else words or target
-
-    def _citation(self, content: str, *, in_text: bool) -> str:
-        out = []
-        for key in keys_of(content):
-            entry = self._entry(key)
-            people, year = people_and_year(entry)
-            words = f"{people} ({year})" if in_text else f"{people}, {year}"
-            out.append(linked(words, address(entry)))
-        return " and ".join(out) if in_text else f"({'; '.join(out)})"
 
     def _document(self, words: str, target: str) -> str:
         name = target.removeprefix("/")
@@ -137,11 +129,6 @@ class Plain:
     def _quotation(match: re.Match[str]) -> str:
         lines = [f"**{match[1]}**", "", *match[2].splitlines()]
         return "\n".join(f"> {line}".rstrip() for line in lines)
-
-
-def keys_of(content: str) -> list[str]:
-    """Return the keys that a role for citations names."""
-    return [key.strip() for key in content.split(",")]
 
 
 def cited(markdown: str) -> Iterator[str]:

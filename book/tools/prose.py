@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -124,9 +124,23 @@ def authors(entry: Entry) -> str:
     return f"{names[0]} et al." if others else " and ".join(names)
 
 
-def people_and_year(entry: Entry) -> tuple[str, str]:
-    """Return by whom and from when a cited work is."""
-    return authors(entry), str(entry.fields.get("year", "undated"))
+def keys_of(content: str) -> list[str]:
+    """Return the keys that a role for citations names."""
+    return [key.strip() for key in content.split(",")]
+
+
+def citation(
+    works: Iterable[Entry], *, in_text: bool, shown: Callable[[str, Entry], str] | None = None
+) -> str:
+    """Return works as a text cites them; `shown` makes of the words for one what stands there."""
+    out = []
+    for work in works:
+        people, year = authors(work), work.fields.get("year", "undated")
+        words = f"{people} ({year})" if in_text else f"{people}, {year}"
+        out.append(shown(words, work) if shown else words)
+    if in_text:
+        return " and ".join(out)
+    return f"({'; '.join(out)})" if out else ""
 
 
 def bibliography(file: Path) -> Mapping[str, Entry]:
@@ -170,11 +184,8 @@ class Prose:
 
     def cited(self, keys: str, *, in_text: bool) -> str:
         """Return citations as words; a key that the bibliography lacks is left out."""
-        known = [self._entries[k.strip()] for k in keys.split(",") if k.strip() in self._entries]
-        pairs = [people_and_year(entry) for entry in known]
-        if in_text:
-            return " and ".join(f"{who} ({year})" for who, year in pairs)
-        return f"({'; '.join(f'{who}, {year}' for who, year in pairs)})" if pairs else ""
+        known = [self._entries[key] for key in keys_of(keys) if key in self._entries]
+        return citation(known, in_text=in_text)
 
     def _role(self, tokens: Sequence[Token], index: int, *_rest: Any) -> str:
         name, content = tokens[index].meta["name"], tokens[index].content

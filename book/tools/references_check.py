@@ -14,10 +14,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+if TYPE_CHECKING:
+    from pybtex.database import Entry
 
 BIBLIOGRAPHY = Path(__file__).resolve().parents[1] / "references.bib"
 RESOLVER, ARXIV = "https://doi.org/", "https://arxiv.org/abs/"
@@ -71,6 +74,16 @@ class Follow(HTTPRedirectHandler):
         return new
 
 
+def address(entry: Entry) -> str:
+    """Return where a work is found, as people write it; nothing if its entry does not say."""
+    fields = entry.fields
+    if "doi" in fields:
+        return f"{RESOLVER}{fields['doi']}"
+    if "url" in fields:
+        return str(fields["url"])
+    return f"{ARXIV}{fields['eprint']}" if "eprint" in fields else ""
+
+
 def addresses(bibliography: Path) -> Iterator[tuple[str, str]]:
     """Yield the key and one address of each entry: the DOI, else the URL, else arXiv's.
 
@@ -87,13 +100,9 @@ def addresses(bibliography: Path) -> Iterator[tuple[str, str]]:
     except (PybtexError, OSError) as error:
         raise ValueError(f"{bibliography} cannot be read: {error}") from error
     for key, entry in entries.items():
-        fields = entry.fields
-        if "doi" in fields:
-            yield key, RESOLVER + quote(fields["doi"], safe="/")
-        elif "url" in fields:
-            yield key, fields["url"]
-        elif "eprint" in fields:
-            yield key, ARXIV + fields["eprint"]
+        if place := address(entry):
+            doi = entry.fields.get("doi")
+            yield key, RESOLVER + quote(doi, safe="/") if doi else place
 
 
 def status(url: str, method: str, seconds: float) -> tuple[int, str]:
