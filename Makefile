@@ -9,13 +9,13 @@ help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 17
 
 book: ## run the chapters that need it, build the pages, say where they are
-	@$(RUN) book/tools/build.py
+	@$(RUN) -m book.tools.build
 
 pdf: ## print the whole book, as the pages show it, to one PDF
-	@$(RUN) book/tools/pdf.py
+	@$(RUN) -m book.tools.pages.pdf
 
 test: ## run every check: style, types, helpers, chapters, pages
-	@$(RUN) book/tools/check.py
+	@$(RUN) -m book.tools.check
 
 lab: ## open the chapters in JupyterLab
 	@$(RUN) -m jupyterlab notebooks
@@ -24,46 +24,46 @@ doctor: ## say whether everything is there that the chapters need
 	@$(RUN) -m medxfer_utils
 
 rehearse: ## try all chapters with small sizes, as before a workshop
-	@$(RUN) book/tools/build.py --profile fast
+	@$(RUN) -m book.tools.build --profile fast
 
 slides: ## make slides for teaching from the tagged cells of each chapter
-	@$(RUN) book/tools/slides.py
+	@$(RUN) -m book.tools.teach.slides
 
 lint: ## check style and types only
-	@$(RUN) book/tools/check.py format lint types
+	@$(RUN) -m book.tools.check format lint types
 
 chinese: ## build the Chinese edition
-	@$(RUN) book/tools/chinese.py pages
+	@$(RUN) -m book.tools.pages.chinese pages
 
 catalogues: ## bring what is to be translated into Chinese up to today's text
-	@$(RUN) book/tools/chinese.py catalogues
+	@$(RUN) -m book.tools.pages.chinese catalogues
 
 results: ## compute the stored results in book/results anew (long)
-	@$(RUN) book/tools/scripts.py book/results
+	@$(RUN) -m book.tools.scripts book/studies
 
 benchmark: ## compare speed and accuracy with other libraries
-	@$(RUN) book/tools/scripts.py benchmarks
+	@$(RUN) -m book.tools.scripts benchmarks
 
 references: ## ask whether the addresses in the bibliography answer (needs a network)
-	@$(RUN) book/tools/references_check.py
+	@$(RUN) -m book.tools.pages.references_check
 
 lock: ## choose the newest versions that pyproject.toml allows, and write their hashes
-	@$(RUN) book/tools/lock.py
+	@$(RUN) -m book.tools.lock
 
 address: ## write the address of the repository wherever it stands: make address URL=https://…
-	@$(RUN) book/tools/address.py $(URL)
+	@$(RUN) -m book.tools.pages.address $(URL)
 
 student: ## make the notebooks for students: exercises, no solutions
-	@$(RUN) book/tools/editions.py student
+	@$(RUN) -m book.tools.teach.notebooks student
 
 teacher: ## make the notebooks for teachers: outputs, solutions, notes, times
-	@$(RUN) book/tools/editions.py teacher
+	@$(RUN) -m book.tools.teach.notebooks teacher
 
 workshop: ## pack the students' notebooks, and all they need, into one file
-	@$(RUN) book/tools/workshop.py
+	@$(RUN) -m book.tools.teach.workshop
 
 wheels: ## fetch what a workshop installs, for a class without a network
-	@$(RUN) book/tools/wheels.py
+	@$(RUN) -m book.tools.teach.wheels
 
 clean: ## remove everything generated, the environment too
 	rm -rf _build .venv

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from medxfer_utils.convnets import Recipe, copied, train
+from medxfer_utils.models.training import Recipe, copied, train
 
 # isort: split
 import keras
@@ -27,7 +27,7 @@ from benchmarks.medmnist_recipe import Array, Labels, network
 
 IMAGES, STEPS, ROUNDS, RATE = 2048, 60, 5, 0.001
 BATCHES = (32, 128)
-OURS = "medxfer_utils.convnets.train"
+OURS = "medxfer_utils.models.training.train"
 WITHOUT_TORCH = "PyTorch is not installed here, so it is left out; see benchmarks/README.md."
 
 

@@ -1,7 +1,7 @@
 """Four hospitals: accuracy on the division of the FLamby benchmark, and what the gate is worth.
 
 Run it with `make benchmark`; `README.md` beside this file says how to read the tables. The first
-needs the four files of the UCI Heart Disease data (`python -m medxfer_utils.downloads heart`), the
+needs the four files of the UCI Heart Disease data (`python -m medxfer_utils.data.files heart`), the
 second is drawn from a stored table of the book.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 # First: it decides how TensorFlow starts.
-from book.results import four_hospitals
+from book.studies import hospitals as four_hospitals
 
 # isort: split
 import numpy as np
@@ -23,10 +23,11 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold, train_test_split
 from statsmodels.stats.proportion import proportion_confint
 
-from medxfer_utils import metrics, missing, results, tabular
-from medxfer_utils.catalogue import HEART
+from medxfer_utils import metrics, missing, results
 from medxfer_utils.cohorts import Cohort
-from medxfer_utils.downloads import fetch
+from medxfer_utils.data import hospitals as tabular
+from medxfer_utils.data.catalogue import HEART
+from medxfer_utils.data.files import fetch
 
 # Accuracy at Cleveland, Budapest, Zurich and Long Beach, as published for this division.
 PUBLISHED = {

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, cast
 
-from medxfer_utils.convnets import Recipe, outputs, reinitialised, train
+from medxfer_utils.models.training import Recipe, outputs, reinitialised, train
 
 # isort: split
 import keras
@@ -29,10 +29,10 @@ from sklearn.preprocessing import StandardScaler
 from statsmodels.stats.proportion import proportion_confint
 
 from medxfer_utils import metrics, results
-from medxfer_utils.backbones import backbone
-from medxfer_utils.catalogue import KNOWN_COPIES
-from medxfer_utils.downloads import MedMNIST, medmnist
-from medxfer_utils.imaging import scaled
+from medxfer_utils.data.catalogue import KNOWN_COPIES
+from medxfer_utils.data.files import MedMNIST, medmnist
+from medxfer_utils.images import scaled
+from medxfer_utils.models.backbones import backbone
 
 Array = NDArray[np.floating]
 Labels = NDArray[np.integer]

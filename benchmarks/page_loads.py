@@ -7,16 +7,14 @@ file says how to read the table.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pandas as pd
 from playwright.sync_api import Browser, Response
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "book" / "tools"))
-from browser import chromium, served  # noqa: E402
+from book.tools.pages.browser import chromium, served
 
+ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "_build" / "html"
 LOADS = 5
 LOADED = "() => performance.getEntriesByType('navigation')[0].loadEventEnd / 1000"

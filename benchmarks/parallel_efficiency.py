@@ -13,7 +13,7 @@ import time
 
 os.environ["MEDXFER_THREADS"] = "1"  # before the package: it decides how TensorFlow starts
 
-from medxfer_utils.convnets import ImageModel, Recipe, image_network, train
+from medxfer_utils.models.training import ImageModel, Recipe, image_network, train
 
 # isort: split
 import joblib

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from skimage.transform import iradon, radon
 from threadpoolctl import threadpool_limits
 
-from medxfer_utils import phantoms, scanner
-from medxfer_utils.phantoms import Site
+from medxfer_utils.clinic import patients as phantoms
+from medxfer_utils.clinic import scanner
+from medxfer_utils.clinic.patients import Site
 
 SIZES, ORGANS = (28, 64, 96), ("lung", "liver")
 PATIENTS, LONGER, REPEATS, PATCHES, VIEWS = 240, 4, 5, 6, 180

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 # First: it decides how TensorFlow starts, which skada imports too.
-from medxfer_utils.models import Linear, Model, Network
+from medxfer_utils.models.network import Linear, Model, Network
 
 # isort: split
 import numpy as np
@@ -31,9 +31,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from medxfer_utils import results, tabular, threads, transfer
+from medxfer_utils import results, threads
 from medxfer_utils.cohorts import Cohort, split
+from medxfer_utils.data import hospitals as tabular
 from medxfer_utils.experiments import Arm, Classical, Predicts, learning_curve
+from medxfer_utils.transfer import strategies as transfer
 
 TABLE = results.FOLDER / "tabular_transfer_benchmark.csv"
 SEED, DIVISIONS, REPEATS, SIZES = 0, 10, 20, (8, 16, 32, 64)

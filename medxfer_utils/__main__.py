@@ -1,6 +1,6 @@
 """`python -m medxfer_utils`: see `setup_check`."""
 
-from medxfer_utils.setup_check import main
+from medxfer_utils.doctor.report import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -13,7 +13,8 @@ import threadpoolctl
 from IPython.core.getipython import get_ipython
 from IPython.display import display
 
-from medxfer_utils import plots, seed_tensorflow, threads
+from medxfer_utils import seed_tensorflow, threads
+from medxfer_utils.plots import curves as plots
 
 PROFILES = ("full", "fast")
 T = TypeVar("T")

@@ -20,9 +20,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from medxfer_utils import metrics, workers
+from medxfer_utils import _fits as workers
+from medxfer_utils import metrics
+from medxfer_utils._journal import Fit, Journal, Row, fit_of
 from medxfer_utils.cohorts import Cohort, draw, require_disjoint
-from medxfer_utils.journal import Fit, Journal, Row, fit_of
 
 
 class Predicts(Protocol):

@@ -1,6 +1,6 @@
 """Run the chapters that need it, build the pages, say where they are: `make book`.
 
-python book/tools/env.py book/tools/build.py [--profile fast] [--seed N] [--only NAME]
+python book/tools/env.py -m book.tools.build [--profile fast] [--seed N] [--only NAME]
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from chapters import Edition, Failure, find_notebooks, is_current, run_chapters
-from languages import join
-from pages import PagesError, build_pages
+from book.tools.chapters.run import Edition, Failure, find_notebooks, is_current, run_chapters
+from book.tools.pages.languages import join
+from book.tools.pages.site import PagesError, build_pages
 
 ROOT = Path(__file__).resolve().parents[2]
 

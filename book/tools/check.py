@@ -1,6 +1,6 @@
 """Run every check of the book, the quick ones first: `make test`.
 
-    python book/tools/env.py book/tools/check.py
+    python book/tools/env.py -m book.tools.check
 
 All checks run even when an early one fails; the exit status is 1 if any did.
 """
@@ -18,7 +18,7 @@ CHECKS = {
     "format": [PYTHON, "-m", "ruff", "format", "--check", "."],
     "lint": [PYTHON, "-m", "ruff", "check", "."],
     "types": [PYTHON, "-m", "mypy"],
-    "book": [PYTHON, "book/tools/build.py"],
+    "book": [PYTHON, "-m", "book.tools.build"],
     # Two processes; the tests of one file stay together, for they share runs of a chapter.
     "tests": [PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadfile", "tests"],
 }

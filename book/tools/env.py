@@ -1,7 +1,7 @@
 """Make the environment of the book in `.venv`, then run a command with its Python.
 
     python book/tools/env.py                         make it, or do nothing if it is up to date
-    python book/tools/env.py book/tools/build.py     … and then run this script
+    python book/tools/env.py -m book.tools.build     … and then run this script
     python book/tools/env.py -m jupyterlab           … and then run this module
 
 It uses nothing but the standard library and starts under any Python 3.11 or newer. Everything

@@ -1,6 +1,6 @@
 """Run every script of a folder, one after another: `make results`, `make benchmark`.
 
-    python book/tools/env.py book/tools/scripts.py FOLDER
+    python book/tools/env.py -m book.tools.scripts FOLDER
 
 A `requirements.txt` in the folder names libraries that only these scripts compare with. They are
 installed without their own dependencies, into a folder outside the book's environment: some would

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import BrowserError, chromium, served
 from playwright.sync_api import Browser
 
+from book.tools.pages.browser import BrowserError, chromium, served
 from tests.site.visiting import Visit, Visitor
 
 SITE = Path(__file__).resolve().parents[2] / "_build" / "html"

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from babel.messages.pofile import read_po
-from browser import served
-from chapters import Edition
-from chinese import CATALOGUES, begun, build_chinese
 from playwright.sync_api import Browser, expect
 from translation import PROGRESS, percent
 
+from book.tools.chapters.run import Edition
+from book.tools.pages.browser import served
+from book.tools.pages.chinese import CATALOGUES, begun, build_chinese
 from tests.site.test_axe import axe_source, findings
 from tests.site.test_links import broken, links, parsed
 from tests.site.visiting import Visit

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from medxfer_utils import explorer, metrics
+from medxfer_utils import metrics
+from medxfer_utils.plots import explorer
 from tests.site.test_axe import axe_source, findings
 from tests.site.visiting import Visit, Visitor
 

@@ -10,8 +10,8 @@ from urllib.parse import unquote
 
 import pytest
 from bs4 import BeautifulSoup
-from terms import GLOSSARY, entries
 
+from book.tools.pages.terms import GLOSSARY, entries
 from tests.site.test_links import parsed
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from binding import FIRST, bound, listed, resolved
 from bs4 import BeautifulSoup
-from pdf import PdfError, contents, printed
 from playwright.sync_api import Browser
 from pypdf import PdfReader
 from pypdf.generic import DictionaryObject
+
+from book.tools.pages.binding import FIRST, bound, listed, resolved
+from book.tools.pages.pdf import PdfError, contents, printed
 
 TITLE = "Transfer Learning for Medical Diagnosis"
 PRINTED_WIDTH = 643  # of the text on A4, in CSS pixels

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import served
 from bs4 import BeautifulSoup
-from chapters import Edition
 from playwright.sync_api import Browser, Page, expect
-from slides import build_slides
 
+from book.tools.chapters.run import Edition
+from book.tools.pages.browser import served
+from book.tools.teach.slides import build_slides
 from tests.site.test_axe import axe_source, findings
 from tests.site.visiting import Visit
 

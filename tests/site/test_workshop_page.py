@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-import workshop
 from playwright.sync_api import Browser, Page
 
+from book.tools.teach import workshop
 from tests.site.test_axe import axe_source, findings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,0 +1,205 @@
+"""The source networks of chapter 04: trained on simulated lung nodules, or on no medicine at all.
+
+They differ in how a patch becomes an input, in what the training patients show, and in what the
+training images go through. Four of each kind are stored, each from patients and a start of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+# First: it decides how TensorFlow starts.
+from medxfer_utils.models import training as convnets
+
+# isort: split
+import keras
+import numpy as np
+import pandas as pd
+from sklearn.datasets import load_digits, load_sample_images
+
+from medxfer_utils import images as imaging
+from medxfer_utils import metrics, results
+from medxfer_utils.clinic import patients as phantoms
+from medxfer_utils.cohorts import Cohort
+from medxfer_utils.models.training import Array, Recipe
+
+TABLE = "lung_sources"
+# The kinds that a chapter and the tests use are stored; the others are made by `make results` only.
+STORED = ("window", "doses")
+PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "keras")
+SEEDS, PATIENTS, TESTED = range(4), 12_000, 750
+FILTERS, SHAPE = (16, 32, 64, 64), (32, 32, 1)
+LUNG = phantoms.Site(organ="lung", size=32, pixel=1.5)
+LIVER = replace(LUNG, organ="liver")
+DOSES = (1.0, 0.1, 0.02)
+
+flips, contrast = convnets.flips_and_turns, convnets.flips_turns_and_contrast
+LONG = Recipe(steps=3000, rate=0.003, batch=64, cosine=True, augment=flips)
+
+
+def window(hu: Array) -> Array:
+    """HU from -1000 to 400 as -1 to 1: how the lung is looked at."""
+    return (2 * imaging.window(hu, level=-300, width=1400) - 1)[..., None]
+
+
+def standardised(hu: Array) -> Array:
+    """Each patch with mean 0 and standard deviation 1."""
+    return imaging.standardised(hu)[..., None]
+
+
+# About how far a lesion stands out, in HU.
+UNIT = {"lung": 300.0, "liver": 40.0}
+
+
+def relative(hu: Array, organ: str = "liver") -> Array:
+    """Contrast to the surroundings, in the organ's unit."""
+    return imaging.contrast(hu, UNIT[organ])[..., None]
+
+
+in_lung = partial(relative, organ="lung")
+in_liver = partial(relative, organ="liver")
+Prepare = Callable[[Array], Array]
+# Name of a source: how the lung is prepared, how the liver, doses, augmentation, groups.
+SOURCES: dict[str, tuple[Prepare, Prepare, tuple[float, ...], Any, int]] = {
+    "window": (window, window, (1.0,), flips, 0),
+    "standardised": (standardised, standardised, (1.0,), flips, 0),
+    "own unit": (in_lung, in_liver, (1.0,), flips, 0),
+    "contrast": (in_lung, in_liver, (1.0,), contrast, 0),
+    "doses": (in_lung, in_liver, DOSES, contrast, 0),
+    "group norm": (in_lung, in_liver, DOSES, contrast, 8),
+}
+BEST = "doses"
+
+
+@cache
+def lung(seed: int, doses: tuple[float, ...], patients: int = PATIENTS) -> Cohort:
+    """The source's patients, shared out among scanners of several doses."""
+    each = patients // len(doses)
+    parts = [
+        phantoms.clinic(replace(LUNG, dose=dose), each, seed=10_000 + 10 * seed + k).cohort
+        for k, dose in enumerate(doses)
+    ]
+    x, y, patient = (np.concatenate([getattr(c, f) for c in parts]) for f in ("x", "y", "patient"))
+    return Cohort("lung", x, y, patient)
+
+
+def lung_test(seed: int) -> Cohort:
+    """Lung patients whom no source network has seen."""
+    return phantoms.clinic(LUNG, TESTED, seed=20_000 + seed).cohort
+
+
+def trained_source(
+    kind: str,
+    seed: int,
+    recipe: Recipe = LONG,
+    patients: int = PATIENTS,
+    change: Callable[[Cohort, int], Cohort] = lambda cohort, seed: cohort,
+) -> keras.Model:
+    """A source network of a kind, from patients who may be changed before."""
+    prepare, _, doses, augment, groups = SOURCES[kind]
+    cohort = change(lung(seed, doses, patients), seed)
+    start = convnets.image_network(SHAPE, filters=FILTERS, seed=seed, groups=groups)
+    recipe = replace(recipe, augment=augment)
+    return convnets.train(start, prepare(cohort.x), cohort.y, recipe, seed=seed)
+
+
+def shuffled(cohort: Cohort, seed: int) -> Cohort:
+    """The same images, with the diagnoses dealt out anew among the patients."""
+    _, first, where = np.unique(cohort.patient, return_index=True, return_inverse=True)
+    dealt = np.random.default_rng(seed).permutation(cohort.y[first])
+    return replace(cohort, y=dealt[where])
+
+
+def shuffled_network(seed: int) -> keras.Model:
+    """The best kind of source, had it been taught nonsense."""
+    return trained_source("doses", seed, change=shuffled)
+
+
+def digits_network(seed: int) -> keras.Model:
+    """The same body, trained to read handwritten digits."""
+    digits = load_digits()
+    enlarged = np.kron(digits.images / 8 - 1, np.ones((4, 4)))[..., None]
+    network = convnets.image_network(SHAPE, outputs=10, filters=FILTERS, seed=seed)
+    recipe = replace(LONG, steps=400, batch=32, augment=None)
+    return convnets.train(network, enlarged, digits.target, recipe, seed=seed)
+
+
+def textures_network(seed: int) -> keras.Model:
+    """The same body, trained to tell patches of two photographs (a temple, a flower) apart."""
+    rng = np.random.default_rng(seed)
+    photographs = [image.mean(-1) for image in load_sample_images().images]
+    y = np.arange(6000) % 2
+    corners = [rng.integers(0, np.array(photographs[k].shape) - 32) for k in y]
+    patches = [photographs[k][i : i + 32, j : j + 32] for k, (i, j) in zip(y, corners, strict=True)]
+    x = np.stack(patches) + rng.normal(0, 1, (len(y), 32, 32))  # no patch is quite flat
+    network = convnets.image_network(SHAPE, filters=FILTERS, seed=seed)
+    recipe = replace(LONG, steps=800, batch=32, augment=contrast)
+    return convnets.train(network, imaging.standardised(x)[..., None], y, recipe, seed=seed)
+
+
+def path(kind: str, seed: int) -> Path:
+    """Where a source network is kept."""
+    folder = results.FOLDER if kind in STORED else results.ROOT / "_build"
+    return folder / "sources" / f"{kind.replace(' ', '_')}_{seed}.keras"
+
+
+@cache
+def source(kind: str, seed: int) -> keras.Model:
+    """A source network that was made before.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it was not.
+    """
+    if not path(kind, seed).is_file():
+        raise FileNotFoundError(f"There is no source network {kind!r} {seed}: run `make results`.")
+    return keras.models.load_model(path(kind, seed))
+
+
+def made(kind: str, seed: int) -> dict[str, Any]:
+    """Train and store one source network; how well it does on lungs, and on livers as it is."""
+    start = time.process_time()
+    unrelated = {
+        "digits": digits_network,
+        "textures": textures_network,
+        "shuffled": shuffled_network,
+    }
+    network = unrelated[kind](seed) if kind in unrelated else trained_source(kind, seed)
+    path(kind, seed).parent.mkdir(parents=True, exist_ok=True)
+    beside = path(kind, seed).with_suffix(".new.keras")
+    network.save(beside)
+    beside.replace(path(kind, seed))
+    row = {"source": kind, "seed": seed, "seconds": time.process_time() - start}
+    return row | ({} if kind in unrelated else held_out(kind, network, seed))
+
+
+def held_out(kind: str, network: keras.Model, seed: int) -> dict[str, float]:
+    """AUROC of a source network for lung patients it has not seen, and for liver patients."""
+    livers = phantoms.clinic(LIVER, TESTED, seed=20_100 + seed).cohort
+    pairs = zip(("lung", "liver"), (lung_test(seed), livers), SOURCES[kind][:2], strict=True)
+    return {
+        name: metrics.auroc(cohort.y, convnets.outputs(network, prepare(cohort.x))[:, 0])
+        for name, cohort, prepare in pairs
+    }
+
+
+def main() -> None:
+    """Every source network, stored with its provenance."""
+    facts = {"seeds": list(SEEDS), "patients": PATIENTS, "recipe": repr(LONG)}
+    record = results.provenance(__file__, PACKAGES, **facts)
+    rows = []
+    for seed in SEEDS:
+        for kind in (*SOURCES, "digits", "textures"):
+            rows.append(made(kind, seed))
+            print(rows[-1], flush=True)
+    results.store(TABLE, pd.DataFrame(rows), record)
+
+
+if __name__ == "__main__":
+    main()

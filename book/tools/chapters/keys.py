@@ -1,0 +1,167 @@
+"""What the outputs of a chapter depend on, as one key.
+
+A chapter is run again exactly when its key has changed. The key covers its code cells and their
+tags (but for the one that puts a cell on a slide), the modules of the helper package that it
+imports (directly or through other modules), the stored results that it names, the lock of the
+environment, the parameters of the run, and whether the real patients are here in whose place it
+would otherwise show simulated ones. It does not cover the prose.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+PACKAGE = "medxfer_utils"
+RESULTS = Path("book", "results")
+# Tags that say where a cell is shown, and change nothing in its outputs.
+OF_SHOWING = {"slide"}
+MODULE = re.compile(rf"{PACKAGE}(\.\w+)+")
+# Lines for IPython's own ears; they are no Python, and import nothing of ours.
+MAGIC = re.compile(r"^(\s*)[%!].*$", flags=re.MULTILINE)
+
+
+def code_cells(notebook: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the code cells of a notebook, without those that papermill has injected."""
+    return [
+        cell
+        for cell in notebook["cells"]
+        if cell["cell_type"] == "code"
+        and "injected-parameters" not in cell["metadata"].get("tags", [])
+    ]
+
+
+def source(cell: dict[str, Any]) -> str:
+    """Return the text of a cell; a notebook file may hold it as a list of lines."""
+    text: str | list[str] = cell["source"]
+    return text if isinstance(text, str) else "".join(text)
+
+
+def tags(cell: dict[str, Any]) -> list[str]:
+    """Return the tags of a cell that its outputs may depend on."""
+    return [tag for tag in cell["metadata"].get("tags", []) if tag not in OF_SHOWING]
+
+
+def imported(tree: ast.AST, package: str) -> Iterator[str]:
+    """Yield dotted names that this code may import; `package` is where relative ones start."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: 1 - node.level or None] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield base
+            # Each name may be a module of its own: `from medxfer_utils import plots`.
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and MODULE.fullmatch(str(node.value)):
+            yield str(node.value)  # importlib.import_module("medxfer_utils.plots.curves")
+
+
+def files_of(name: str, root: Path) -> Iterator[Path]:
+    """Yield the files of the package that `import name` executes: parents first, then itself."""
+    parts = name.split(".")
+    if parts[0] != PACKAGE:
+        return
+    for depth in range(1, len(parts) + 1):
+        place = root.joinpath(*parts[:depth])
+        for path in (place / "__init__.py", place.with_suffix(".py")):
+            if path.is_file():
+                yield path
+
+
+def modules(code: str, root: Path) -> set[Path]:
+    """Return the files of the helper package that this code imports, directly or indirectly."""
+    waiting = [(code, PACKAGE)]
+    found: set[Path] = set()
+    while waiting:
+        text, package = waiting.pop()
+        for name in imported(ast.parse(text), package):
+            for path in files_of(name, root):
+                if path not in found:
+                    found.add(path)
+                    home = ".".join(path.parent.relative_to(root).parts)
+                    waiting.append((path.read_text("utf-8"), home))
+    return found
+
+
+def package_data(root: Path) -> Iterator[Path]:
+    """Yield what the package holds besides Python, the style sheet of the figures for one."""
+    for path in (root / PACKAGE).rglob("*"):
+        if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts:
+            yield path
+
+
+def named_results(texts: Iterable[str], root: Path) -> Iterator[Path]:
+    """Yield the stored results whose name, with or without its ending, stands in a text."""
+    text = "\n".join(texts)
+    for path in (root / RESULTS).rglob("*"):
+        if path.is_file() and path.stem in text:
+            yield path
+
+
+def dependencies(notebook: dict[str, Any], root: Path) -> list[Path]:
+    """Return, sorted, every file of the repository that the outputs of a notebook depend on."""
+    code = "\n".join(source(cell) for cell in code_cells(notebook))
+    helpers = modules(MAGIC.sub(r"\1pass", code), root)
+    data = set(package_data(root)) if helpers else set()
+    results = set(named_results([code, *(path.read_text("utf-8") for path in helpers)], root))
+    return sorted({*helpers, *data, *results, root / "requirements.txt"})
+
+
+def asks_for_patients(needed: Iterable[Path], root: Path) -> bool:
+    """Tell whether a chapter with these dependencies has a stand-in for real patients."""
+    return root / PACKAGE / "data" / "standin.py" in needed
+
+
+def patients_here() -> list[str]:
+    """Name the official files of real patients that are on this machine."""
+    from medxfer_utils.data.catalogue import HEART
+    from medxfer_utils.data.files import DataError, cache, find_local
+
+    try:
+        own = [file.name for file in HEART.values() if find_local(file.name, file.folder)]
+    except DataError:  # the reader's folder is not there: the chapter will say so
+        own = []
+    kept = [f.name for f in HEART.values() if (cache() / f.folder / f.name).is_file()]
+    return sorted({*own, *kept})
+
+
+def chapter_key(notebook: Path, root: Path, parameters: dict[str, Any]) -> str:
+    """Return the key of a chapter: equal keys promise equal outputs.
+
+    Parameters
+    ----------
+    notebook
+        The notebook file.
+    root
+        The repository, in which the helper package and the results are looked for.
+    parameters
+        What the parameters cell is told.
+
+    Raises
+    ------
+    ValueError
+        If the file is no notebook, or a code cell cannot be parsed.
+    """
+    try:
+        content = json.loads(notebook.read_text("utf-8"))
+        needed = dependencies(content, root)
+    except (SyntaxError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{notebook.name} cannot be read: {error}. If an edit or a merge has broken it, "
+            f"git restore notebooks/{notebook.name} brings back the version last committed."
+        ) from error
+    cells = [(source(cell), tags(cell)) for cell in code_cells(content)]
+    here = patients_here() if asks_for_patients(needed, root) else []
+    told = [cells, sorted(parameters.items()), sys.version_info[:2], here]
+    digest = hashlib.sha256(json.dumps(told).encode())
+    for path in needed:
+        digest.update(path.relative_to(root).as_posix().encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()

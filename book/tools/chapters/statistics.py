@@ -1,0 +1,184 @@
+"""What each chapter took to run: measured when it runs, kept in its stored run, shown on a page.
+
+The page asks for the table with a line of its own, `% run statistics`, and for that of the last
+rehearsal with `% rehearsal statistics`.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from book.tools.chapters.headings import headings
+from book.tools.chapters.keys import code_cells, source
+from book.tools.pages.asking import answered, line
+
+ASKED, REHEARSED = "% run statistics", "% rehearsal statistics"
+NONE = "*No rehearsal was run where these pages were built. `make rehearse` makes one.*"
+OPENING = "Opening"  # what comes before the first section
+WORDS = 40  # characters of a cell that are shown
+SECONDS = 0.2  # between two looks at the memory
+
+
+class PeakMemory:
+    """Watch the memory of the processes that are started while this context is open.
+
+    Attributes
+    ----------
+    peak : int
+        Bytes in main memory of the kernel with its workers, at the moment when they had most.
+    """
+
+    def __init__(self, every: float = SECONDS) -> None:
+        self.peak = 0
+        self._every = every
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._before: set[object] = set()
+
+    def __enter__(self) -> Self:
+        import psutil
+
+        # Whatever else this process has started, a browser for one, is not the kernel's.
+        self._before = set(psutil.Process().children(recursive=True))
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def look(self) -> None:
+        """Measure now."""
+        import psutil
+
+        total = 0
+        for process in set(psutil.Process().children(recursive=True)) - self._before:
+            try:
+                total += process.memory_info().rss
+            except psutil.Error:  # it has just ended, or is not ours to ask
+                continue
+        self.peak = max(self.peak, total)
+
+    def _watch(self) -> None:
+        if hasattr(signal, "pthread_sigmask"):
+            # Ctrl-C must wake the main thread, which waits for the kernel.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        while not self._over.wait(self._every):
+            self.look()
+
+
+def first_line(text: str) -> str:
+    """Return the first line of a cell that says something."""
+    lines = [line.strip() for line in text.splitlines()]
+    return next((line for line in lines if line and not line.startswith("#")), "")
+
+
+def by_section(run: Mapping[str, Any]) -> dict[str, float]:
+    """Return the seconds that the cells of each `##` section took, in the order of the sections.
+
+    Parameters
+    ----------
+    run
+        The notebook with papermill's times in the metadata of its cells.
+    """
+    seconds: dict[str, float] = {OPENING: 0.0}
+    section = OPENING
+    for cell in run["cells"]:
+        if cell["cell_type"] == "markdown":
+            for heading in headings(source(cell), deepest=2):
+                section = heading.title if heading.level == 2 else section
+                seconds.setdefault(section, 0.0)
+        elif "injected-parameters" not in cell["metadata"].get("tags", []):
+            seconds[section] += cell["metadata"].get("papermill", {}).get("duration") or 0.0
+    return {title: round(value, 1) for title, value in seconds.items()}
+
+
+def measured(run: Mapping[str, Any], seconds: float, peak: int) -> dict[str, Any]:
+    """Return what is kept of a run that papermill has just finished.
+
+    Parameters
+    ----------
+    run
+        The notebook with papermill's times in the metadata of its cells.
+    seconds
+        From before the start of the kernel to after its end.
+    peak
+        Bytes, from `PeakMemory`.
+    """
+    from medxfer_utils import threads
+    from medxfer_utils.results import processor
+
+    cells = code_cells(dict(run))
+    took = [cell["metadata"].get("papermill", {}).get("duration") or 0.0 for cell in cells]
+    longest = max(range(len(cells)), key=lambda k: took[k], default=None)
+    return {
+        "seconds": round(seconds, 1),
+        "peak_mb": round(peak / 1e6),
+        "cells": len(cells),
+        "longest_seconds": 0.0 if longest is None else round(took[longest], 1),
+        "longest_cell": "" if longest is None else first_line(source(cells[longest]))[:WORDS],
+        "sections": by_section(run),
+        "date": datetime.now(UTC).date().isoformat(),
+        "processor": processor(),
+        "threads": threads(),
+    }
+
+
+def table(runs: Iterable[tuple[str, Mapping[str, Any] | None]]) -> str:
+    """Return a table in Markdown, and where and when the runs were made.
+
+    Parameters
+    ----------
+    runs
+        Title of each chapter, and what `measured` returned; None if it was not measured.
+    """
+    runs = list(runs)
+    rows = [
+        "| Chapter | Seconds | Longest cell | Its seconds | Memory, MB | Cells of code |",
+        "|---|--:|---|--:|--:|--:|",
+    ]
+    made: dict[str, list[str]] = {}
+    for title, run in runs:
+        if run is None:
+            rows.append(f"| {title} | not measured | | | | |")
+            continue
+        words = run["longest_cell"].replace("`", "'").replace("|", "\\|")
+        rows.append(
+            f"| {title} | {run['seconds']:.0f} | `{words}` | {run['longest_seconds']:.1f} "
+            f"| {run['peak_mb']:,} | {run['cells']} |"
+        )
+        place = f"{run['processor']}, {run['threads']} threads, {run['date']}"
+        made.setdefault(place, []).append(title.split()[0])
+    done = [run for _, run in runs if run is not None]
+    if len(done) > 1:
+        rows.append(
+            f"| **All** | {sum(run['seconds'] for run in done):.0f} | | "
+            f"| {max(run['peak_mb'] for run in done):,} | {sum(run['cells'] for run in done)} |"
+        )
+    where = [f"- Chapters {', '.join(titles)}: {place}." for place, titles in made.items()]
+    return "\n".join([*rows, "", *where])
+
+
+def with_statistics(
+    files: Mapping[str, bytes],
+    runs: Iterable[tuple[str, Mapping[str, Any] | None]],
+    rehearsal: Iterable[tuple[str, Mapping[str, Any] | None]] = (),
+) -> dict[str, bytes]:
+    """Return staged files with the tables on the pages that ask for them.
+
+    Parameters
+    ----------
+    files
+        What Sphinx reads, as path and content.
+    runs, rehearsal
+        Title of each chapter, and what `measured` returned in the book's own run, and in the last
+        one of the fast profile; None if there was none.
+    """
+    rehearsal = list(rehearsal)
+    fast = table(rehearsal) if any(run for _, run in rehearsal) else NONE
+    own = table(runs)
+    return answered(answered(files, line(ASKED), lambda _: own), line(REHEARSED), lambda _: fast)

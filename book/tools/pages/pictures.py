@@ -1,0 +1,227 @@
+"""Draw the pictures that pages of prose ask for.
+
+A page asks with `![](pictures/NAME.png)`, NAME being a function of this module that draws it. The
+picture is drawn when the pages are staged, and its description becomes the alt text. Finished
+pictures are kept; one is drawn again when the code that it comes from has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from book.tools.chapters.keys import modules, package_data
+
+ASKED = re.compile(r"!\[\]\(pictures/([\w-]+)\.png\)")
+DPI = 150  # the page weighs less than 1.5 MB
+PLOT = "drawn-plot"  # the class of figures whose light and dark may be exchanged: see book.css
+LUNG, LIVER = (-1350.0, 250.0), (0.0, 200.0)
+BLUES = ("#00121d", "#00436a", "#3d8fbf", "#e3f1f9")  # around the accent of book.css
+
+
+def _gallery(organ: str, y: int, window: tuple[float, float]) -> str:
+    from medxfer_utils.clinic import patients as phantoms
+    from medxfer_utils.plots import curves as plots
+
+    made = phantoms.clinic(phantoms.Site(organ), 80, seed=0)
+    rows = (made.cohort.y == y).nonzero()[0][:32]
+    # The whole name would run into the next one.
+    kinds = made.truth["type"].iloc[rows].str.removesuffix("-like").tolist()
+    title = f"{organ.capitalize()}, {('benign', 'malignant')[y]} (simulated)"
+    return plots.patches(made.cohort.x[rows], kinds, window, pixel=0.75, title=title)
+
+
+def lung_benign() -> str:
+    """32 benign nodules."""
+    return _gallery("lung", 0, LUNG)
+
+
+def lung_malignant() -> str:
+    """32 malignant nodules."""
+    return _gallery("lung", 1, LUNG)
+
+
+def liver_benign() -> str:
+    """32 benign liver lesions."""
+    return _gallery("liver", 0, LIVER)
+
+
+def liver_malignant() -> str:
+    """32 malignant liver lesions."""
+    return _gallery("liver", 1, LIVER)
+
+
+def _compare(
+    organ: str, window: tuple[float, float], sites: Mapping[str, dict[str, object]], title: str
+) -> str:
+    """Draw three patients, one a row, at each of several sites, one a column."""
+    import numpy as np
+
+    from medxfer_utils.clinic import patients as phantoms
+    from medxfer_utils.plots import curves as plots
+
+    windows = {"CT": window, "MR": (0.0, 1000.0)}
+    columns = []
+    for changed in sites.values():
+        site = phantoms.Site(organ, **{"slice_thickness": 1.0, **changed})  # type: ignore[arg-type]
+        low, high = windows[site.modality]
+        images = phantoms.clinic(site, 14, seed=4).cohort.x[[2, 9, 14]]
+        columns.append((images - low) / (high - low))
+    images = np.stack(columns, axis=1).reshape(-1, 64, 64)
+    return plots.patches(images, list(sites) * 3, (0, 1), 0.75, title, len(sites))
+
+
+def axes() -> str:
+    """The same patients at sites that differ from the first in one axis."""
+    sites: dict[str, dict[str, object]] = {
+        "reference": {}, "blur 3 mm": {"blur": 3.0}, "dose × 1/20": {"dose": 0.05},
+        "slice 6 mm": {"slice_thickness": 6.0}, "sharp kernel": {"kernel": "sharp"},
+        "screening": {"case_mix": "screening"}, "polarity −1": {"polarity": -1},
+        "MR-like": {"modality": "MR"},
+    }  # fmt: skip
+    title = "Three patients, one a row, at eight sites (simulated; each in its own window)"
+    return _compare("lung", LUNG, sites, title)
+
+
+def modalities() -> str:
+    """The same livers in both phases and in an MR-like image."""
+    sites: dict[str, dict[str, object]] = {
+        "CT, portal": {"slice_thickness": 3.0},
+        "CT, unenhanced": {"slice_thickness": 3.0, "phase": "unenhanced"},
+        "MR-like": {"slice_thickness": 3.0, "modality": "MR"},
+    }
+    return _compare("liver", LIVER, sites, "Three livers, one a row (simulated)")
+
+
+def _lesions(organ: str, window: tuple[float, float], number: int) -> list[Any]:
+    """Return sharp images with little noise, from black (0) to white (1)."""
+    import numpy as np
+
+    from medxfer_utils.clinic import patients as phantoms
+
+    site = phantoms.Site(organ, size=96, pixel=0.5, dose=20.0, slice_thickness=3.0)
+    images = phantoms.clinic(site, number, seed=3).cohort.x[:number]
+    return list(np.clip((images - window[0]) / (window[1] - window[0]), 0, 1))
+
+
+def title() -> str:
+    """The book's title picture: lung nodules, in grey, turn into liver lesions, in blue."""
+    import matplotlib.pyplot as plt
+    import numpy as np
+    from matplotlib.colors import LinearSegmentedColormap
+
+    rows, columns, tile = 4, 16, 0.54  # inches
+    plt.rcParams.update({"savefig.facecolor": BLUES[0], "figure.constrained_layout.use": False})
+    ax = plt.figure(figsize=(columns * tile, rows * tile)).add_axes((0, 0, 1, 1))
+    tissues = [_lesions("lung", LUNG, rows * columns), _lesions("liver", LIVER, rows * columns)]
+    colours = ["gray", LinearSegmentedColormap.from_list("accent", BLUES)]
+    share = 1 / (1 + np.exp((columns - 1) / 2 - np.arange(columns)))
+    organs = np.random.default_rng(1).random((rows, columns)) < share
+    for (row, column), organ in np.ndenumerate(organs.astype(int)):
+        place = (column + 0.015, column + 0.985, row + 0.985, row + 0.015)
+        look: dict[str, Any] = {
+            "cmap": colours[organ],
+            "vmin": 0,
+            "vmax": 1,
+            "interpolation": "bilinear",
+        }
+        ax.imshow(tissues[organ].pop(0), extent=place, **look)
+    ax.set(xlim=(0, columns), ylim=(rows, 0))
+    ax.set_axis_off()
+    return (
+        f"Mosaic of {rows * columns} simulated CT images: on the left bright nodules in the lung, "
+        "in grey; to the right more and more dark lesions in the liver, in blue."
+    )
+
+
+PICTURES: dict[str, Callable[[], str]] = {
+    function.__name__: function
+    for function in (
+        *(lung_benign, lung_malignant, liver_benign, liver_malignant, axes, modalities),
+        title,
+    )
+}
+
+
+def drawn(function: Callable[[], str]) -> bytes:
+    """Return the PNG of what `function` draws, with its description and what kind it is of."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    from PIL.PngImagePlugin import PngInfo
+
+    from medxfer_utils.plots import curves as plots
+
+    with plt.style.context(Path(plots.__file__).with_name("medxfer.mplstyle")):
+        about = PngInfo()
+        about.add_itxt("Description", function())
+        about.add_text("Kind", plots.kind(plt.gcf()))
+        png = plots.rendered(plt.gcf(), DPI, about)
+        plt.close()
+    return png
+
+
+def noted(png: bytes, what: str) -> str:
+    """Return what a picture says of itself: its "Description", or its "Kind"."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(png)) as image:
+        image.load()
+        return str(image.info[what])
+
+
+def key(root: Path) -> str:
+    """Return one digest of all that the pictures depend on."""
+    code = Path(__file__).read_text("utf-8")
+    needed = sorted({*modules(code, root), *package_data(root), root / "requirements.txt"})
+    digest = hashlib.sha256(code.encode())
+    for path in needed:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def picture(name: str, today: str, folder: Path) -> bytes:
+    """Return a picture, drawn now unless `folder` has it as today's code (its `key`) draws it.
+
+    Raises
+    ------
+    ValueError
+        If no picture has this name.
+    """
+    if name not in PICTURES:
+        raise ValueError(f"No picture is called {name!r}. There are: {', '.join(PICTURES)}")
+    kept = folder / f"{name}-{today}.png"
+    if not kept.is_file():
+        print(f"Drawing {name}", flush=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        new = kept.with_suffix(f".{os.getpid()}")
+        new.write_bytes(drawn(PICTURES[name]))
+        for former in folder.glob(f"{name}-*.png"):
+            former.unlink()
+        new.replace(kept)
+    return kept.read_bytes()
+
+
+def with_pictures(files: Mapping[str, bytes], root: Path, folder: Path) -> dict[str, bytes]:
+    """Return staged files with the pictures that their pages ask for, described."""
+    out, today = dict(files), ""
+    for page, content in files.items():
+        if not page.endswith(".md"):
+            continue
+        text = content.decode("utf-8")
+        for name in dict.fromkeys(ASKED.findall(text)):
+            today = today or key(root)  # once for all, and only if one is asked for
+            png = picture(name, today, folder)
+            place = f"pictures/{name}.png"
+            out[(Path(page).parent / place).as_posix()] = png
+            kind = f"{{.{PLOT}}}" if noted(png, "Kind") == "plot" else ""
+            shown = f"![{noted(png, 'Description')}]({place}){kind}"
+            text = text.replace(f"![]({place})", shown)
+        out[page] = text.encode("utf-8")
+    return out

@@ -1,0 +1,179 @@
+"""Make the edition for students or for teachers of every chapter: `make student`, `make teacher`.
+
+    python book/tools/env.py -m book.tools.teach.notebooks student|teacher
+
+Students get each exercise with a place to write and a cell that checks what they wrote, and no
+solution. Teachers get the outputs, the solutions, the notes of `book/teaching` and the times. Both
+are made from the chapters whenever they are asked for, and are never stored in the repository.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from book.tools.chapters.keys import code_cells, source
+from book.tools.chapters.run import Edition, find_notebooks, load, save, stored_statistics
+from book.tools.chapters.statistics import by_section
+from book.tools.pages.site import page_of, put_in_place, recover
+from book.tools.teach.exercises import (
+    Exercise,
+    ExerciseError,
+    Wanted,
+    after_solution,
+    exercises,
+    is_solution,
+    title,
+)
+from book.tools.teach.plain import Plain
+from book.tools.teach.teachers import teacher
+
+ROOT = Path(__file__).resolve().parents[3]
+Notebook = dict[str, Any]
+Cell = dict[str, Any]
+
+
+def code_cell(text: str, name: str, tag: str) -> Cell:
+    """Return a new cell of code that has not been run."""
+    cell = {"cell_type": "code", "id": name, "metadata": {"tags": [tag]}, "source": text}
+    return cell | {"execution_count": None, "outputs": []}
+
+
+def variable(wanted: Wanted) -> str:
+    """Return the name under which a student keeps an answer."""
+    return f"answer_{wanted.name}"
+
+
+def quoted(text: str) -> str:
+    """Return a text as Python writes it, in double quotes."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def call_of_check(wanted: Wanted) -> str:
+    """Return the line that checks an answer, broken before the label if it is long."""
+    start = f"{quoted(wanted.name)}, {variable(wanted)}, {wanted.band},"
+    line = f"book.check({start} {quoted(wanted.label)})"
+    return line if len(line) <= 100 else f"book.check(\n    {start}\n    {quoted(wanted.label)},\n)"
+
+
+def for_students(exercise: Exercise) -> list[Cell]:
+    """Return what stands in the place of a solution: room for an answer, and its check."""
+    wanted = exercise.wanted()
+    room = ["# Your code goes here, above the last line. Put its result in place of the dots."]
+    if len(wanted) > 1:
+        room = [
+            "# Your code goes here, above the last lines. Put its results in place of the dots."
+        ]
+    room += [f"{variable(one)} = ...  # {one.label}" for one in wanted]
+    checks = "\n".join(call_of_check(one) for one in wanted)
+    name = f"exercise-{exercise.number}"
+    return [
+        code_cell("\n".join(room), f"{name}-answer", "answer"),
+        code_cell(checks, f"{name}-check", "check"),
+    ]
+
+
+def bare(cell: Cell) -> Cell:
+    """Return a cell without outputs; of its metadata the tags, and whether Jupyter folds it."""
+    metadata = {k: v for k, v in cell["metadata"].items() if k in ("tags", "jupyter")}
+    kept = copy.deepcopy({**cell, "metadata": metadata})
+    return kept | {"outputs": [], "execution_count": None} if "outputs" in cell else kept
+
+
+def without_solutions(notebook: Notebook, made: Mapping[int, list[Cell]]) -> Iterator[Cell]:
+    """Yield the cells of a chapter; where a solution began, those of `made`, by its order."""
+    begun, inside = 0, False
+    for cell in notebook["cells"]:
+        if is_solution(cell):
+            if not inside:
+                yield from made[begun]
+                begun, inside = begun + 1, True
+        elif not inside:
+            yield bare(cell)
+        elif cell["cell_type"] == "markdown" and (rest := after_solution(source(cell))):
+            inside = False
+            yield bare({**cell, "source": rest})
+
+
+def student(notebook: Notebook) -> Notebook:
+    """Return a chapter for students: exercises without solutions, cells without outputs.
+
+    Raises
+    ------
+    ExerciseError
+        If an exercise does not say what number it asks for, or the chapter uses the name that the
+        student's answer would have. The message names the chapter and the exercise.
+    """
+    code = "\n".join(source(cell) for cell in code_cells(notebook))
+    made: dict[int, list[Cell]] = {}
+    here = title(notebook)
+    try:
+        for order, exercise in enumerate(exercises(notebook)):
+            here = f"{title(notebook)}, {exercise}"
+            made[order] = for_students(exercise)
+            for one in exercise.wanted():
+                if variable(one) in code:
+                    raise ExerciseError(f"the chapter uses the name {variable(one)} itself")
+    except ExerciseError as error:
+        raise ExerciseError(f"{here}: {error}") from error
+    kept = {k: v for k, v in notebook["metadata"].items() if k in ("kernelspec", "language_info")}
+    cells = list(without_solutions(notebook, made))
+    return {**notebook, "metadata": copy.deepcopy(kept), "cells": cells}
+
+
+def teachers_notebook(notebook: Path, edition: Edition) -> Notebook:
+    """Return a chapter for teachers, with its last run and its notes, as far as there are any."""
+    stored = edition.stored(notebook)
+    run = stored_statistics(stored)
+    if run is not None:  # a run of before sections were measured still has the times of its cells
+        run = {"sections": by_section(load(stored)), **run}
+    notes = edition.root / "book" / "teaching" / f"{notebook.stem}.md"
+    text = notes.read_text("utf-8") if notes.is_file() else ""
+    return teacher(json.loads(page_of(notebook, edition)), text, run)
+
+
+MAKERS = {
+    "student": lambda notebook, edition: student(load(notebook)),
+    "teacher": teachers_notebook,
+}
+
+
+def write(kind: str, edition: Edition) -> Path:
+    """Write all chapters of one kind into a folder, and return it once it is complete.
+
+    Raises
+    ------
+    ValueError
+        If a chapter cannot be made. The former folder stays where it is.
+    """
+    folder = edition.folder / kind
+    new = folder.with_name(f"{kind}.new")
+    recover(folder)
+    shutil.rmtree(new, ignore_errors=True)
+    plain = Plain(edition.root)
+    for notebook in find_notebooks(edition.root):
+        save(plain.notebook(MAKERS[kind](notebook, edition)), new / notebook.name)
+    put_in_place(new, folder)
+    return folder
+
+
+def main(arguments: list[str]) -> int:
+    """Write the edition that is asked for and say where it is."""
+    if len(arguments) != 1 or arguments[0] not in MAKERS:
+        print(f"Say which edition: {' or '.join(MAKERS)}", file=sys.stderr)
+        return 2
+    try:
+        print(f"The {arguments[0]} edition is in {write(arguments[0], Edition(ROOT))}")
+    except ValueError as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,364 @@
+"""The virtual CT clinic: simulated lung nodules and liver lesions whose truth is known.
+
+No patient is in it. Findings are drawn from a model (`findings`), tissue is drawn from the
+findings (`anatomy`), a scanner blurs it and adds noise (`scanner`), and a record and a report are
+written (`casenotes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import ndtri
+from scipy.stats import rankdata
+
+from medxfer_utils.clinic import reports as casenotes
+from medxfer_utils.clinic import scanner
+from medxfer_utils.clinic import signs as findings
+from medxfer_utils.clinic import tissue as anatomy
+from medxfer_utils.clinic.scanner import Doubles
+from medxfer_utils.cohorts import Cohort
+
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "organ": tuple(findings.FINDINGS),
+    "kernel": tuple(scanner.KERNELS),
+    "case_mix": tuple(findings.CASE_MIX),
+    "phase": ("unenhanced", "portal"),
+    "polarity": (1, -1),
+    "modality": ("CT", "MR"),
+}
+RANGES = {
+    "size": (8, 512),
+    "pixel": (0.2, 4.0),
+    "blur": (0.0, 6.0),
+    "dose": (0.01, 100.0),
+    "slice_thickness": (0.3, 10.0),
+    "prevalence": (0.0, 1.0),
+}
+# Patients are drawn in lots of this many, always the same ones together, so that every way of
+# asking for them gives the same bits.
+LOT = 24
+MOST_LESIONS = 3
+# Diameter of the water cylinder that dims as the patient does, in mm (our choice, see AAPM report
+# 220), and how far the organ's density spreads between patients, in HU: healthy lungs differ by 25
+# (Fromson 1988); 9 for the liver is our choice.
+HABITUS = {"lung": (270.0, 25.0), "liver": (290.0, 9.0)}
+GIRTH_SPREAD = 25.0
+# A purpose's place is part of its seed.
+PURPOSES = ("habitus", "label", "lesion", "anatomy", "texture", "noise", "record", "report")
+
+
+@dataclass(frozen=True)
+class Site:
+    """One site: whom it sees, and what it scans them with.
+
+    Parameters
+    ----------
+    organ : {"lung", "liver"}
+        Nodules or lesions of this organ.
+    size : int
+        Pixels along a side, 8 to 512.
+    pixel : float
+        Size of a pixel in mm, 0.2 to 4.
+    blur : float
+        Full width at half maximum of the point spread in mm, 0 to 6, before the kernel.
+    dose : float
+        Photons relative to the reference, 0.01 to 100; for MR, signal to noise.
+    slice_thickness : float
+        In mm, 0.3 to 10.
+    kernel : {"soft", "standard", "sharp"}
+        Reconstruction kernel; MR has none.
+    prevalence : float
+        Share of patients with the disease, 0 to 1.
+    case_mix : {"referral", "screening"}
+        A screening site sees smaller lesions with fewer advanced signs.
+    phase : {"unenhanced", "portal"}
+        Contrast medium.
+    polarity : {1, -1}
+        -1 shows the contrast of lesion, vessels and surround inverted.
+    modality : {"CT", "MR"}
+        HU, or an MR-like image in arbitrary units.
+
+    Raises
+    ------
+    ValueError
+        If a value is not one of these.
+    """
+
+    organ: str = "lung"
+    size: int = 64
+    pixel: float = 0.75
+    blur: float = 0.8
+    dose: float = 1.0
+    slice_thickness: float = 2.0
+    kernel: str = "standard"
+    prevalence: float = 0.5
+    case_mix: str = "referral"
+    phase: str = "portal"
+    polarity: int = 1
+    modality: str = "CT"
+
+    def __post_init__(self) -> None:
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"Site: {name} is {getattr(self, name)!r}; choose from {allowed}.")
+        for name, (low, high) in RANGES.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(
+                    f"Site: {name} is {getattr(self, name)!r}; choose from {low} to {high}."
+                )
+
+        if self.size != int(self.size):
+            raise ValueError(f"Site: size is {self.size!r}; give a whole number of pixels.")
+
+    @property
+    def grid(self) -> scanner.Grid:
+        """The pixels that are computed."""
+        return scanner.Grid(self.size, self.pixel)
+
+
+@dataclass(frozen=True, eq=False)
+class Clinic:
+    """What a site knows of its patients; one row is one lesion.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Images, diagnoses (1 = malignant) and patient ids.
+    truth : DataFrame
+        The findings.
+    record : DataFrame
+        The clinical record.
+    reports : list of str
+        The radiology reports.
+    """
+
+    cohort: Cohort
+    truth: pd.DataFrame
+    record: pd.DataFrame
+    reports: list[str]
+
+
+@dataclass(frozen=True, eq=False)
+class _Lot:
+    """Some patients of one seed, and their streams of random numbers."""
+
+    seed: int
+    patients: range
+
+    def stream(self, purpose: str, patient: int) -> np.random.Generator:
+        """The stream of one patient for one purpose."""
+        return np.random.default_rng((self.seed, PURPOSES.index(purpose), patient))
+
+    def uniform(self, purpose: str, count: int) -> Doubles:
+        """Uniform numbers, shape (patients, count)."""
+        return np.stack([self.stream(purpose, p).random(count) for p in self.patients])
+
+    @cached_property
+    def lesions(self) -> NDArray[np.intp]:
+        """How many lesions each patient has: mostly one, a quarter two, a tenth three."""
+        # Our choice.
+        return np.searchsorted((0.65, 0.9), self.uniform("habitus", 1)[:, 0]) + 1
+
+    @cached_property
+    def owner(self) -> NDArray[np.intp]:
+        """Which of the patients each lesion belongs to."""
+        return np.repeat(np.arange(len(self.patients)), self.lesions)
+
+    def per_lesion(self, purpose: str, count: int) -> Doubles:
+        """Uniform numbers, shape (lesions, count)."""
+        every = self.uniform(purpose, MOST_LESIONS * count).reshape(-1, MOST_LESIONS, count)
+        return every[np.arange(MOST_LESIONS) < self.lesions[:, None]]
+
+    def white(self, purpose: str, channels: int, side: int) -> scanner.Floats:
+        """Standard normal numbers, shape (lesions, channels, side, side)."""
+        shape = (channels, side, side)
+        each = zip(self.patients, self.lesions, strict=True)
+        return np.concatenate(
+            [self.stream(purpose, p).standard_normal((k, *shape), np.float32) for p, k in each]
+        )
+
+
+def _record(lot: _Lot, organ: str, y: NDArray[np.int64]) -> pd.DataFrame:
+    """Draw the record: most fields once for each patient, a few for each lesion."""
+    fields = casenotes.FIELDS[organ]
+    u = lot.per_lesion("record", len(fields))
+    own = [i for i, field in enumerate(fields) if field.name not in casenotes.PER_LESION]
+    first = np.cumsum(lot.lesions) - lot.lesions
+    u[:, own] = u[first[lot.owner]][:, own]
+    return casenotes.record(organ, y, u)
+
+
+def _scanned(lot: _Lot, site: Site, hu: scanner.Floats, girth: Doubles) -> scanner.Floats:
+    """Scan maps of HU of patients who dim the beam as `girth` mm of water do."""
+    grid = site.grid
+    if site.modality == "MR":
+        channels = lot.white("noise", 2, grid.side)
+        return scanner.scan_mr(hu, channels, grid, site.blur, site.dose)
+    photons = scanner.counts(site.dose, site.slice_thickness, girth)
+    noise = lot.white("noise", 1, grid.side)[:, 0]
+    return scanner.scan_ct(hu, noise, photons, grid, site.blur, site.kernel)
+
+
+def _images(lot: _Lot, site: Site, truth: pd.DataFrame, shape: Doubles) -> scanner.Floats:
+    """Draw the tissue of each lesion and scan it."""
+    grid = site.grid
+    girth, spread = HABITUS[site.organ]
+    habitus = ndtri(lot.uniform("habitus", 3)[lot.owner, 1:])
+    columns: dict[str, NDArray[Any]] = {str(n): truth[n].to_numpy() for n in truth}
+    columns["parenchyma"] = spread * habitus[:, 0]
+    surroundings = lot.per_lesion("anatomy", anatomy.ANATOMY_NUMBERS)
+    texture = lot.white("texture", 1, grid.side)[:, 0]
+    tissue = site.organ, site.phase, columns, surroundings, shape, texture
+    hu, level = anatomy.draw(*tissue, grid, site.slice_thickness)
+    if site.polarity == -1:
+        # Mirrored in the parenchyma of the liver; in the lung, air and soft tissue change places.
+        hu = np.maximum((2 * level if site.organ == "liver" else level + 40) - hu, -1000)
+    return _scanned(lot, site, hu, girth + GIRTH_SPREAD * habitus[:, 1])
+
+
+def _drawn(site: Site, patients: range, seed: int) -> Clinic:
+    """Draw some patients of a site."""
+    lot = _Lot(seed, patients)
+    y = (lot.uniform("label", 1)[:, 0] < site.prevalence).astype(np.int64)[lot.owner]
+    latent = 1 + len(findings.FINDINGS[site.organ])
+    u = lot.per_lesion("lesion", latent + anatomy.SHAPE_NUMBERS)
+    truth = findings.truth(site.organ, site.case_mix, y, ndtri(u[:, :latent]))
+    record = _record(lot, site.organ, y)
+    chance = lot.per_lesion("report", casenotes.REPORT_NUMBERS)
+    reports = casenotes.reports(site.organ, truth, record, chance)
+    ids = np.array([f"{site.organ}-{seed}-{p:06d}" for p in patients])[lot.owner]
+    x = _images(lot, site, truth, u[:, latent:])
+    name = f"{site.organ} {site.modality}"
+    return Clinic(Cohort(name, x, y, ids), truth, record, reports)
+
+
+def _joined(parts: list[Clinic]) -> Clinic:
+    """One clinic of several."""
+    cohorts = [part.cohort for part in parts]
+    x, y, ids = (np.concatenate([getattr(c, n) for c in cohorts]) for n in ("x", "y", "patient"))
+    truth, record = (
+        pd.concat([getattr(part, n) for part in parts], ignore_index=True)
+        for n in ("truth", "record")
+    )
+    reports = [report for part in parts for report in part.reports]
+    return Clinic(Cohort(cohorts[0].name, x, y, ids), truth, record, reports)
+
+
+def _lots(start: int, stop: int) -> list[range]:
+    """Divide patients start to stop - 1, start a multiple of `LOT`, into lots."""
+    return [range(i, min(i + LOT, stop)) for i in range(start, stop, LOT)]
+
+
+def stream(site: Site, patients: int, seed: int, batch: int = 10 * LOT) -> Iterator[Clinic]:
+    """Draw a clinic in parts, in constant memory; put together they are `clinic` to the bit.
+
+    Parameters
+    ----------
+    site, patients, seed
+        As for `clinic`.
+    batch : int
+        Patients in a part; parts hold the next smaller multiple of 24, and 24 at least.
+
+    Raises
+    ------
+    ValueError
+        As `clinic`.
+    """
+    if patients < 1 or batch < 1 or seed < 0:
+        raise ValueError(
+            f"{patients} patients in parts of {batch} from seed {seed}: "
+            "ask for 1 patient or more, parts of 1 or more, and a seed of 0 or more."
+        )
+    step = LOT * max(1, batch // LOT)
+    for start in range(0, patients, step):
+        lots = _lots(start, min(start + step, patients))
+        yield _joined([_drawn(site, lot, seed) for lot in lots])
+
+
+def clinic(site: Site, patients: int, seed: int) -> Clinic:
+    """Draw the patients of a site, who have 1 to 3 lesions each.
+
+    All lesions of a patient have one diagnosis, and share the scanner, the patient's size (and so
+    the noise level), the organ's density and the record. Two sites that differ in one axis show
+    the same patients: each purpose (habitus, diagnosis, lesion, anatomy, texture, noise, record,
+    report) has its own stream of random numbers for each patient, and prevalence and case mix
+    only move thresholds.
+
+    Parameters
+    ----------
+    site : Site
+        Whom it sees and what it scans them with.
+    patients : int
+        How many, 1 or more; the first ones are the same whatever the number.
+    seed : int
+        0 or more; patients of two seeds have different ids.
+
+    Returns
+    -------
+    Clinic
+        About 1.45 lesions for each patient.
+
+    Raises
+    ------
+    ValueError
+        If `patients` or `seed` is too small.
+    """
+    return next(stream(site, patients, seed, batch=patients + LOT))
+
+
+def ideal_logit(truth: pd.DataFrame, site: Site, record: pd.DataFrame | None = None) -> Doubles:
+    """Log odds of malignancy that the exact Bayes reader gives each lesion.
+
+    Parameters
+    ----------
+    truth : DataFrame
+        The findings, as in `Clinic`.
+    site : Site
+        Where they come from: organ, case mix and prevalence count.
+    record : DataFrame, optional
+        The record, if the reader knows it too.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+    """
+    prevalence = np.clip(site.prevalence, 1e-12, 1 - 1e-12)
+    score = np.log(prevalence / (1 - prevalence))
+    score = score + findings.log_likelihood_ratio(truth, site.organ, site.case_mix)
+    if record is not None:
+        score = score + casenotes.log_likelihood_ratio(record, site.organ)
+    return np.asarray(score)
+
+
+def ideal_auroc(site: Site, record: bool = False, lesions: int = 20_000, seed: int = 0) -> float:
+    """AUROC of the exact Bayes reader of findings (and of the record): no reader does better.
+
+    It holds for whoever reads one lesion's image; the images themselves are not needed.
+
+    Parameters
+    ----------
+    site : Site
+        Whose organ and case mix are meant.
+    record : bool
+        Whether the reader knows the record as well.
+    lesions, seed : int
+        Size of the simulation; with 20,000 lesions the standard error is 0.0015.
+    """
+    rng = np.random.default_rng(seed)
+    y = np.arange(lesions) % 2
+    normal = rng.standard_normal((lesions, 1 + len(findings.FINDINGS[site.organ])))
+    table = findings.truth(site.organ, site.case_mix, y, normal)
+    notes = casenotes.record(
+        site.organ, y, rng.random((lesions, len(casenotes.FIELDS[site.organ])))
+    )
+    score = ideal_logit(table, site, notes if record else None)
+    ranks = rankdata(score)
+    ill = int(y.sum())
+    return float((ranks[y == 1].mean() - (ill + 1) / 2) / (lesions - ill))

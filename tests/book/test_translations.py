@@ -1,0 +1,119 @@
+"""A translation keeps what its original holds: links, roles, formulas, code, emphasis."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from babel.messages.catalog import Catalog, Message
+from babel.messages.pofile import read_po
+from markdown_it import MarkdownIt
+
+from book.tools.pages.chinese import CATALOGUES, begun
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = begun(ROOT)
+# The target of a role is what counts; the words shown for it may be translated.
+ROLE = re.compile(r"\{([\w:]+)\}`(?:[^`<>]*<)?([^`<>]+)>?`")
+PARTS = {
+    "role": ROLE,
+    "formula": re.compile(r"(?<!\\)\$([^$]+)\$"),
+    "code": re.compile(r"(?<![}`])`([^`]+)`"),
+    "link": re.compile(r"\]\(([^()\s]*)\)"),
+    "tag": re.compile(r"</?\w[^<>]*>(?!`)"),
+}
+
+
+def parts(text: str) -> Counter[tuple[str, str]]:
+    """Return what a translation must keep of a message, by kind, however often."""
+    flat = " ".join(text.split())
+    kept = Counter({("emphasis", kind): number for kind, number in emphasis(flat).items()})
+    for kind, pattern in PARTS.items():
+        text = ROLE.sub("", flat) if kind in ("code", "tag") else flat
+        kept.update(
+            (kind, " ".join(match.groups() or [match[0]])) for match in pattern.finditer(text)
+        )
+    return kept
+
+
+def emphasis(text: str) -> Counter[str]:
+    """Return how often a text is emphasised, weakly or strongly, as Markdown reads it."""
+    (inline,) = MarkdownIt("commonmark").parseInline(ROLE.sub("x", text))
+    return Counter(
+        token.type for token in inline.children or [] if token.type in ("em_open", "strong_open")
+    )
+
+
+def catalogue(page: str) -> Catalog:
+    with (ROOT / CATALOGUES / f"{page}.po").open("rb") as file:
+        return read_po(file, abort_invalid=True)
+
+
+def translated(page: str) -> list[Message]:
+    return [message for message in catalogue(page) if message.id and message.string]
+
+
+@pytest.mark.parametrize(
+    ("original", "bad"),
+    [
+        ("see {doc}`setup`", "见 setup"),
+        ("see {doc}`Chapter 1 <a/b>`", "见{doc}`第一章 <a/c>`"),
+        ("{cite:p}`one,two`", "{cite:p}`one`"),
+        ("where $p(x)$ is", "其中 $p(y)$"),
+        ("run `make book`", "运行 `make test`"),
+        ("[](data.md) lists", "[](date.md) 列出"),
+        ("a **word** here", "一个**词”**的"),
+        ("a *word*", "一个词"),
+        ("$a$ and $a$", "$a$"),
+    ],
+)
+def test_a_loss_is_seen(original: str, bad: str) -> None:
+    assert parts(original) != parts(bad)
+
+
+@pytest.mark.parametrize(
+    ("original", "good"),
+    [
+        ("see {doc}`setup`, `x` and $y$", "$y$、`x`，见{doc}`安装 <setup>`"),
+        ("the **long\nword**", "那个**长词**在此"),
+        ("see {term}`sites <site>`", "见{term}`中心 <site>`"),
+        ("p < 0.05 and q > 1", "p < 0.05，q > 1"),
+    ],
+)
+def test_other_words_in_another_order_are_no_loss(original: str, good: str) -> None:
+    assert parts(original) == parts(good)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_translations_keep_links_formulas_code_and_emphasis(page: str) -> None:
+    lost = {
+        str(message.id)[:60]: (had - has, has - had)
+        for message in translated(page)
+        if (had := parts(str(message.id))) != (has := parts(str(message.string)))
+    }
+    assert lost == {}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_entry_waits_for_a_second_look(page: str) -> None:
+    assert [message.id for message in catalogue(page) if message.id and message.fuzzy] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_is_translated_is_chinese_or_has_no_words(page: str) -> None:
+    for message in translated(page):
+        words = PARTS["code"].sub("", str(message.id))
+        if re.search(r"[a-z]{2}", words):
+            assert re.search(r"[\u4e00-\u9fff]", str(message.string)), message.id
+
+
+def test_git_holds_no_compiled_catalogue_and_no_date_that_changes() -> None:
+    assert list((ROOT / CATALOGUES).rglob("*.mo")) == []
+    for page in PAGES:
+        text = (ROOT / CATALOGUES / f"{page}.po").read_text("utf-8")
+        assert "POT-Creation-Date: 1970-01-01 00:00+0000" in text
+        assert not re.search(r"^#: ", text, re.MULTILINE), (
+            "line numbers would change with every edit"
+        )

@@ -1,0 +1,27 @@
+"""Every chapter has the anatomy of a chapter."""
+
+# nbformat says nothing of its types.
+# mypy: allow-untyped-calls, no-warn-return-any
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tests.chapters import anatomy, running
+
+
+@pytest.mark.parametrize("check", anatomy.CHECKS)
+def test_anatomy(chapter: Path, check: str) -> None:
+    faults = anatomy.CHECKS[check](nbformat.read(chapter, as_version=4))
+    assert not faults, f"{chapter.name}: " + "; ".join(faults)
+
+
+def test_format(chapter: Path) -> None:
+    nbformat.validate(nbformat.read(chapter, as_version=4))
+    assert not (faults := anatomy.too_large(chapter)), f"{chapter.name}: {faults}"
+
+
+def test_nothing_is_defined_twice() -> None:
+    notebooks = {path.name: nbformat.read(path, as_version=4) for path in running.CHAPTERS}
+    assert not (faults := anatomy.defined_twice(notebooks)), "; ".join(faults)

@@ -1,0 +1,196 @@
+"""The comparison: the same patients for every arm, no matter in which order they come."""
+
+import random
+from typing import Any
+
+from medxfer_utils.models.network import Network
+
+# isort: split
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import logit
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    brier_score_loss,
+    log_loss,
+    roc_auc_score,
+)
+from sklearn.naive_bayes import GaussianNB
+
+from medxfer_utils.cohorts import Cohort, draw, split
+from medxfer_utils.data.hospitals import two_laboratories
+from medxfer_utils.experiments import Arm, Classical, Predicts, learning_curve, score
+from medxfer_utils.transfer import strategies as transfer
+
+A, B = two_laboratories(np.random.default_rng(0))
+POOL, TEST = split(B, (0.5, 0.5), np.random.default_rng(1))
+START = Network.untrained(A.x, 0)
+ARMS: dict[str, Arm] = {
+    "bayes": lambda labelled, seed: Classical(GaussianNB().fit(labelled.x, labelled.y)),
+    "network": lambda labelled, seed: transfer.target_only(START, labelled, seed=seed),
+    "guess": lambda labelled, seed: Classical(
+        DummyClassifier(strategy="uniform", random_state=seed).fit(labelled.x, labelled.y)
+    ),
+}
+
+
+class Witness:
+    """An arm that notes whom it is shown, with what seed."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[list[Any], int]] = []
+        self.tested: list[bytes] = []
+
+    def __call__(self, labelled: Cohort, seed: int) -> Predicts:
+        self.seen.append((labelled.patient.tolist(), seed))
+        return self
+
+    def probability(self, x: Any) -> Any:
+        self.tested.append(x.tobytes())
+        return np.linspace(0, 1, len(x))
+
+
+def curve(arms: dict[str, Arm], seed: int = 7, repeats: int = 3) -> pd.DataFrame:
+    """A comparison without the time that it took, which is never the same."""
+    frame = learning_curve(arms, POOL, TEST, sizes=(8, 16), repeats=repeats, seed=seed)
+    assert (frame["seconds"] >= 0).all()
+    return frame.drop(columns="seconds")
+
+
+def test_every_arm_sees_the_same_patients_and_the_same_seed() -> None:
+    one, other = Witness(), Witness()
+    curve({"one": one, "other": other})
+    assert one.seen == other.seen
+    assert set(one.tested) == set(other.tested) == {TEST.x.tobytes()}
+    assert [len(patients) for patients, _ in one.seen] == [8, 16] * 3
+    assert all(set(patients) <= set(POOL.patient.tolist()) for patients, _ in one.seen)
+
+
+def test_draws_of_a_repeat_are_nested_and_repeats_differ() -> None:
+    witness = Witness()
+    curve({"one": witness})
+    small, large = witness.seen[::2], witness.seen[1::2]
+    for (few, seed), (many, same_seed) in zip(small, large, strict=True):
+        assert set(few) < set(many)
+        assert seed == same_seed
+    assert len({tuple(few) for few, _ in small}) == 3
+    assert len({seed for _, seed in small}) == 3
+
+
+def test_the_order_of_the_arms_changes_nothing() -> None:
+    index = ["strategy", "n", "repeat"]
+    one = curve(ARMS).set_index(index).sort_index()
+    other = curve(dict(reversed(ARMS.items()))).set_index(index).sort_index()
+    alone = curve({"network": ARMS["network"]}).set_index(index).sort_index()
+    pd.testing.assert_frame_equal(one, other, check_exact=True)
+    pd.testing.assert_frame_equal(one.loc[["network"]], alone, check_exact=True)
+
+
+def test_the_seed_decides_to_the_bit() -> None:
+    pd.testing.assert_frame_equal(curve(ARMS), curve(ARMS), check_exact=True)
+    assert not curve(ARMS).equals(curve(ARMS, seed=8))
+
+
+def test_the_caller_s_own_chance_is_left_as_it_was() -> None:
+    def spends(labelled: Cohort, seed: int) -> Predicts:
+        random.random(), np.random.rand()
+        return ARMS["bayes"](labelled, seed)
+
+    random.seed(1)
+    np.random.seed(2)
+    expected = random.Random(1).random(), np.random.RandomState(2).rand()
+    curve({"spends": spends})
+    assert (random.random(), np.random.rand()) == expected
+
+
+def test_each_fit_starts_from_the_seed_that_its_arm_is_told() -> None:
+    seen = []
+
+    def looks(labelled: Cohort, seed: int) -> Predicts:
+        seen.append((seed, random.random(), float(keras.random.normal(()))))
+        return ARMS["bayes"](labelled, seed)
+
+    curve({"one": looks, "two": looks})
+    assert len(seen) == 12
+    assert len(set(seen)) == len({seed for seed, _, _ in seen}) == 3  # one for each repeat
+    assert all(number == random.Random(seed).random() for seed, number, _ in seen)
+
+
+def test_more_repeats_leave_the_first_ones_as_they_were() -> None:
+    more = curve({"bayes": ARMS["bayes"]}, repeats=5)
+    fewer = curve({"bayes": ARMS["bayes"]})
+    pd.testing.assert_frame_equal(more[more["repeat"] < 3], fewer, check_exact=True)
+
+
+def test_a_row_is_the_fit_that_it_names() -> None:
+    frame = curve(ARMS)
+    assert frame.columns.tolist() == [
+        *("strategy", "n", "repeat", "AUROC", "accuracy", "Brier", "log loss"),
+        *("average precision", "calibration slope", "rows", "error"),
+    ]
+    assert len(frame) == 3 * 2 * 3
+    assert frame["rows"].tolist() == frame["n"].tolist()  # one sample of each patient
+    assert (frame["error"] == "").all()
+    row = frame[(frame.strategy == "bayes") & (frame.n == 16) & (frame.repeat == 2)].iloc[0]
+    labelled = draw(POOL, 16, np.random.default_rng([7, 2]))
+    p = GaussianNB().fit(labelled.x, labelled.y).predict_proba(TEST.x)[:, 1]
+    assert row["AUROC"] == pytest.approx(roc_auc_score(TEST.y, p))
+    assert row["accuracy"] == pytest.approx(accuracy_score(TEST.y, p >= 0.5))
+    assert row["average precision"] == pytest.approx(average_precision_score(TEST.y, p))
+    epsilon = np.finfo(float).eps
+    log_odds = logit(np.clip(p, epsilon, 1 - epsilon))[:, None]
+    cox = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000).fit(log_odds, TEST.y)
+    assert row["calibration slope"] == pytest.approx(cox.coef_[0, 0], rel=1e-3)
+
+
+def test_the_scores_are_those_of_scikit_learn() -> None:
+    p = np.clip(np.random.default_rng(0).normal(0.4 + 0.3 * TEST.y, 0.2), 0.01, 0.99)
+    assert score(TEST.y, p) == pytest.approx(
+        {
+            "AUROC": roc_auc_score(TEST.y, p),
+            "accuracy": accuracy_score(TEST.y, p >= 0.5),
+            "Brier": brier_score_loss(TEST.y, p),
+            "log loss": log_loss(TEST.y, p),
+        }
+    )
+
+
+class FarLogits:
+    """Log odds of 50 and more, in the right order; as probabilities they are all exactly 1."""
+
+    def logit(self, x: Any) -> Any:
+        return 50.0 + TEST.y
+
+    def probability(self, x: Any) -> Any:
+        return np.ones(len(x))
+
+
+def test_patients_are_ranked_by_log_odds_where_the_model_has_them() -> None:
+    frame = curve({"far": lambda labelled, seed: FarLogits()})
+    assert (frame[["AUROC", "average precision"]] == 1).all(axis=None)
+    assert frame["calibration slope"].isna().all()  # all probabilities are equal
+    np.testing.assert_array_equal(frame["Brier"], np.mean(TEST.y == 0))
+
+
+def test_a_classical_model_gives_the_probability_of_the_disease() -> None:
+    fitted = LogisticRegression(max_iter=10_000).fit(POOL.x, POOL.y)
+    p = Classical(fitted).probability(TEST.x)
+    np.testing.assert_array_equal(
+        p, fitted.predict_proba(TEST.x)[:, list(fitted.classes_).index(1)]
+    )
+    assert p[TEST.y == 1].mean() > 0.8 > 0.2 > p[TEST.y == 0].mean()
+
+
+def test_a_patient_in_pool_and_test_is_refused() -> None:
+    with pytest.raises(ValueError, match="'laboratory B' and 'laboratory B' share 143 patients"):
+        learning_curve(ARMS, POOL, POOL, sizes=(8,), repeats=1, seed=0)
+
+
+def test_a_size_beyond_the_pool_is_refused() -> None:
+    with pytest.raises(ValueError, match="Cannot draw 144 patients"):
+        learning_curve({"bayes": ARMS["bayes"]}, POOL, TEST, sizes=(144,), repeats=1, seed=0)

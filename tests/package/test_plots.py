@@ -1,0 +1,323 @@
+"""Every figure says in words what it shows, can be read, and keeps to the book's colours."""
+
+import inspect
+import io
+import struct
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import colors
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+
+from medxfer_utils.plots import curves as plots
+
+plt.switch_backend("agg")
+RNG = np.random.default_rng(0)
+Y = RNG.integers(0, 2, 200)
+RISK = 1 / (1 + np.exp(-(4 * Y - 2 + RNG.normal(size=200))))
+CURVES = {"source": (Y, RISK), "re-standardised": (Y, RISK**3)}
+ARMS = ["source as is", "target only", "L2-SP"]
+RESULTS = pd.DataFrame(
+    [(arm, n, draw) for arm in ARMS for n in (8, 16, 64) for draw in range(5)],
+    columns=["strategy", "n", "repeat"],
+).assign(AUROC=lambda frame: 0.9 + 0.02 * RNG.random(len(frame)))
+
+ESTIMATES = pd.DataFrame(
+    {"mean": [0.2, -0.3], "low": [0.1, -0.4], "high": [0.4, -0.1]},
+    index=pd.Index(["LEEP", "MMD"], name="score"),
+)
+
+Plot = Callable[..., str]
+# Each public plot: how to call it, and the names that its words must hold.
+PLOTS: dict[str, tuple[Plot, list[str]]] = {
+    "roc": (lambda ax=None: plots.roc(CURVES, ax), [*CURVES]),
+    "reliability": (lambda ax=None: plots.reliability(CURVES, ax), [*CURVES]),
+    "score_densities": (
+        lambda ax=None: plots.score_densities(Y, RISK, 0.3, ax),
+        ["benign", "malignant", "0.30"],
+    ),
+    "learning_curves": (lambda ax=None: plots.learning_curves(RESULTS, "AUROC", ax), ARMS),
+    "paired_differences": (
+        lambda ax=None: plots.paired_differences(RESULTS, "AUROC", "target only", ax),
+        ARMS,
+    ),
+    "intervals": (
+        lambda ax=None: plots.intervals(
+            {"real": ESTIMATES, "simulated": 2 * ESTIMATES}, "τ", 0, ax
+        ),
+        ["real, LEEP 0.200 (0.100 to 0.400)", "simulated, MMD -0.600 (-0.800 to -0.200)"],
+    ),
+}
+MAP = pd.DataFrame(
+    [[0.61, 0.72], [0.83, 0.54]],
+    index=pd.Index([0, 3], name="frozen blocks"),
+    columns=pd.Index(["0.001", "0.01"], name="learning rate"),
+)
+# Plots of images, which have no legend and other colours.
+PICTURES = {"panels", "patches", "heat_map"}
+ALT = "A line that goes from one to two, drawn to try things."
+SMALLEST_TEXT = 8  # points
+# Okabe & Ito, Color Universal Design (2008), figure 16: RGB in 0 to 255.
+PUBLISHED = [(0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66)]
+PUBLISHED += [(0, 114, 178), (213, 94, 0), (204, 121, 167)]
+OKABE_ITO = {"#{:02x}{:02x}{:02x}".format(*rgb) for rgb in PUBLISHED}
+
+
+@pytest.fixture(autouse=True)
+def no_figure_left() -> Iterator[None]:
+    plots.use_style()
+    yield
+    plt.close("all")
+
+
+def test_every_plot_is_tried() -> None:
+    found = inspect.getmembers(plots, inspect.isfunction)
+    own = {name for name, f in found if f.__module__ == plots.__name__ and name[0] != "_"}
+    assert own - {"show", "kind", "rendered", "use_style", "mark"} == {*PLOTS, *PICTURES}
+
+
+def drawn_colours() -> set[str]:
+    """Colours of all data on the figure: lines, areas and bars."""
+    figure, found = plt.gcf(), set()
+    for ax in [*figure.axes, *(inset for host in figure.axes for inset in host.child_axes)]:
+        found |= {colors.to_hex(line.get_color()) for line in ax.lines}
+        areas: list[Any] = [*ax.collections, *ax.patches]
+        for paint in (paint for area in areas for paint in (area.get_fc(), area.get_ec())):
+            found |= {colors.to_hex(c) for c in colors.to_rgba_array(paint) if c[3] > 0}
+    return found
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_figure_is_readable_and_says_what_it_shows(name: str) -> None:
+    draw, names = PLOTS[name]
+    alt = draw()
+    assert len(alt) >= plots.SHORTEST_ALT
+    assert all(part in alt for part in names), alt
+    assert sum(character.isdigit() for character in alt) >= 4, alt
+    figure = plt.gcf()
+    figure.canvas.draw()
+    ax = figure.axes[0]
+    assert ax.get_xlabel()
+    assert ax.get_ylabel()
+    assert ax.get_legend() is not None
+    texts = [text for text in figure.findobj() if isinstance(text, Text) and text.get_text()]
+    assert min(float(text.get_fontsize()) for text in texts) >= SMALLEST_TEXT
+    drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    assert min(drawn.x0, drawn.y0, width - drawn.x1, height - drawn.y1) >= 0, "something is cut off"
+    assert drawn_colours() <= OKABE_ITO
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_given_axes_are_used(name: str) -> None:
+    figure, axes = plt.subplots(1, 2)
+    PLOTS[name][0](axes[1])
+    assert plt.get_fignums() == [figure.number]
+    assert axes[1].get_xlabel()
+    assert not axes[0].get_xlabel()
+
+
+def test_curves_differ_in_more_than_colour() -> None:
+    looks = plots._looks(["source", *"abcdef"])
+    for sign in ("color", "linestyle", "marker"):
+        assert len({str(look[sign]) for look in looks.values()}) == 7
+    assert looks["source"]["color"] == plots.COLOURS["source"]
+
+
+def test_alt_texts_hold_the_numbers_of_other_libraries() -> None:
+    assert f"source {roc_auc_score(Y, RISK):.3f} (" in PLOTS["roc"][0]()
+    benign, malignant = ((RISK[y == Y] >= 0.3).sum() for y in (0, 1))
+    alt = PLOTS["score_densities"][0]()
+    assert f"{benign} of {(Y == 0).sum()} benign" in alt
+    assert f"{malignant} of {(Y == 1).sum()} malignant" in alt
+    wide = RESULTS.pivot(index=["n", "repeat"], columns="strategy", values="AUROC").loc[64]
+    gain = stats.ttest_rel(wide["L2-SP"], wide["target only"]).confidence_interval()
+    alt = PLOTS["paired_differences"][0]()
+    assert f"L2-SP at n = 64 {(wide['L2-SP'] - wide['target only']).mean():+.3f} " in alt
+    assert f"({gain.low:+.3f} to {gain.high:+.3f})" in alt
+    ends = RESULTS.groupby(["strategy", "n"])["AUROC"].mean().loc["L2-SP"]
+    assert f"L2-SP {ends[8]:.3f} to {ends[64]:.3f}" in PLOTS["learning_curves"][0]()
+
+
+def test_band_is_the_t_interval_of_the_mean() -> None:
+    plots.learning_curves(RESULTS, "AUROC", arms=["L2-SP"])
+    draws = RESULTS.query("strategy == 'L2-SP' and n == 16")["AUROC"]
+    low, high = stats.t.interval(0.95, 4, draws.mean(), stats.sem(draws))
+    points = np.asarray(plt.gca().collections[0].get_paths()[0].vertices)
+    at_16 = points[np.isclose(points[:, 0], 16), 1]
+    assert at_16.min() == pytest.approx(low)
+    assert at_16.max() == pytest.approx(high)
+
+
+def test_arms_are_drawn_alone_and_keep_their_colour() -> None:
+    alt = plots.learning_curves(RESULTS, "AUROC", arms=["target only", "L2-SP"])
+    assert "source as is" not in alt
+    by_label = {line.get_label(): line.get_color() for line in plt.gca().lines}
+    assert by_label == {"target only": plots.BLUE, "L2-SP": plots.VERMILION}
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: plots.roc({}), "0 curves"),
+        (lambda: plots.roc(dict.fromkeys("abcdefgh", (Y, RISK))), "draw 1 to 7"),
+        (lambda: plots.learning_curves(RESULTS, "Brier"), r"lack the columns \['Brier'\]"),
+        (lambda: plots.learning_curves(RESULTS, "AUROC", arms=["CORAL"]), r"no strategy \['CORAL'"),
+        (lambda: plots.paired_differences(RESULTS, "AUROC", "CORAL"), r"no strategy \['CORAL'"),
+        (
+            lambda: plots.paired_differences(RESULTS.iloc[1:], "AUROC", "L2-SP"),
+            "missing for some draws: {'source as is': 1}",
+        ),
+    ],
+)
+def test_unusable_results_are_refused(draw: Callable[[], str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        draw()
+    assert not plt.get_fignums(), "no half-drawn figure is left"
+
+
+def test_the_limit_is_drawn_and_said() -> None:
+    alt = plots.learning_curves(RESULTS, "AUROC", arms=["L2-SP"], limit=0.957)
+    assert "ideal observer 0.957" in alt
+    (line,) = (line for line in plt.gca().lines if line.get_label() == "ideal observer")
+    np.testing.assert_array_equal(np.asarray(line.get_ydata()), [0.957, 0.957])
+
+
+def test_patches_show_each_image_as_it_is_in_one_window() -> None:
+    images = RNG.normal(-400, 300, (5, 12, 12))
+    captions = ["benign", "malignant"] * 2 + ["benign"]
+    alt = plots.patches(images, captions, (-1200, 400), 1.5, "Simulated nodules", columns=3)
+    assert alt.startswith("Simulated nodules: 5 grey-scale patches of 18 mm, shown from -1200 to")
+    assert plt.gcf().get_suptitle() == "Simulated nodules"
+    assert alt.endswith("3 × benign, 2 × malignant.")
+    axes = plt.gcf().axes
+    assert [len(ax.images) for ax in axes] == [1, 1, 1, 1, 1, 0]
+    for ax, image in zip(axes, images, strict=False):
+        (drawn,) = ax.images
+        np.testing.assert_array_equal(drawn.get_array(), image)
+        assert drawn.get_clim() == (-1200, 400)
+    left, right = np.asarray(axes[0].lines[0].get_xdata())
+    assert (right - left) * 1.5 == pytest.approx(10)  # the bar, in mm
+
+
+def test_panels_share_limits_or_have_their_own() -> None:
+    images = [np.full((4, 4), -1.0), np.eye(4)]
+    assert plots.panels(images, 2, ALT, ["a", "b"]) == ALT
+    assert [ax.get_title("left") for ax in plt.gcf().axes] == ["a", "b"]
+    assert plt.gcf().axes[1].images[0].get_clim() == (0, 1)
+    plots.panels(images, 2, ALT, limits=(-2, 2))
+    assert {ax.images[0].get_clim() for ax in plt.gcf().axes} == {(-2, 2)}
+
+
+def test_a_map_shows_every_number_and_says_the_ends() -> None:
+    alt = plots.heat_map(MAP, "AUROC")
+    assert "highest 0.83 at 3 and 0.001, lowest 0.54 at 3 and 0.01" in alt
+    ax = plt.gcf().axes[0]
+    assert [text.get_text() for text in ax.texts] == ["0.61", "0.72", "0.83", "0.54"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("learning rate", "frozen blocks")
+    for text in ax.texts:  # light on dark or dark on light, never in between
+        shade = plt.get_cmap("cividis")((float(text.get_text()) - 0.54) / (0.83 - 0.54))
+        brightness = float(np.dot([0.2126, 0.7152, 0.0722], shade[:3]))
+        assert abs(brightness - (text.get_color() == "white")) > 0.3
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    outputs: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    monkeypatch.setattr(
+        plots, "display", lambda data, raw, metadata: outputs.append((data, metadata))
+    )
+    return outputs
+
+
+def test_show_displays_one_image_with_its_words(
+    shown: list[tuple[dict[str, Any], dict[str, Any]]],
+) -> None:
+    plt.subplots(figsize=(5, 3))
+    plots.show(ALT)
+    ((data, metadata),) = shown
+    assert data["text/plain"] == f"Figure: {ALT}"
+    assert metadata == {"image/png": {"alt": ALT, "width": 5 * 96, "kind": "plot"}}
+    assert data["image/png"][:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">II", data["image/png"][16:24]) == (5 * 160, 3 * 160)
+    assert not plt.get_fignums()
+
+
+def points(scale: bool) -> Figure:
+    figure, ax = plt.subplots()
+    drawn = ax.scatter([0, 1], [0, 1], c=[0, 1])
+    if scale:
+        plt.colorbar(drawn, ax=ax)
+    return figure
+
+
+@pytest.mark.parametrize(
+    ("draw", "kind"),
+    [
+        (lambda: points(scale=False), "plot"),
+        (lambda: points(scale=True), "image"),  # its colours are read off a scale
+        (lambda: plt.imshow(np.eye(4)).figure, "image"),
+        (lambda: plt.pcolormesh(np.eye(4)).figure, "image"),
+        (lambda: plt.subplots()[1].inset_axes((0, 0, 1, 1)).imshow(np.eye(4)).figure, "image"),
+    ],
+)
+def test_a_figure_whose_brightness_means_something_is_an_image(
+    draw: Callable[[], Figure], kind: str
+) -> None:
+    assert plots.kind(draw()) == kind
+
+
+def test_figures_of_simulated_patients_say_so_but_not_those_of_stored_results(
+    shown: list[tuple[dict[str, Any], dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = []
+    for mark, stored in [("", False), ("SIMULATED", False), ("SIMULATED", True)]:
+        plots.mark(mark)
+        plt.subplots(figsize=(5, 3))
+        plots.show(ALT, stored=stored)
+        pictures.append(shown[-1][0]["image/png"])
+    plots.mark("")
+    alts = [metadata["image/png"]["alt"] for _, metadata in shown]
+    assert alts == [ALT, f"SIMULATED. {ALT}", ALT]
+    assert pictures[0] == pictures[2] != pictures[1]
+    red = np.asarray(Image.open(io.BytesIO(pictures[1])).convert("RGB")).astype(int)
+    # The words are in vermilion, at the lower right; there is nothing else of that colour.
+    rows, columns = np.nonzero((red[..., 0] > 180) & (red[..., 2] < 60))
+    assert rows.min() > 0.9 * red.shape[0]
+    assert columns.min() > 0.5 * red.shape[1]
+
+
+def test_a_grey_photograph_is_off_by_half_a_step_at_most(
+    shown: list[tuple[dict[str, Any], dict[str, Any]]],
+) -> None:
+    grey = RNG.integers(0, 256, (40, 40)).astype("uint8")
+    figure = plt.figure(figsize=(0.5, 0.5), dpi=160, layout="none")
+    ax = figure.add_axes((0, 0, 0.5, 0.5))  # 40 by 40 pixels of the file
+    ax.imshow(grey, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    ax.set_axis_off()
+    plots.show(ALT)
+    drawn = np.asarray(Image.open(io.BytesIO(shown[0][0]["image/png"])))
+    assert np.abs(drawn[40:, :40].astype(int) - grey).max() <= 255 / 63 / 2 + 1
+
+
+@pytest.mark.parametrize(
+    ("figures", "alt", "message"),
+    [
+        (1, "Too short", "alt text 'Too short': say in 40"),
+        (1, " " * 50, "say in 40"),
+        (0, ALT, "0 figures are open"),
+        (2, ALT, "2 figures are open"),
+    ],
+)
+def test_show_refuses(figures: int, alt: str, message: str) -> None:
+    for _ in range(figures):
+        plt.figure()
+    with pytest.raises(ValueError, match=message):
+        plots.show(alt)

@@ -1,0 +1,266 @@
+"""Each score against a second way to compute it, against properties, and against bad input."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+from scipy.special import expit
+from scipy.stats import multivariate_normal
+
+from medxfer_utils.transfer.scores import h_score, leep, logme, transrate
+
+Array = np.ndarray[Any, Any]
+Score = Callable[[Any, Any], float]
+ON_FEATURES: list[Score] = [logme, h_score, transrate]
+seeds = st.integers(0, 10**6)
+
+
+def site(seed: int, n: int = 40, d: int = 3, apart: float = 1.0, classes: int = 2) -> Any:
+    """Normal features of which the first moves by `apart` from class to class; a rare last class.
+
+    The same seed gives the same patients, so that `apart` alone differs.
+    """
+    rng = np.random.default_rng(seed)
+    y = np.minimum(np.arange(n) * (classes + 1) // n, classes)
+    y = np.maximum(y - 1, 0)
+    x = rng.normal(size=(n, d)) + 0.5
+    x[:, 0] += apart * y
+    return x, y
+
+
+# --- LogME ----------------------------------------------------------------------------------------
+
+
+def densest(x: Array, t: Array) -> float:
+    """Maximum over log α and log β of the dense density of `t`, found without a fixed point."""
+
+    def surprise(v: Array) -> float:
+        covariance = np.eye(len(t)) * np.exp(-v[1]) + x @ x.T * np.exp(-v[0])
+        return -float(multivariate_normal.logpdf(t, np.zeros(len(t)), covariance))
+
+    tight = {"xatol": 1e-7, "fatol": 1e-11, "maxiter": 4000}
+    starts = [(0.0, 0.0), (3.0, 1.0), (-2.0, 3.0)]
+    return -float(
+        min(minimize(surprise, s, method="Nelder-Mead", options=tight).fun for s in starts)
+    )
+
+
+@pytest.mark.parametrize(("n", "d"), [(12, 1), (12, 3), (20, 8), (10, 15)])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_logme_is_the_maximum_of_the_dense_evidence(n: int, d: int, classes: int) -> None:
+    x, y = site(n + d, n, d, classes=classes)
+    expected = np.mean([densest(x, (y == c).astype(float)) for c in range(classes)]) / n
+    assert logme(x, y) == pytest.approx(expected, abs=1e-6)
+
+
+@given(seeds, st.floats(-6, 6))
+@settings(max_examples=25, deadline=None)
+def test_logme_ignores_the_unit_and_rotations(seed: int, power: float) -> None:
+    x, y = site(seed)
+    turn = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))[0]
+    assert logme(x @ turn * 10**power, y) == pytest.approx(logme(x, y), abs=1e-6)
+
+
+def test_logme_takes_an_offset_for_an_intercept() -> None:
+    x, y = site(0)
+    bare = x - x.mean(axis=0)
+    ones = np.column_stack([bare, np.ones(len(x))])
+    assert logme(ones, y) > logme(bare, y)
+    assert logme(bare, y) != pytest.approx(logme(x, y), abs=1e-3)
+
+
+@pytest.mark.parametrize("x", [np.zeros((4, 2)), np.array([[1.0], [-1.0], [0.0], [0.0]])])
+def test_logme_of_features_that_say_nothing_is_that_of_noise(x: Array) -> None:
+    y = np.array([0, 0, 0, 1])
+    # Each indicator as N(0, mean square): squares 3/4 and 1/4.
+    noise = np.mean([-(np.log(2 * np.pi * s) + 1) / 2 for s in (3 / 4, 1 / 4)])
+    assert logme(x, y) == pytest.approx(noise)
+
+
+def test_logme_refuses_a_feature_that_holds_the_label() -> None:
+    x, y = site(0)
+    with pytest.raises(ValueError, match="exact linear function"):
+        logme(np.column_stack([x, y]), y)
+
+
+# --- LEEP -----------------------------------------------------------------------------------------
+
+
+def test_leep_of_four_patients_by_hand() -> None:
+    p = [[0.8, 0.2], [0.6, 0.4], [0.3, 0.7], [0.1, 0.9]]
+    y = [0, 0, 1, 0]
+    # Source class 0 is met 0.8 + 0.6 + 0.3 + 0.1 = 1.8 times, of these 1.5 with label 0;
+    # source class 1 0.2 + 0.4 + 0.7 + 0.9 = 2.2 times, of these 1.5 with label 0.
+    zero, one = 1.5 / 1.8, 1.5 / 2.2
+    own = [0.8 * zero + 0.2 * one, 0.6 * zero + 0.4 * one, None, 0.1 * zero + 0.9 * one]
+    own[2] = 0.3 * (1 - zero) + 0.7 * (1 - one)
+    assert leep(p, y) == pytest.approx(np.mean(np.log(np.array(own, dtype=float))))
+
+
+def test_leep_is_zero_for_a_certain_source_and_minus_the_entropy_for_a_constant_one() -> None:
+    y = np.array([0, 0, 0, 1])
+    assert leep(np.eye(3)[2 - y], y) == 0  # a class that nobody has, and the others renamed
+    assert leep(np.full((4, 2), 0.5), y) == pytest.approx(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
+
+
+@given(seeds)
+def test_leep_lies_between_minus_the_entropy_and_zero(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    y = rng.permutation(np.arange(20) % 3)
+    p = rng.dirichlet(np.ones(4), size=20)
+    share = np.bincount(y) / 20
+    assert (share * np.log(share)).sum() - 1e-12 <= leep(p, y) <= 0
+
+
+def test_leep_ignores_the_order_of_the_source_classes() -> None:
+    rng = np.random.default_rng(0)
+    p, y = rng.dirichlet(np.ones(3), size=20), np.arange(20) % 2
+    assert leep(p[:, [2, 0, 1]], y) == pytest.approx(leep(p, y))
+
+
+# --- H-score --------------------------------------------------------------------------------------
+
+
+@given(seeds)
+def test_h_score_of_two_classes_is_fishers_ratio(seed: int) -> None:
+    x, y = site(seed)
+    share = y.mean()
+    d = x[y == 1].mean(axis=0) - x[y == 0].mean(axis=0)
+    # Divisor n in both covariances; n - 1 in both would give the same.
+    expected = share * (1 - share) * d @ np.linalg.solve(np.cov(x.T, bias=True), d)
+    assert h_score(x, y) == pytest.approx(expected)
+
+
+def test_h_score_of_several_classes_is_the_trace_of_its_definition() -> None:
+    x, y = site(1, n=60, classes=3)
+    means = np.array([x[y == c].mean(axis=0) for c in y])  # E[f | y], for each patient
+    doubled = np.column_stack([x, x[:, 0]])  # a singular covariance, which pinv allows
+    expected = np.trace(np.linalg.pinv(np.cov(x.T)) @ np.cov(means.T))
+    assert h_score(x, y) == pytest.approx(expected)
+    assert h_score(doubled, y) == pytest.approx(expected)
+
+
+@given(seeds)
+def test_h_score_ignores_invertible_maps_and_offsets(seed: int) -> None:
+    x, y = site(seed)
+    rng = np.random.default_rng(seed)
+    change = rng.normal(size=(3, 3)) + 4 * np.eye(3)
+    assert h_score(x @ change + rng.normal(size=3), y) == pytest.approx(h_score(x, y), abs=1e-8)
+
+
+def test_h_score_is_full_with_as_many_features_as_patients() -> None:
+    x, _ = site(0, n=12, d=11)
+    assert h_score(x, np.arange(12) % 3) == pytest.approx(2)  # whatever the labels
+    assert h_score(x, np.arange(12) // 6) == pytest.approx(1)
+
+
+# --- TransRate ------------------------------------------------------------------------------------
+
+
+def rate(z: Array, eps: float) -> float:
+    """½ log det(I + ZᵀZ / (n eps)), written out."""
+    return float(np.linalg.slogdet(np.eye(z.shape[1]) + z.T @ z / (len(z) * eps))[1] / 2)
+
+
+@pytest.mark.parametrize("eps", [1e-4, 0.3])
+@pytest.mark.parametrize(("n", "d", "classes"), [(40, 3, 2), (40, 3, 3), (10, 15, 2)])
+def test_transrate_is_its_definition(n: int, d: int, classes: int, eps: float) -> None:
+    x, y = site(2, n, d, classes=classes)
+    z = x - x.mean(axis=0)
+    parts = [(y == c).mean() * rate(z[y == c], eps) for c in range(classes)]
+    assert transrate(x, y, eps) == pytest.approx(rate(z, eps) - sum(parts))
+    assert transrate(x, y, eps) > 0
+
+
+@given(seeds)
+def test_transrate_ignores_rotations_and_offsets(seed: int) -> None:
+    x, y = site(seed)
+    rng = np.random.default_rng(seed)
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    assert transrate(x @ turn + rng.normal(size=3), y) == pytest.approx(transrate(x, y), abs=1e-8)
+
+
+def test_transrate_is_blind_to_two_equal_classes() -> None:
+    healthy = np.random.default_rng(0).normal(size=(20, 3)) - 5
+    y = np.repeat([0, 1], 20)
+    assert transrate(np.concatenate([healthy, -healthy]), y) == pytest.approx(0, abs=1e-12)
+
+
+def test_transrate_refuses_a_precision_that_is_none() -> None:
+    x, y = site(0)
+    with pytest.raises(ValueError, match="eps must be above 0, not 0"):
+        transrate(x, y, eps=0.0)
+
+
+# --- all four -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("score", ON_FEATURES)
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("seed", range(5))
+def test_classes_further_apart_score_higher(score: Score, classes: int, seed: int) -> None:
+    found = [score(*site(seed, 80, apart=a, classes=classes)) for a in (1.0, 2.0, 4.0, 8.0)]
+    assert (np.diff(found) > 0).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_source_that_separates_more_has_a_higher_leep(seed: int) -> None:
+    x, y = site(seed, 80, apart=1.0)
+    p = [expit(k * (2 * y - 1) + x[:, 1]) for k in (0.0, 0.5, 1.0, 2.0, 4.0)]
+    assert (np.diff([leep(np.column_stack([1 - q, q]), y) for q in p]) > 0).all()
+
+
+@pytest.mark.parametrize("score", [*ON_FEATURES, leep])
+def test_order_of_patients_and_names_of_classes_do_not_matter(score: Score) -> None:
+    x, y = site(3, classes=3)
+    x = np.abs(x) / np.abs(x).sum(axis=1, keepdims=True)  # distributions, for LEEP
+    order = np.random.default_rng(0).permutation(len(y))
+    assert score(x[order], y[order]) == pytest.approx(score(x, y))
+    assert score(x.tolist(), np.array(["lung", "liver", "none"])[y]) == pytest.approx(score(x, y))
+
+
+P = np.full((6, 2), 0.5)
+Y = np.array([0, 1, 0, 1, 0, 1])
+HOLE = np.where(np.arange(12).reshape(6, 2) == 5, np.nan, P)
+
+
+@pytest.mark.parametrize("score", [*ON_FEATURES, leep])
+@pytest.mark.parametrize(
+    ("values", "y", "message"),
+    [
+        (HOLE, Y, "nan in row 2, column 1"),
+        (P * np.inf, Y, "inf in row 0, column 0"),
+        (P, np.ones(6), "class 1.0 only"),
+        (P, Y[:4], r"shape \(6, 2\) and y \(4,\)"),
+        (P[:, 0], Y, r"shape \(6,\)"),
+        (P, P, r"y \(6, 2\)"),
+        (P[:0], Y[:0], r"shape \(0, 2\)"),
+        (P, np.where(Y == 0, np.nan, 1), "y is NaN in row 0"),
+    ],
+)
+def test_bad_input_is_named(score: Score, values: Any, y: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        score(values, y)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [([0.5, 0.4], "row 4 first .sum 0.9"), ([1.2, -0.2], "smallest -0.2")],
+)
+def test_leep_refuses_what_is_no_distribution(row: list[float], message: str) -> None:
+    p = P.copy()
+    p[4] = row
+    with pytest.raises(ValueError, match=message):
+        leep(p, Y)
+
+
+@pytest.mark.parametrize("score", [*ON_FEATURES, leep])
+def test_arguments_are_not_changed(score: Score) -> None:
+    p, y = P.copy(), Y.copy()
+    score(p, y)
+    assert (p == P).all()
+    assert (y == Y).all()

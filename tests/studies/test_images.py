@@ -1,0 +1,314 @@
+"""The stored results on real images: complete, with provenance, and a sample computed anew."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from benchmarks import medmnist_recipe as recipe
+from book.studies import images_xray_ultrasound as xray_ultrasound
+
+# isort: split
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+
+from medxfer_utils import metrics, results
+from medxfer_utils.data import catalogue
+from medxfer_utils.data.files import MedMNIST, Part, find_local, medmnist
+from medxfer_utils.models.backbones import backbone
+
+study: Any = xray_ultrasound  # its tables have labels that the types of pandas do not know
+TABLES = {"medmnist_recipe": recipe, "xray_ultrasound": study}
+NEEDED = {
+    "breastmnist.npz": "medmnist",
+    "mobilenet_2_5_224_tf_no_top.h5": "weights",
+}
+STAND_IN = ("md5:of a stand-in", "sha256:of a stand-in")
+REAL = all(find_local(name, folder) for name, folder in NEEDED.items())
+
+
+# --- the stored tables ----------------------------------------------------------------------------
+
+
+def test_the_recipe_has_a_row_for_each_seed_and_model() -> None:
+    frame = results.load("medmnist_recipe")
+    models = {"committee", "one network", "networks only", "ImageNet features only"}
+    for name, plan in recipe.PLANS.items():
+        block = frame[frame["data"] == name]
+        wanted = models | ({"committee, training prevalence"} if plan.balanced else set())
+        assert set(block["model"]) == wanted
+        assert not block.duplicated(["model", "seed"]).any()
+        assert sorted(block["seed"].unique()) == list(range(recipe.SEEDS))
+        assert len(block) == recipe.SEEDS * len(wanted)
+    assert frame.notna().all(axis=None)
+    for measure in ("AUROC", "accuracy"):
+        assert frame[measure].between(frame[f"{measure} low"], frame[f"{measure} high"]).all()
+
+
+def test_every_fit_of_the_transfer_study_is_there_once() -> None:
+    frame = results.load("xray_ultrasound")
+    assert set(frame["target"]) == set(study.REPEATS)
+    for target, repeats in study.REPEATS.items():
+        block = frame[frame["target"] == target]
+        assert set(block["strategy"]) == {study.PIXELS, study.SCRATCH, study.OTHER, study.IMAGENET}
+        assert sorted(block["fraction"].unique()) == sorted(study.FRACTIONS)
+        assert not block.duplicated(["strategy", "fraction", "repeat"]).any()
+        assert len(block) == 4 * len(study.FRACTIONS) * repeats
+        n = block.groupby("fraction")["n"].agg(["min", "max"])
+        assert (n["min"] == n["max"]).all()
+        assert n["max"].is_monotonic_increasing
+    assert frame.notna().all(axis=None)
+    assert (frame["seconds"] > 0).all()
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_record_says_where_the_table_came_from(name: str) -> None:
+    record = results.record_of(name)
+    assert int(record["commit"], 16)
+    assert len(record["commit"]) == 40
+    assert record["uncommitted"] == []  # the code that ran is the code of that commit
+    assert set(record["packages"]) == set(TABLES[name].PACKAGES)
+    assert datetime.fromisoformat(record["date"]).tzinfo
+    assert record["seconds"] > 0
+    assert record["processor"]
+    assert record["threads"] >= 1
+    for data, file in record["files"].items():
+        official = catalogue.SETS[data].md5[28]
+        assert file["official"] == (file["md5"] == official)
+        assert file["faults"] == catalogue.SETS[data].faults
+
+
+def test_the_records_tell_what_was_chosen_and_left_out() -> None:
+    record = results.record_of("medmnist_recipe")
+    assert record["tried"] == recipe.TRIED
+    assert record["seeds"] == list(range(recipe.SEEDS))
+    left_out = {
+        name: file["repeated images left out of training"] for name, file in record["files"].items()
+    }
+    assert left_out == {"pneumoniamnist": 26, "breastmnist": 0}
+    study_record = results.record_of("xray_ultrasound")
+    assert study_record["repeats"] == study.REPEATS
+    assert study_record["fractions"] == list(study.FRACTIONS)
+
+
+# --- what the book says of them -------------------------------------------------------------------
+
+
+def best_published(name: str, leave_out: str = "") -> tuple[float, float]:
+    figures = [v for peer, v in recipe.PUBLISHED[name].items() if peer != leave_out]
+    return max(f[0] for f in figures), max(f[1] for f in figures)
+
+
+def test_breastmnist_is_above_every_published_figure_but_not_beyond_chance() -> None:
+    frame = results.load("medmnist_recipe")
+    rows = frame.query("data == 'breastmnist' and model == 'committee'")
+    area, accuracy = best_published("breastmnist")
+    assert rows["AUROC"].mean() > area
+    assert rows["accuracy"].mean() > accuracy
+    # Other patients could turn it round: the interval over patients holds the published figures.
+    assert (rows["AUROC low"] < area).all()
+    assert (rows["accuracy low"] < accuracy).all()
+
+
+def test_pneumoniamnist_is_above_all_published_figures_but_the_best() -> None:
+    frame = results.load("medmnist_recipe")
+    rows = frame.query("data == 'pneumoniamnist' and model == 'committee'")
+    google = recipe.PUBLISHED["pneumoniamnist"]["Google AutoML Vision"]
+    assert best_published("pneumoniamnist") == google
+    area, accuracy = best_published("pneumoniamnist", leave_out="Google AutoML Vision")
+    assert (rows["AUROC"] > area).all()
+    assert (rows["accuracy"] > accuracy).all()
+    assert (rows["AUROC high"] < google[0]).all()  # missed, and not by chance alone
+    assert (rows["accuracy high"] < google[1]).all()
+
+
+def test_features_of_photographs_help_one_set_and_harm_the_other() -> None:
+    wide = results.load("medmnist_recipe").pivot(
+        index=["data", "seed"], columns="model", values="AUROC"
+    )
+    gain = wide["committee"] - wide["networks only"]
+    assert (gain["breastmnist"] > 0).all()
+    assert (gain["pneumoniamnist"] < 0).all()
+
+
+def test_xrays_do_not_help_ultrasound() -> None:
+    table = study.gains(results.load("xray_ultrasound"))
+    other = table.query("strategy == @study.OTHER").set_index(["target", "fraction"])
+    breast, chest = other.loc["breastmnist"], other.loc["pneumoniamnist"]
+    assert (breast["gain"] < 0).all()
+    assert (breast.loc[[0.5, 1.0], "high"] < 0).all()  # with many labels it harms
+    assert chest["gain"].between(0, 0.01).all()  # the other way round: next to nothing
+
+
+def test_photographs_help_ultrasound_a_little_and_harm_xrays() -> None:
+    table = study.gains(results.load("xray_ultrasound"))
+    features = table.query("strategy == @study.IMAGENET").set_index(["target", "fraction"])
+    breast, chest = features.loc["breastmnist"], features.loc["pneumoniamnist"]
+    assert (breast.loc[[0.05, 0.1, 0.25, 0.5], "gain"] > 0).all()
+    assert breast.loc[0.5, "low"] > 0
+    assert (breast.loc[[0.05, 0.1, 0.25, 1.0], "low"] < 0).all()  # may be chance
+    assert (chest["high"] < 0).all()
+
+
+# --- the official rule ----------------------------------------------------------------------------
+
+
+def test_the_official_rule_on_six_images() -> None:
+    # Pairs of ill and healthy: .5 beats .1 and ties twice, .9 beats all, .4 beats .1: 6 of 9.
+    # Above 0.5 is only .9, for 0.5 itself counts as 0: right for 3 healthy and 1 of 3 ill.
+    labels, score = np.array([0, 0, 0, 1, 1, 1]), np.array([0.1, 0.5, 0.5, 0.5, 0.9, 0.4])
+    assert recipe.official(labels, score) == pytest.approx((6 / 9, 4 / 6))
+
+
+def picture(n: int, rng: np.random.Generator, code_of_disease: int) -> Part:
+    """Noise; the diseased have a bright square."""
+    y = np.arange(n) % 2
+    x = rng.integers(0, 120, (n, 28, 28))
+    x[y == 1, 8:18, 8:18] += 60
+    return Part(x.astype(np.uint8), y, y if code_of_disease else 1 - y)
+
+
+def stand_in(name: str) -> MedMNIST:
+    """A small set in the format of the real one."""
+    rng = np.random.default_rng(0)
+    code = catalogue.SETS[name].disease
+    assert code is not None
+    train, val, test = (picture(n, rng, code) for n in (60, 20, 40))
+    file = catalogue.REGISTRY[f"{name}.npz"]
+    return MedMNIST(name, 28, train, val, test, ("healthy", "ill"), STAND_IN, False, file)
+
+
+def test_the_disease_may_have_either_code() -> None:
+    logits = np.random.default_rng(1).normal(size=40)
+    rows = {name: recipe.row(stand_in(name), logits, 1.0) for name in recipe.PLANS}
+    a, b = rows["pneumoniamnist"], rows["breastmnist"]
+    assert a == pytest.approx(b)
+    truth = stand_in("breastmnist").test.y
+    assert a["AUROC"] == pytest.approx(metrics.auroc(truth, logits))
+    assert a["accuracy"] == np.mean((expit(logits) > 0.5) == truth)
+    assert a["AUROC low"] < a["AUROC"] < a["AUROC high"]
+
+
+# --- how the tables are made ----------------------------------------------------------------------
+
+
+def test_each_training_image_is_used_once() -> None:
+    data = stand_in("pneumoniamnist")
+    data.val.x[:3] = data.train.x[[5, 7, 9]]  # as in the real file: in train and in val
+    x, y = recipe.training_images(data)
+    assert len(x) == len(y) == 60 + 20 - 3
+    assert len(np.unique(x.reshape(len(x), -1), axis=0)) == len(x)
+    np.testing.assert_array_equal(x[:60], data.train.x)
+    assert recipe.about(data)["repeated images left out of training"] == 3
+
+
+def test_balanced_rows_hold_every_image_and_both_classes_alike() -> None:
+    y = np.repeat([0, 1], [7, 24])
+    rows = recipe.balanced_rows(y, np.random.default_rng(0))
+    assert np.bincount(y[rows]).tolist() == [24, 24]
+    counts = np.bincount(rows)
+    assert set(counts[y == 1]) == {1}
+    assert set(counts[y == 0]) == {3, 4}
+
+
+def test_moved_images_differ_by_seed_only() -> None:
+    x = recipe.grey(stand_in("breastmnist").train.x)
+    first, again, other = (np.asarray(recipe.moved(x, seed)) for seed in ([1, 2], [1, 2], [1, 3]))
+    assert first.shape == x.shape
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).mean() > 0.01
+    # The square in the middle moves by no more than 2 pixels, 10 % and 6°: its centre stays bright.
+    ill = stand_in("breastmnist").train.y == 1
+    centre, corner = first[ill, 11:15, 11:15].mean((1, 2, 3)), first[ill, :3, :3].mean((1, 2, 3))
+    assert (centre > corner).mean() > 0.95
+
+
+def test_a_standardised_image_has_its_own_mean_and_spread() -> None:
+    x = recipe.grey(stand_in("breastmnist").train.x, standardised=True)
+    np.testing.assert_allclose(x.mean((1, 2, 3)), 0, atol=1e-5)
+    np.testing.assert_allclose(x.std((1, 2, 3)), 1, atol=1e-5)
+
+
+def test_a_committee_gives_half_of_the_say_to_the_features() -> None:
+    networks = [np.array([1.0, 0.0]), np.array([3.0, 0.0])]
+    assert recipe.committee(networks, np.array([0.0, 4.0])).tolist() == [1.0, 2.0]
+
+
+def test_gains_are_paired_by_repeat() -> None:
+    fits = {study.SCRATCH: [0.5, 0.7, 0.9], study.OTHER: [0.6, 0.8, 1.0]}
+    fits |= {study.IMAGENET: [0.5, 0.7, 0.9], study.PIXELS: [0.4, 0.7, 1.0]}
+    rows = [
+        {"target": "t", "fraction": 0.1, "strategy": s, "repeat": r, "AUROC": v}
+        for s, values in fits.items()
+        for r, v in enumerate(values)
+    ]
+    table = study.gains(pd.DataFrame(rows)).set_index("strategy")
+    found = table.loc[study.OTHER, ["gain", "low", "high"]]
+    assert found.tolist() == pytest.approx([0.1, 0.1, 0.1])  # spread of the draws drops out
+    # -0.1, 0, 0.1: mean 0 ± t(0.975, 2) · 0.1 / √3, t = 4.302653 from a printed table.
+    found = table.loc[study.PIXELS, ["gain", "low", "high"]]
+    assert found.tolist() == pytest.approx([0, -4.302653 * 0.1 / 3**0.5, 4.302653 * 0.1 / 3**0.5])
+
+
+# --- a sample computed anew -----------------------------------------------------------------------
+
+
+def untrained(name: str, size: int, alpha: float) -> keras.Model:
+    """A `backbone` with random weights, large enough for the image to reach the last layer."""
+    keras.utils.set_random_seed(0)
+    network = backbone(name, size, weights=None, alpha=alpha)
+    for weight in network.trainable_weights:
+        if weight.path.endswith("kernel"):
+            weight.assign(4 * weight)
+    return network
+
+
+@pytest.fixture(params=["stand-in", *(["real"] if REAL else [])])
+def data(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> MedMNIST:
+    """BreastMNIST; where it or MobileNet's weights are missing, a stand-in and random weights."""
+    if request.param == "real":
+        return medmnist("breastmnist", also=catalogue.KNOWN_COPIES)
+    monkeypatch.setattr(recipe, "backbone", untrained)
+    return stand_in("breastmnist")
+
+
+def test_features_give_the_stored_row(data: MedMNIST) -> None:
+    x, y = recipe.training_images(data)
+    seen, seen_test = (recipe.seen_by_mobilenet(images) for images in (x, data.test.x))
+    assert seen.shape == (len(x), 2, 32 + 64 + 128 + 128 + 128 + 256)
+    log_odds = recipe.by_features(seen, y, seen_test, balanced=False)
+    again = recipe.row(data, log_odds, 1.0)
+    if data.sums == STAND_IN:
+        assert again["AUROC"] > 0.9
+        return
+    frame = results.load("medmnist_recipe")
+    stored = frame.query("data == 'breastmnist' and model == 'ImageNet features only'").iloc[0]
+    for measure in ("AUROC", "accuracy", "Brier"):
+        assert again[measure] == pytest.approx(stored[measure], abs=0.01)
+
+
+def test_rows_of_the_transfer_study_come_out_again(
+    data: MedMNIST, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = results.load("xray_ultrasound")
+    seen = study.Seen(data)
+    made = study.arms(seen, lambda seed: recipe.network(seed + 1))
+    fraction = 0.25
+    n = round(fraction * len(seen.pool))
+    chosen = {name: made[name] for name in (study.PIXELS, study.IMAGENET)}
+    again = study.learning_curve(chosen, seen.pool, seen.test, [n], 3, study.SEED)
+    if data.sums == STAND_IN:
+        means = again.groupby("strategy")["AUROC"].mean()
+        assert (means > 0.7).all()
+        return
+    for name in chosen:
+        rows = again[again["strategy"] == name]
+        stored = frame.query(
+            "target == 'breastmnist' and strategy == @name and fraction == @fraction"
+        ).head(3)
+        assert stored["n"].tolist() == rows["n"].tolist()
+        for measure in ("AUROC", "accuracy", "Brier"):
+            np.testing.assert_allclose(rows[measure], stored[measure], atol=0.01)

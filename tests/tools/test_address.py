@@ -1,0 +1,197 @@
+"""One address of the repository, everywhere; containers and Binder build from the lock."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from book.tools.pages import address
+
+ROOT = Path(__file__).resolve().parents[2]
+NEW = "https://github.com/some-school/transfer.book"
+CONTAINER = (ROOT / ".devcontainer" / "Dockerfile").read_text("utf-8")
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of what the address stands in."""
+    for name in (*address.FILES, "CITATION.cff", "requirements.txt"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    return tmp_path
+
+
+def texts(root: Path) -> dict[str, str]:
+    return {
+        path.relative_to(root).as_posix(): path.read_text("utf-8")
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_a_new_address_stands_everywhere_and_the_former_nowhere(copy: Path) -> None:
+    former, before = address.present(copy), texts(copy)
+    changed = {path.relative_to(copy).as_posix() for path in address.stamp(copy, NEW)}
+    assert address.present(copy) == NEW
+    after = texts(copy)
+    assert changed == {name for name in after if after[name] != before[name]}
+    named = {name for name, text in after.items() if NEW in text}
+    chapters = {name for name in after if name.startswith("notebooks/")}
+    assert named == {"pyproject.toml", "_config.yml", "CITATION.cff"} | chapters
+    assert not [name for name, text in after.items() if former in text]
+    for name in chapters:
+        json.loads(after[name])
+        assert f'git+{NEW}\\"' in after[name]
+
+
+def test_the_way_there_and_back_changes_nothing_but_the_citation(copy: Path) -> None:
+    former, before = address.present(copy), texts(copy)
+    address.stamp(copy, NEW)
+    address.stamp(copy, former)
+    after = texts(copy)
+    assert {name for name in after if after[name] != before[name]} <= {"CITATION.cff"}
+
+
+def test_the_repository_is_stamped(copy: Path) -> None:
+    """Fails after `make lock` or a new chapter until `make address` has been run."""
+    assert address.stamp(copy, address.present(copy)) == []
+
+
+@pytest.mark.parametrize("wrong", ["", "github.com/a/b", "https://example.org/a/b", f"{NEW}/x y"])
+def test_what_is_no_address_is_refused_and_nothing_written(copy: Path, wrong: str) -> None:
+    before = texts(copy)
+    with pytest.raises(ValueError, match="is not of the form https://github"):
+        address.stamp(copy, wrong)
+    assert texts(copy) == before
+
+
+def test_a_chapter_without_the_cell_is_named(copy: Path) -> None:
+    path = sorted((copy / "notebooks").glob("*.ipynb"))[0]
+    path.write_text(path.read_text("utf-8").replace('"colab"', '"other"'), "utf-8")
+    with pytest.raises(ValueError, match=rf"{path.name}: 0 cells are tagged 'colab'"):
+        address.stamp(copy, NEW)
+
+
+def theme_options(files: dict[str, bytes]) -> dict[str, object]:
+    options: dict[str, object] = yaml.safe_load(files["_config.yml"])["sphinx"]["config"][
+        "html_theme_options"
+    ]
+    return options
+
+
+def test_buttons_appear_with_the_address_and_not_before(copy: Path) -> None:
+    config = (copy / "_config.yml").read_text("utf-8")
+    unknown = config.replace(address.present(copy), address.UNKNOWN).encode()
+    known = config.replace(address.present(copy), NEW).encode()
+    without = theme_options(address.with_address({"_config.yml": unknown}))
+    assert not [name for name in without if "repository" in name or "launch" in name]
+    assert "home_page_in_toc" in without, "all else stays"
+    options = theme_options(address.with_address({"_config.yml": known}))
+    assert options["repository_url"] == NEW
+    assert set(options["launch_buttons"]) == {  # type: ignore[call-overload]
+        "binderhub_url",
+        "colab_url",
+        "notebook_interface",
+    }
+
+
+def test_colab_gets_the_locked_versions() -> None:
+    lock = (ROOT / "requirements.txt").read_text("utf-8")
+    named = re.findall(r"[\w-]+==[\w.]+", address.colab_cell(ROOT, NEW))
+    assert len(named) == len(address.LACKING)
+    assert [pin for pin in named if f"\n{pin} " not in lock] == []
+
+
+def test_the_cell_does_nothing_elsewhere() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", address.colab_cell(ROOT, NEW)],
+        capture_output=True,
+        text=True,
+        env={"PATH": ""},
+        check=False,
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+
+
+def test_on_colab_it_calls_pip_once_for_the_package_and_what_is_lacking() -> None:
+    called: list[tuple[str, str]] = []
+
+    class Shell:
+        def run_line_magic(self, name: str, line: str) -> None:
+            called.append((name, line))
+
+    text = address.colab_cell(ROOT, NEW).replace("os.environ", '{"COLAB_RELEASE_TAG": "1"}')
+    exec(text, {"get_ipython": Shell})
+    ((magic, line),) = called
+    assert magic == "pip"
+    assert re.fullmatch(rf"install -q --no-deps git\+{NEW}( [\w-]+==[\w.]+)+", line)
+
+
+def test_an_installed_package_has_the_stored_results(tmp_path: Path) -> None:
+    """As on Colab: a wheel, unpacked where nothing else of the book is."""
+    source, wheels, place = tmp_path / "source", tmp_path / "wheels", tmp_path / "place"
+    for name in ("medxfer_utils", "book/results"):
+        unwanted = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, source / name, ignore=unwanted)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source / name)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", str(wheels), str(source)]
+    subprocess.run(build, check=True)
+    (wheel,) = wheels.glob("*.whl")
+    shutil.unpack_archive(wheel, place, "zip")
+    asked = (
+        "from medxfer_utils import results; import medxfer_utils as m; "
+        "print(m.__file__); print(results.FOLDER); print(len(results.load('hospitals_pairs'))); "
+        "print(len(list(results.FOLDER.glob('sources/*.keras'))))"
+    )
+    environment = {"PYTHONPATH": str(place), "PATH": ""}
+    said = subprocess.run(
+        [sys.executable, "-c", asked],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+        cwd=tmp_path,
+    ).stdout.split("\n")
+    rows = len((ROOT / "book/results/hospitals_pairs.csv").read_text().splitlines()) - 1
+    assert said[0].startswith(str(place))
+    assert said[1] == str(place / "medxfer_utils" / "stored")
+    assert [int(said[2]), int(said[3])] == [rows, 8]
+
+
+def test_the_container_builds_from_the_lock_with_the_books_own_tool() -> None:
+    image = re.search(r"^FROM python:3\.(\d+)-slim AS base$", CONTAINER, re.M)
+    assert image
+    assert 11 <= int(image[1]) <= 13
+    assert "RUN python book/tools/env.py\n" in CONTAINER
+    assert "pip install" not in CONTAINER
+    (command,) = re.findall(r"^CMD (\[.*\])$", CONTAINER, re.M)
+    script, *rest = json.loads(command)[1:]
+    assert (ROOT / script).is_file()
+    assert (ROOT / rest[2]).is_dir(), "JupyterLab is told of a folder that is there"
+
+
+def test_the_dev_container_names_a_stage_and_a_script_that_exist() -> None:
+    told = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text("utf-8"))
+    assert re.search(rf"^FROM \S+ AS {told['build']['target']}$", CONTAINER, re.M)
+    assert (ROOT / ".devcontainer" / told["build"]["dockerfile"]).is_file()
+    assert re.search(rf"useradd .*\b{told['remoteUser']}$", CONTAINER, re.M)
+    assert (ROOT / told["postCreateCommand"].split()[1]).is_file()
+
+
+def test_binder_finds_its_files_and_no_dockerfile_before_them() -> None:
+    """repo2docker takes `.binder`, `binder` or a Dockerfile at the top instead, if there is one."""
+    assert not [name for name in ("binder", ".binder", "Dockerfile") if (ROOT / name).exists()]
+    assert (ROOT / "environment.yml").is_file()
+    assert (ROOT / "postBuild").stat().st_mode & 0o111
+    last = (ROOT / "postBuild").read_text("utf-8").splitlines()[-1]
+    setup = (ROOT / "book" / "setup.md").read_text("utf-8")
+    assert last.removeprefix("python -m ") in setup, "the same line as for conda"

@@ -1,0 +1,155 @@
+"""The Chinese edition: its configuration, its catalogues, the way to it and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from translation import SUMMARY, notice, percent
+
+from book.tools.chapters.run import Edition
+from book.tools.pages import chinese, languages
+from book.tools.pages.chinese import in_chinese, merged
+from book.tools.pages.languages import join
+from book.tools.pages.site import MARK, PagesError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_changes_are_merged_at_every_depth() -> None:
+    base = {"a": {"b": 1, "c": [1, 2]}, "d": 1}
+    assert merged(base, {"a": {"c": [3]}, "e": {"f": 2}}) == {
+        "a": {"b": 1, "c": [3]},
+        "d": 1,
+        "e": {"f": 2},
+    }
+    assert base == {"a": {"b": 1, "c": [1, 2]}, "d": 1}
+
+
+def test_the_second_configuration_keeps_the_rest_of_the_first() -> None:
+    first = (ROOT / "_config.yml").read_bytes()
+    files = in_chinese({"_config.yml": first, "book/index.md": b"#"}, ROOT)
+    config, english = yaml.safe_load(files["_config.yml"]), yaml.safe_load(first)
+    assert files["book/index.md"] == b"#"
+    assert config["sphinx"]["config"]["language"] == "zh_CN"
+    extensions = {**english["sphinx"]["local_extensions"], "translation": "book/_ext"}
+    assert config["sphinx"]["local_extensions"] == extensions
+    assert config["execute"] == english["execute"]
+    assert "book/locales/zh_CN/LC_MESSAGES/book/index.po" in files
+
+
+def test_each_change_changes_something() -> None:
+    english = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+    changes = yaml.safe_load((ROOT / chinese.HOME / "config.yml").read_text("utf-8"))
+    for name, value in changes["sphinx"]["config"].items():
+        assert value != english["sphinx"]["config"].get(name), name
+
+
+@pytest.fixture
+def edition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edition:
+    """A book with one catalogue, whose pages of today are `book/a` and `book/b`."""
+
+    def make(_: Edition) -> Path:
+        folder = tmp_path / "made"
+        for page, text in (("a", "Today's text of a page."), ("b", "Another page.")):
+            path = folder / "book" / f"{page}.pot"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f'msgid ""\nmsgstr ""\n\nmsgid "{text}"\nmsgstr ""\n')
+        return folder
+
+    monkeypatch.setattr(chinese, "templates", make)
+    catalogue = tmp_path / chinese.CATALOGUES / "book" / "a.po"
+    catalogue.parent.mkdir(parents=True)
+    catalogue.write_text(
+        'msgid ""\nmsgstr ""\n"Content-Type: text/plain; charset=utf-8\\n"\n\n'
+        'msgid "Yesterday\'s text of a page."\nmsgstr "文字"\n',
+        "utf-8",
+    )
+    return Edition(tmp_path)
+
+
+def test_what_changed_keeps_its_translation_marked_fuzzy(edition: Edition) -> None:
+    chinese.update_catalogues(edition)
+    text = (edition.root / chinese.CATALOGUES / "book" / "a.po").read_text("utf-8")
+    assert '#, fuzzy\nmsgid "Today\'s text of a page."\nmsgstr "文字"' in text
+    assert "Yesterday" not in text
+    assert chinese.begun(edition.root) == ["book/a"]
+
+
+def test_a_page_gets_a_catalogue_when_it_is_named(edition: Edition) -> None:
+    chinese.update_catalogues(edition, ["book/b"])
+    assert chinese.begun(edition.root) == ["book/a", "book/b"]
+
+
+def test_a_page_that_is_not_there_is_named(edition: Edition) -> None:
+    with pytest.raises(PagesError, match=r"No page is called book/c\. There are: .*'book/b'"):
+        chinese.update_catalogues(edition, ["book/c"])
+
+
+@pytest.mark.parametrize(
+    ("part", "said"), [(0, "0 %"), (0.001, "1 %"), (0.5, "50 %"), (0.999, "99 %"), (1, "100 %")]
+)
+def test_only_all_is_all_and_only_nothing_is_nothing(part: float, said: str) -> None:
+    assert percent(part) == said
+
+
+def test_a_page_says_on_top_how_much_is_translated() -> None:
+    assert notice(1) == ""
+    assert "尚未翻译" in notice(0)
+    assert "已译 12 %" in notice(0.12)
+
+
+def test_answers_of_a_quiz_are_taken_out_of_their_html() -> None:
+    text = '<details class="right"><summary>Yes.</summary>\n<details><summary>No,\nnot.</summary>'
+    pieces = SUMMARY.split(text)
+    assert pieces[1::2] == ["Yes.", "No,\nnot."]
+    assert "".join(pieces) == text
+
+
+ARTICLE = '<html><body><article class="bd-article">{}</article></body></html>'
+
+
+def site(folder: Path, mark: str, text: str, *pages: str) -> None:
+    for name in pages:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(ARTICLE.format(text), "utf-8")
+    (folder / MARK).write_text(mark)
+
+
+def hrefs(page: Path) -> list[str]:
+    return [part.split('"')[0] for part in page.read_text("utf-8").split('<a href="')[1:]]
+
+
+def test_editions_lead_to_each_other_if_both_are_there(tmp_path: Path) -> None:
+    english, inside = tmp_path / "html", tmp_path / "html" / "zh"
+    site(english, "e", "English", "book/index.html", "notebooks/01.html", "book/only.html")
+    assert not join(tmp_path)
+    assert hrefs(english / "book" / "index.html") == []
+    site(tmp_path / "zh" / "html", "c", "中文", "book/index.html", "notebooks/01.html")
+    assert join(tmp_path)
+    for name in ("book/index.html", "notebooks/01.html"):
+        (there,), (back,) = hrefs(english / name), hrefs(inside / name)
+        assert (english / name).parent.joinpath(there).resolve() == (inside / name).resolve()
+        assert (inside / name).parent.joinpath(back).resolve() == (english / name).resolve()
+    assert hrefs(english / "book" / "only.html") == []
+    assert hrefs(tmp_path / "zh" / "html" / "book" / "index.html") == []
+
+
+def test_joining_again_leaves_one_link_and_takes_the_new_pages(tmp_path: Path) -> None:
+    site(tmp_path / "html", "e", "English", "book/index.html")
+    for mark in ("one", "two"):
+        site(tmp_path / "zh" / "html", mark, f"中文 {mark}", "book/index.html")
+        assert join(tmp_path)
+    assert hrefs(tmp_path / "html" / "book" / "index.html") == ["../zh/book/index.html"]
+    assert "中文 two" in (tmp_path / "html" / "zh" / "book" / "index.html").read_text("utf-8")
+    assert list((tmp_path / "html").glob("zh.*")) == []
+
+
+def test_a_theme_without_a_place_for_the_link_is_an_error(tmp_path: Path) -> None:
+    page = tmp_path / "a.html"
+    page.write_text("<main></main>")
+    with pytest.raises(PagesError, match="did the theme change"):
+        languages.lead(page, tmp_path / "b.html", "English", "en")
+    assert page.read_text() == "<main></main>"

@@ -1,0 +1,187 @@
+"""A chapter's key changes exactly when its outputs may."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from book.tools.chapters import keys
+from book.tools.chapters.keys import chapter_key, modules
+from medxfer_utils.data.catalogue import HEART
+
+Edit = Callable[[Path], None]
+PARAMETERS: dict[str, Any] = {"PROFILE": "full", "SEED": 0}
+FILES = {
+    "requirements.txt": "numpy==2",
+    "medxfer_utils/__init__.py": "",
+    "medxfer_utils/cohorts.py": "import numpy",
+    "medxfer_utils/metrics.py": "import numpy",
+    "medxfer_utils/models.py": "from medxfer_utils.cohorts import Cohort",
+    "medxfer_utils/transfer.py": "def late():\n    from . import models",
+    "medxfer_utils/plots.py": "STYLE = 'book.mplstyle'",
+    "medxfer_utils/book.mplstyle": "axes.grid: True",
+    "medxfer_utils/deep/__init__.py": "from .inner import x",
+    "medxfer_utils/deep/inner.py": "from ..metrics import auroc",
+    "book/results/grid.csv": "n,auroc\n8,0.9",
+    "book/results/other.csv": "n,auroc\n8,0.8",
+    "book/index.md": "# Prose",
+}
+
+
+def cell(kind: str, source: str, *tags: str) -> dict[str, Any]:
+    run: dict[str, Any] = {"outputs": [], "execution_count": None} if kind == "code" else {}
+    return {"cell_type": kind, "source": source, "metadata": {"tags": list(tags)}, **run}
+
+
+def write_notebook(path: Path, *cells: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"cells": list(cells), "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    path.write_text(json.dumps(content), "utf-8")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    write_notebook(
+        tmp_path / "notebooks" / "01.ipynb",
+        cell("markdown", "# One"),
+        cell("code", "from medxfer_utils import transfer\n%matplotlib inline\nread('grid.csv')"),
+    )
+    return tmp_path
+
+
+def key(root: Path, **changed: object) -> str:
+    return chapter_key(root / "notebooks" / "01.ipynb", root, PARAMETERS | changed)
+
+
+def append(name: str, text: str = "\n# more") -> Edit:
+    def edit(root: Path) -> None:
+        path = root / name
+        path.write_text(path.read_text("utf-8") + text, "utf-8")
+
+    return edit
+
+
+def replace_in_notebook(old: str, new: str) -> Edit:
+    def edit(root: Path) -> None:
+        path = root / "notebooks" / "01.ipynb"
+        text = path.read_text("utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new), "utf-8")
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        pytest.param(append("medxfer_utils/transfer.py"), id="a module that it imports"),
+        pytest.param(append("medxfer_utils/models.py"), id="a module imported inside a function"),
+        pytest.param(append("medxfer_utils/cohorts.py"), id="a module that this one imports"),
+        pytest.param(append("medxfer_utils/__init__.py"), id="the package itself"),
+        pytest.param(append("medxfer_utils/book.mplstyle"), id="data of the package"),
+        pytest.param(append("book/results/grid.csv"), id="a stored result that it names"),
+        pytest.param(append("requirements.txt"), id="the lock"),
+        pytest.param(replace_in_notebook("inline", "agg"), id="its code"),
+        pytest.param(replace_in_notebook('"tags": []', '"tags": ["parameters"]'), id="a tag"),
+    ],
+)
+def test_key_changes_with(root: Path, edit: Edit) -> None:
+    before = key(root)
+    edit(root)
+    assert key(root) != before
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        pytest.param(append("medxfer_utils/metrics.py"), id="a module that it does not import"),
+        pytest.param(append("book/results/other.csv"), id="a stored result that it does not name"),
+        pytest.param(append("book/index.md"), id="prose elsewhere"),
+        pytest.param(replace_in_notebook("# One", "# Uno"), id="its own prose"),
+        pytest.param(replace_in_notebook('"tags": []', '"tags": ["slide"]'), id="a slide"),
+        pytest.param(
+            replace_in_notebook('"outputs": []', '"outputs": [{"output_type": "stream"}]'),
+            id="committed outputs",
+        ),
+    ],
+)
+def test_key_stays_with(root: Path, edit: Edit) -> None:
+    before = key(root)
+    edit(root)
+    assert key(root) == before
+
+
+def test_key_changes_with_profile_and_seed(root: Path) -> None:
+    assert len({key(root), key(root, PROFILE="fast"), key(root, SEED=1)}) == 3
+
+
+def test_key_ignores_a_parameters_cell_that_papermill_injected(root: Path) -> None:
+    path = root / "notebooks" / "01.ipynb"
+    content = json.loads(path.read_text("utf-8"))
+    before = key(root)
+    content["cells"].insert(1, cell("code", "SEED = 3", "injected-parameters"))
+    path.write_text(json.dumps(content), "utf-8")
+    assert key(root) == before
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("import medxfer_utils", {"__init__"}),
+        ("import medxfer_utils.metrics as m", {"__init__", "metrics"}),
+        ("from medxfer_utils.models import x", {"__init__", "models", "cohorts"}),
+        ("from medxfer_utils import deep", {"__init__", "deep/__init__", "deep/inner", "metrics"}),
+        (
+            "import importlib\nimportlib.import_module('medxfer_utils.plots')",
+            {"__init__", "plots"},
+        ),
+        ("import numpy, medxfer_utilities", set()),
+    ],
+)
+def test_modules_follows_every_way_to_import(root: Path, code: str, expected: set[str]) -> None:
+    found = {path.relative_to(root / "medxfer_utils").as_posix() for path in modules(code, root)}
+    assert found == {f"{name}.py" for name in expected}
+
+
+@pytest.mark.parametrize("text", ["no JSON", '{"metadata": {}}'])
+def test_a_file_that_is_no_notebook_is_named(root: Path, text: str) -> None:
+    (root / "notebooks" / "01.ipynb").write_text(text)
+    with pytest.raises(ValueError, match=r"01\.ipynb cannot be read"):
+        key(root)
+
+
+def test_a_chapter_with_a_stand_in_depends_on_whether_the_patients_are_here(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_patients(*names: str) -> str:
+        monkeypatch.setattr(keys, "patients_here", lambda: list(names))
+        return key(root)
+
+    # A chapter without a stand-in does not care.
+    assert with_patients() == with_patients("processed.va.data")
+    (root / "medxfer_utils" / "data").mkdir()
+    (root / "medxfer_utils" / "data" / "standin.py").write_text("")
+    (root / "medxfer_utils" / "transfer.py").write_text("from medxfer_utils.data import standin")
+    assert with_patients() != with_patients("processed.va.data")
+
+
+def test_patients_are_looked_for_in_the_folder_and_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, cache = (HEART[name] for name in ("Cleveland", "Zurich"))
+    for variable, file in {"MEDXFER_DATA": own, "MEDXFER_CACHE": cache}.items():
+        folder = tmp_path / variable / file.folder
+        folder.mkdir(parents=True)
+        (folder / file.name).touch()
+        monkeypatch.setenv(variable, str(tmp_path / variable))
+    assert keys.patients_here() == ["processed.cleveland.data", "processed.switzerland.data"]
+    monkeypatch.setenv("MEDXFER_DATA", str(tmp_path / "gone"))
+    assert keys.patients_here() == ["processed.switzerland.data"]

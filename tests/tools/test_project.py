@@ -1,0 +1,102 @@
+"""The commands that people and machines are told to use are the same ones."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from book.tools import check
+from book.tools.pages.site import NOT_STAGED
+
+ROOT = Path(__file__).resolve().parents[2]
+MAKEFILE = (ROOT / "Makefile").read_text()
+WORKFLOW = ROOT / ".github" / "workflows" / "book.yml"
+
+
+def recipe(target: str) -> str:
+    """Return the command of a target, without the part that makes the environment."""
+    found = re.search(rf"^{target}:.*\n\t@?(.*)", MAKEFILE, flags=re.MULTILINE)
+    assert found, f"make {target} is missing"
+    return found[1].replace("$(RUN)", "python book/tools/env.py")
+
+
+def commands() -> list[tuple[str, str]]:
+    """Return (condition, command) of each step of the workflow."""
+    workflow: dict[str, Any] = yaml.safe_load(WORKFLOW.read_text())
+    steps = workflow["jobs"]["book"]["steps"]
+    return [(step.get("if", ""), step["run"]) for step in steps if "run" in step]
+
+
+def test_the_workflow_runs_the_two_commands_on_three_systems() -> None:
+    workflow = yaml.safe_load(WORKFLOW.read_text())
+    systems = workflow["jobs"]["book"]["strategy"]["matrix"]["os"]
+    assert [name.split("-")[0] for name in systems] == ["ubuntu", "macos", "windows"]
+    with_make = [command for when, command in commands() if when == "runner.os != 'Windows'"]
+    without = [command for when, command in commands() if when == "runner.os == 'Windows'"]
+    assert with_make == ["make book", "make test"]
+    assert without == [recipe("book"), recipe("test")]
+
+
+def test_the_weekly_run_is_cold() -> None:
+    workflow = yaml.safe_load(WORKFLOW.read_text())
+    # YAML 1.1 reads the key "on" as True.
+    assert re.fullmatch(r"\d+ \d+ \* \* \d", workflow[True]["schedule"][0]["cron"])
+    caches = [s for s in workflow["jobs"]["book"]["steps"] if "cache" in s.get("uses", "")]
+    assert all(step["if"] == "github.event_name != 'schedule'" for step in caches)
+
+
+@pytest.mark.parametrize("target", ["book", "test", "lab", "rehearse", "doctor"])
+def test_set_up_without_make_gives_the_command_of_the_target(target: str) -> None:
+    assert f"\n{recipe(target)}\n" in (ROOT / "book" / "setup.md").read_text("utf-8")
+
+
+def test_help_lists_every_target_in_one_line() -> None:
+    targets = re.findall(r"^([a-z]+):", MAKEFILE, flags=re.MULTILINE)
+    said = subprocess.run(["make", "-C", ROOT, "-s"], capture_output=True, text=True, check=True)
+    listed = [line.split()[1] for line in said.stdout.splitlines() if line.startswith("make ")]
+    assert listed == targets
+    assert {"book", "test", "lab", "lint", "rehearse", "lock", "benchmark", "clean"} <= set(targets)
+
+
+def test_ci_calls_the_test_command_of_the_readme() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    last = script.strip().splitlines()[-1]
+    assert last == "make test"
+    assert re.search(rf"^\s*{last}\b", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
+
+
+def test_every_notebook_is_in_the_table_of_contents() -> None:
+    listed = re.findall(r"file: notebooks/(\S+)", (ROOT / "book" / "_toc.yml").read_text())
+    assert listed == sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+
+
+def test_every_page_of_prose_is_in_the_table_of_contents() -> None:
+    listed = re.findall(r"(?:file|root): book/(\S+)", (ROOT / "book" / "_toc.yml").read_text())
+    pages = [path.relative_to(ROOT / "book") for path in (ROOT / "book").rglob("*.md")]
+    prose = [page for page in pages if page.parts[0] not in NOT_STAGED]
+    assert sorted(listed) == sorted(page.with_suffix("").as_posix() for page in prose)
+
+
+def test_a_failed_check_is_named_and_the_others_still_run(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    python = check.PYTHON
+    monkeypatch.setattr(
+        check,
+        "CHECKS",
+        {
+            "first": [python, "-c", "raise SystemExit(1)"],
+            "second": [python, "-c", "print('the second ran')"],
+        },
+    )
+    assert check.main([]) == 1
+    said = capfd.readouterr().out
+    assert "the second ran" in said
+    assert said.splitlines()[-1] == "Failed: first"
+    assert check.main(["second"]) == 0

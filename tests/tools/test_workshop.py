@@ -1,0 +1,294 @@
+"""The workshop kit is complete, repeatable, and installs what a student needs and no more."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+import zipfile
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, requires
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+from jupyterlab_server.settings_utils import get_settings
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from book.tools.teach import locked, wheels, workshop
+from book.tools.teach.kit import start
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCK = """# made by uv
+alpha==1.0 \\
+    --hash=sha256:{a} \\
+    --hash=sha256:{b}
+    # via
+    #   beta
+    #   medxfer-utils (pyproject.toml)
+beta==2.0 ; sys_platform == 'win32' \\
+    --hash=sha256:{b}
+    # via Gamma.x
+beta==2.1 ; sys_platform != 'win32' \\
+    --hash=sha256:{a}
+    # via gamma-x
+delta==1 \\
+    --hash=sha256:{b}
+    # via pytest
+gamma-x==3 \\
+    --hash=sha256:{a}
+    # via medxfer-utils (pyproject.toml)
+""".format(a="a" * 64, b="b" * 64)
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[str, bytes]:
+    """The kit of this book."""
+    return workshop.contents(ROOT)
+
+
+def test_the_same_book_gives_the_same_bytes(files: dict[str, bytes]) -> None:
+    once = workshop.packed(files)
+    assert workshop.packed(dict(reversed(files.items()))) == once
+    assert workshop.packed(workshop.contents(ROOT)) == once
+    with zipfile.ZipFile(BytesIO(once)) as archive:
+        assert archive.testzip() is None
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        assert {name.split("/")[0] for name in archive.namelist()} == {workshop.NAME}
+        assert archive.read(f"{workshop.NAME}/start.py") == files["start.py"]
+
+
+def test_the_kit_has_what_a_student_needs_and_nothing_of_ours(files: dict[str, bytes]) -> None:
+    for pattern in ("medxfer_utils/*.py", "book/results/*.csv", "book/results/sources/*"):
+        there = {path.relative_to(ROOT).as_posix() for path in ROOT.glob(pattern)}
+        assert there <= files.keys()
+    assert not [name for name in files if "__pycache__" in name or name.startswith("book/_")]
+    assert not [name for name in files if re.match(r"book/(results|tools/(?!env)).*\.py$", name)]
+    chapters = {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert {name[10:] for name in files if name.startswith("notebooks/")} == chapters
+    assert "jupyter/labconfig/default_setting_overrides.json" in files
+    for name in chapters:
+        tags = [
+            c["metadata"].get("tags", []) for c in json.loads(files[f"notebooks/{name}"])["cells"]
+        ]
+        assert ["answer"] in tags
+        assert not [cell for cell in tags if "solution" in cell]
+
+
+def test_the_start_page_lists_the_chapters_and_needs_no_other_host(files: dict[str, bytes]) -> None:
+    page = BeautifulSoup(files["start.html"], "html.parser")
+    targets = [str(link["href"]) for link in page.find_all("a")]
+    inside = [target for target in targets if not target.startswith("https://www.python.org/")]
+    assert [target for target in inside if target not in files] == []
+    chapters = [name for name in sorted(files) if name.startswith("notebooks/")]
+    assert [target for target in inside if target.startswith("notebooks/")] == chapters
+    items = [item.get_text() for item in page.find_all("li") if item.find("a", href=chapters[0])]
+    assert items[0].startswith("What transfers?")
+    assert items[0].endswith("what of it is still worth having in the next?")
+    assert not page.find_all(["script", "img", "iframe"])
+    assert {tag["href"] for tag in page.find_all("link")} == {"data:,"}
+
+
+def test_a_package_brings_all_that_it_asks_for() -> None:
+    found = [str(pin.requirement) for pin in locked.needed(locked.pins(LOCK), ["gamma.X"])]
+    assert found == [
+        "alpha==1.0",
+        'beta==2.0; sys_platform == "win32"',
+        'beta==2.1; sys_platform != "win32"',
+        "gamma-x==3",
+    ]
+
+
+def test_the_students_lock_is_a_part_of_the_book_s() -> None:
+    def entries(text: str) -> set[tuple[str, tuple[str, ...]]]:
+        return {(str(pin.requirement), pin.hashes) for pin in locked.pins(text)}
+
+    whole = entries((ROOT / "requirements.txt").read_text("utf-8"))
+    part = entries(locked.student_lock(ROOT))
+    assert part < whole
+    names = {Requirement(text).name for text, _ in part}
+    assert {"jupyterlab", "ipykernel", "setuptools", "tensorflow", "tensorflow-cpu"} <= names
+    assert not names & {"pytest", "sphinx", "playwright", "jieba", "mypy", "papermill"}
+
+
+def test_nothing_that_a_student_s_packages_ask_for_is_missing() -> None:
+    names = {pin.name for pin in locked.student_pins(ROOT)}
+    asked = {}
+    for name in sorted(names):
+        try:
+            wishes = [Requirement(text) for text in requires(name) or []]
+        except PackageNotFoundError:  # of another system
+            continue
+        kept = [w for w in wishes if not w.marker or w.marker.evaluate({"extra": ""})]
+        asked[name] = {canonicalize_name(wish.name) for wish in kept}
+    assert len(asked) > 100
+    assert {name: wish - names for name, wish in asked.items() if wish - names} == {}
+
+
+def test_a_lock_that_lacks_something_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text(LOCK)
+    (tmp_path / "pyproject.toml").write_text("[project]\ndependencies = ['gamma_x', 'zeta>=1']")
+    with pytest.raises(ValueError, match="lacks jupyterlab, setuptools, zeta: make lock"):
+        locked.student_lock(tmp_path)
+
+
+def test_conditions_are_decided_for_each_system() -> None:
+    for system, version in (("win32", "2.0"), ("linux", "2.1")):
+        text = locked.flat(locked.pins(LOCK), {"sys_platform": system})
+        assert ";" not in text
+        assert re.findall(r"^beta==(\S+)", text, flags=re.M) == [version]
+        assert text.count("--hash=sha256:") == 5
+
+
+@pytest.mark.parametrize(
+    ("system", "own", "others"),
+    [
+        ("linux", ["tensorflow-cpu", "pexpect"], ["tensorflow", "pywinpty", "appnope"]),
+        ("macos", ["tensorflow", "pexpect", "appnope"], ["tensorflow-cpu", "pywinpty"]),
+        ("windows", ["tensorflow", "pywinpty"], ["tensorflow-cpu", "pexpect", "appnope"]),
+    ],
+)
+def test_each_system_gets_its_own_packages(system: str, own: list[str], others: list[str]) -> None:
+    (text,) = wheels.lists(ROOT, system, "3.12").values()
+    names = re.findall(r"^([\w.-]+)==", text, flags=re.M)
+    assert {*own, "uv", "numpy"} <= {*names}
+    assert not {*others} & {*names}
+    assert len(names) == len(set(names)), "one version of each"
+
+
+def test_pythons_that_differ_in_their_last_digit_get_both_versions() -> None:
+    first, other = wheels.lists(ROOT, "linux", "3.11").items()
+    assert {first[0], other[0]} == {"3.11.0", "3.11.99"}
+    assert first[1] != other[1]
+
+
+def test_every_wanted_wheel_is_asked_for_and_those_of_a_former_lock_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "_build" / "workshop" / "wheels"
+    folder.mkdir(parents=True)
+    (folder / "old.whl").write_bytes(b"old")
+    (folder / "kept.whl").write_bytes(b"kept")
+    kept = hashlib.sha256(b"kept").hexdigest()
+    (tmp_path / "requirements.txt").write_text(f"kept==1 \\\n    --hash=sha256:{kept}\n")
+    (tmp_path / "book" / "tools").mkdir(parents=True)
+    (tmp_path / "book" / "tools" / "uv.txt").write_text("")
+    asked = []
+    monkeypatch.setattr(wheels, "lists", lambda root, system, python: {f"{python}.0": system})
+    monkeypatch.setattr(
+        wheels,
+        "download",
+        lambda path, system, python, to: asked.append((path.read_text(), system, python, to)),
+    )
+    options = wheels.options(["--platform", "macos", "windows", "--python", "3.12", "3.13"])
+    assert wheels.fetch(tmp_path, options) == folder
+    assert [path.name for path in folder.iterdir()] == ["kept.whl"]
+    assert [path.name for path in folder.parent.iterdir()] == ["wheels"]
+    assert asked == [
+        (system, system, f"{python}.0", folder)
+        for system in ("macos", "windows")
+        for python in ("3.12", "3.13")
+    ]
+
+
+def test_without_a_wish_it_is_this_system_and_this_python() -> None:
+    asked = wheels.options([])
+    system = {"linux": "linux", "darwin": "macos", "win32": "windows"}[sys.platform]
+    assert (asked.platform, asked.python) == ([system], [f"3.{sys.version_info[1]}"])
+
+
+def test_a_folder_is_named_so_that_no_tool_cuts_its_name() -> None:
+    settings = start.offline(Path("/media/my stick, new/wheels"))
+    assert settings["UV_FIND_LINKS"] == settings["PIP_FIND_LINKS"]
+    assert settings["PIP_FIND_LINKS"] == "file:///media/my%20stick%2C%20new/wheels"
+    assert (settings["PIP_NO_INDEX"], settings["UV_OFFLINE"]) == ("1", "1")
+
+
+Calls = list[tuple[str, ...]]
+
+
+@pytest.fixture
+def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], Calls]:
+    """Return a function that starts the kit with these exit statuses and returns what was run."""
+    (tmp_path / "medxfer_utils").mkdir()
+    (tmp_path / "medxfer_utils" / "__main__.py").touch()
+    monkeypatch.setattr(start, "HERE", tmp_path)
+
+    def run(installation: int, check: int) -> Calls:
+        calls: Calls = []
+
+        def call(*arguments: str) -> int:
+            calls.append(arguments)
+            return {(): installation, ("-m", "medxfer_utils"): check}.get(arguments, 0)
+
+        monkeypatch.setattr(start, "call", call)
+        assert start.main() == installation
+        return calls
+
+    return run
+
+
+LAB = ("-m", "jupyterlab", "notebooks")
+CHECK = ("-m", "medxfer_utils")
+
+
+def test_the_start_installs_checks_and_opens(started: Callable[[int, int], Calls]) -> None:
+    assert started(0, 0) == [(), CHECK, LAB]
+
+
+def test_no_news_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """JupyterLab finds the settings of the kit, knows them all, and takes their values."""
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", str(workshop.KIT / "jupyter"))
+    folder = Path(sys.prefix, "share", "jupyter", "lab")
+    name = "@jupyterlab/apputils-extension:notification"
+    found, _ = get_settings(str(folder / "settings"), str(folder / "schemas"), "", schema_name=name)
+    values = {key: one["default"] for key, one in found["schema"]["properties"].items()}
+    assert (values["fetchNews"], values["checkForUpdates"]) == ("false", False)
+
+
+def test_without_an_environment_nothing_is_opened(started: Callable[[int, int], Calls]) -> None:
+    assert started(1, 0) == [()]
+
+
+def test_a_check_that_fails_is_said_and_stops_nothing(
+    started: Callable[[int, int], Calls], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert started(0, 1) == [(), CHECK, LAB]
+    assert "says what to mend" in capsys.readouterr().out
+
+
+def test_a_kit_without_a_check_opens_all_the_same(
+    started: Callable[[int, int], Calls], tmp_path: Path
+) -> None:
+    (tmp_path / "medxfer_utils" / "__main__.py").unlink()
+    assert started(0, 1) == [(), LAB]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_folder_of_wheels_decides_where_packages_come_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    script = "import os, sys; sys.exit(40 + os.environ.get('PIP_NO_INDEX', '0').count('1'))"
+    (tmp_path / "env.py").write_text(script)
+    monkeypatch.setattr(start, "HERE", tmp_path)
+    monkeypatch.setattr(start, "ENV", tmp_path / "env.py")
+    monkeypatch.delenv("PIP_NO_INDEX", raising=False)
+    if there:
+        (tmp_path / "wheels").mkdir()
+    assert start.call() == 40 + there
+
+
+@pytest.mark.parametrize("own", ["", "/etc/mine"])
+def test_the_settings_of_the_kit_come_before_one_s_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str
+) -> None:
+    wanted = os.pathsep.join([str(start.SETTINGS), own] if own else [str(start.SETTINGS)])
+    script = f"import os, sys; sys.exit(os.environ['JUPYTER_CONFIG_PATH'] != {wanted!r})"
+    (tmp_path / "env.py").write_text(script)
+    monkeypatch.setattr(start, "ENV", tmp_path / "env.py")
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", own)
+    assert start.call() == 0
