@@ -7,6 +7,7 @@ file says how to read the table.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pandas as pd

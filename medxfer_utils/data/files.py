@@ -390,7 +390,8 @@ def lidc_nodules() -> Nodules:
             f"{LIDC.name} is not in the folder {LIDC.folder} of MEDXFER_DATA, and nobody offers "
             f"it for download: it is cut out of LIDC-IDRI ({LIDC.url}), for example with "
             "`lidc_cohort` of medxfer_utils.data.lesions, and saved as lidc_nodules.__doc__ says. "
-            "What the book found with it needs no file: medxfer_utils.results.load('lidc_transfer')."
+            "What the book found with it needs no file: "
+            "medxfer_utils.results.load('lidc_transfer')."
         )
     _require_whole(LIDC, path)
     with np.load(path, allow_pickle=False) as stored:
