@@ -44,7 +44,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from medxfer_utils import experiments, metrics, results
-from medxfer_utils.clinic import patients as phantoms
+from medxfer_utils import clinic
 from medxfer_utils.cohorts import Cohort, draw, split
 from medxfer_utils.experiments import Arm, Classical, Predicts
 from medxfer_utils.models import penalties
@@ -66,7 +66,7 @@ BEST = "doses"
 def liver(repeat: int) -> tuple[Cohort, Cohort]:
     """A repeat's liver patients: those who may be labelled, and those who are only tested."""
     patients = PATIENTS["pool"] + PATIENTS["test"]
-    everybody = phantoms.clinic(LIVER, patients, seed=30_000 + repeat).cohort
+    everybody = clinic.simulate(LIVER, patients, seed=30_000 + repeat).cohort
     share = PATIENTS["pool"] / patients
     pool, test = split(everybody, (share, 1 - share), np.random.default_rng(repeat))
     return pool, test
@@ -360,7 +360,7 @@ def one_shift(repeat: int, n: int = FEW, some: Iterable[str] | None = None) -> p
     pool, _ = liver(repeat)
     labelled = draw(pool, n, np.random.default_rng([repeat, 0]))
     tests = {
-        name: phantoms.clinic(site, PATIENTS["test"], seed=40_000 + repeat).cohort
+        name: clinic.simulate(site, PATIENTS["test"], seed=40_000 + repeat).cohort
         for name, site in SCANNERS.items()
     }
     every, rows = generalising(repeat % len(SEEDS)), []

@@ -1,8 +1,8 @@
 """The virtual CT clinic: simulated lung nodules and liver lesions whose truth is known.
 
-No patient is in it. Findings are drawn from a model (`findings`), tissue is drawn from the
-findings (`anatomy`), a scanner blurs it and adds noise (`scanner`), and a record and a report are
-written (`casenotes`).
+No patient is in it. Findings are drawn from a model (`signs`), tissue is drawn from the
+findings (`tissue`), a scanner blurs it and adds noise (`scanner`), and a record and a report are
+written (`reports`).
 """
 
 from __future__ import annotations
@@ -18,17 +18,14 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from medxfer_utils.clinic import reports as casenotes
-from medxfer_utils.clinic import scanner
-from medxfer_utils.clinic import signs as findings
-from medxfer_utils.clinic import tissue as anatomy
+from medxfer_utils.clinic import reports, scanner, signs, tissue
 from medxfer_utils.clinic.scanner import Doubles
 from medxfer_utils.cohorts import Cohort
 
 CHOICES: dict[str, tuple[Any, ...]] = {
-    "organ": tuple(findings.FINDINGS),
+    "organ": tuple(signs.FINDINGS),
     "kernel": tuple(scanner.KERNELS),
-    "case_mix": tuple(findings.CASE_MIX),
+    "case_mix": tuple(signs.CASE_MIX),
     "phase": ("unenhanced", "portal"),
     "polarity": (1, -1),
     "modality": ("CT", "MR"),
@@ -187,12 +184,12 @@ class _Lot:
 
 def _record(lot: _Lot, organ: str, y: NDArray[np.int64]) -> pd.DataFrame:
     """Draw the record: most fields once for each patient, a few for each lesion."""
-    fields = casenotes.FIELDS[organ]
+    fields = reports.FIELDS[organ]
     u = lot.per_lesion("record", len(fields))
-    own = [i for i, field in enumerate(fields) if field.name not in casenotes.PER_LESION]
+    own = [i for i, field in enumerate(fields) if field.name not in reports.PER_LESION]
     first = np.cumsum(lot.lesions) - lot.lesions
     u[:, own] = u[first[lot.owner]][:, own]
-    return casenotes.record(organ, y, u)
+    return reports.draw_record(organ, y, u)
 
 
 def _scanned(lot: _Lot, site: Site, hu: scanner.Floats, girth: Doubles) -> scanner.Floats:
@@ -206,37 +203,37 @@ def _scanned(lot: _Lot, site: Site, hu: scanner.Floats, girth: Doubles) -> scann
     return scanner.scan_ct(hu, noise, photons, grid, site.blur, site.kernel)
 
 
-def _images(lot: _Lot, site: Site, truth: pd.DataFrame, shape: Doubles) -> scanner.Floats:
+def _images_of(lot: _Lot, site: Site, truth: pd.DataFrame, shape: Doubles) -> scanner.Floats:
     """Draw the tissue of each lesion and scan it."""
     grid = site.grid
     girth, spread = HABITUS[site.organ]
     habitus = ndtri(lot.uniform("habitus", 3)[lot.owner, 1:])
     columns: dict[str, NDArray[Any]] = {str(n): truth[n].to_numpy() for n in truth}
     columns["parenchyma"] = spread * habitus[:, 0]
-    surroundings = lot.per_lesion("anatomy", anatomy.ANATOMY_NUMBERS)
+    surroundings = lot.per_lesion("anatomy", tissue.ANATOMY_NUMBERS)
     texture = lot.white("texture", 1, grid.side)[:, 0]
-    tissue = site.organ, site.phase, columns, surroundings, shape, texture
-    hu, level = anatomy.draw(*tissue, grid, site.slice_thickness)
+    drawn = site.organ, site.phase, columns, surroundings, shape, texture
+    hu, level = tissue.draw_tissue(*drawn, grid, site.slice_thickness)
     if site.polarity == -1:
         # Mirrored in the parenchyma of the liver; in the lung, air and soft tissue change places.
         hu = np.maximum((2 * level if site.organ == "liver" else level + 40) - hu, -1000)
     return _scanned(lot, site, hu, girth + GIRTH_SPREAD * habitus[:, 1])
 
 
-def _drawn(site: Site, patients: range, seed: int) -> Clinic:
+def _lot_of(site: Site, patients: range, seed: int) -> Clinic:
     """Draw some patients of a site."""
     lot = _Lot(seed, patients)
     y = (lot.uniform("label", 1)[:, 0] < site.prevalence).astype(np.int64)[lot.owner]
-    latent = 1 + len(findings.FINDINGS[site.organ])
-    u = lot.per_lesion("lesion", latent + anatomy.SHAPE_NUMBERS)
-    truth = findings.truth(site.organ, site.case_mix, y, ndtri(u[:, :latent]))
+    latent = 1 + len(signs.FINDINGS[site.organ])
+    u = lot.per_lesion("lesion", latent + tissue.SHAPE_NUMBERS)
+    truth = signs.draw_signs(site.organ, site.case_mix, y, ndtri(u[:, :latent]))
     record = _record(lot, site.organ, y)
-    chance = lot.per_lesion("report", casenotes.REPORT_NUMBERS)
-    reports = casenotes.reports(site.organ, truth, record, chance)
+    chance = lot.per_lesion("report", reports.REPORT_NUMBERS)
+    written = reports.write_reports(site.organ, truth, record, chance)
     ids = np.array([f"{site.organ}-{seed}-{p:06d}" for p in patients])[lot.owner]
-    x = _images(lot, site, truth, u[:, latent:])
+    x = _images_of(lot, site, truth, u[:, latent:])
     name = f"{site.organ} {site.modality}"
-    return Clinic(Cohort(name, x, y, ids), truth, record, reports)
+    return Clinic(Cohort(name, x, y, ids), truth, record, written)
 
 
 def _joined(parts: list[Clinic]) -> Clinic:
@@ -247,8 +244,8 @@ def _joined(parts: list[Clinic]) -> Clinic:
         pd.concat([getattr(part, n) for part in parts], ignore_index=True)
         for n in ("truth", "record")
     )
-    reports = [report for part in parts for report in part.reports]
-    return Clinic(Cohort(cohorts[0].name, x, y, ids), truth, record, reports)
+    written = [report for part in parts for report in part.reports]
+    return Clinic(Cohort(cohorts[0].name, x, y, ids), truth, record, written)
 
 
 def _lots(start: int, stop: int) -> list[range]:
@@ -257,19 +254,19 @@ def _lots(start: int, stop: int) -> list[range]:
 
 
 def stream(site: Site, patients: int, seed: int, batch: int = 10 * LOT) -> Iterator[Clinic]:
-    """Draw a clinic in parts, in constant memory; put together they are `clinic` to the bit.
+    """Draw a clinic in parts, in constant memory; put together they are `simulate` to the bit.
 
     Parameters
     ----------
     site, patients, seed
-        As for `clinic`.
+        As for `simulate`.
     batch : int
         Patients in a part; parts hold the next smaller multiple of 24, and 24 at least.
 
     Raises
     ------
     ValueError
-        As `clinic`.
+        As `simulate`.
     """
     if patients < 1 or batch < 1 or seed < 0:
         raise ValueError(
@@ -279,10 +276,10 @@ def stream(site: Site, patients: int, seed: int, batch: int = 10 * LOT) -> Itera
     step = LOT * max(1, batch // LOT)
     for start in range(0, patients, step):
         lots = _lots(start, min(start + step, patients))
-        yield _joined([_drawn(site, lot, seed) for lot in lots])
+        yield _joined([_lot_of(site, lot, seed) for lot in lots])
 
 
-def clinic(site: Site, patients: int, seed: int) -> Clinic:
+def simulate(site: Site, patients: int, seed: int) -> Clinic:
     """Draw the patients of a site, who have 1 to 3 lesions each.
 
     All lesions of a patient have one diagnosis, and share the scanner, the patient's size (and so
@@ -331,9 +328,9 @@ def ideal_logit(truth: pd.DataFrame, site: Site, record: pd.DataFrame | None = N
     """
     prevalence = np.clip(site.prevalence, 1e-12, 1 - 1e-12)
     score = np.log(prevalence / (1 - prevalence))
-    score = score + findings.log_likelihood_ratio(truth, site.organ, site.case_mix)
+    score = score + signs.evidence_of_signs(truth, site.organ, site.case_mix)
     if record is not None:
-        score = score + casenotes.log_likelihood_ratio(record, site.organ)
+        score = score + reports.evidence_of_record(record, site.organ)
     return np.asarray(score)
 
 
@@ -353,10 +350,10 @@ def ideal_auroc(site: Site, record: bool = False, lesions: int = 20_000, seed: i
     """
     rng = np.random.default_rng(seed)
     y = np.arange(lesions) % 2
-    normal = rng.standard_normal((lesions, 1 + len(findings.FINDINGS[site.organ])))
-    table = findings.truth(site.organ, site.case_mix, y, normal)
-    notes = casenotes.record(
-        site.organ, y, rng.random((lesions, len(casenotes.FIELDS[site.organ])))
+    normal = rng.standard_normal((lesions, 1 + len(signs.FINDINGS[site.organ])))
+    table = signs.draw_signs(site.organ, site.case_mix, y, normal)
+    notes = reports.draw_record(
+        site.organ, y, rng.random((lesions, len(reports.FIELDS[site.organ])))
     )
     score = ideal_logit(table, site, notes if record else None)
     ranks = rankdata(score)

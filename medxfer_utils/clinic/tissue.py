@@ -359,7 +359,7 @@ def inside_liver(columns: Columns, where: Outline, u: Doubles, field: Floats, ph
     return np.asarray(hu + hole * solid * (20 - base))
 
 
-def draw(
+def draw_tissue(
     organ: str, phase: str, columns: Columns, u: Doubles,
     shape: Doubles, white: Floats, grid: Grid, thickness: float,
 ) -> tuple[Floats, Floats]:  # fmt: skip

@@ -25,10 +25,9 @@ BLUES = ("#00121d", "#00436a", "#3d8fbf", "#e3f1f9")  # around the accent of boo
 
 
 def _gallery(organ: str, y: int, window: tuple[float, float]) -> str:
-    from medxfer_utils.clinic import patients as phantoms
-    from medxfer_utils.plots import curves as plots
+    from medxfer_utils import clinic, plots
 
-    made = phantoms.clinic(phantoms.Site(organ), 80, seed=0)
+    made = clinic.simulate(clinic.Site(organ), 80, seed=0)
     rows = (made.cohort.y == y).nonzero()[0][:32]
     # The whole name would run into the next one.
     kinds = made.truth["type"].iloc[rows].str.removesuffix("-like").tolist()
@@ -62,15 +61,14 @@ def _compare(
     """Draw three patients, one a row, at each of several sites, one a column."""
     import numpy as np
 
-    from medxfer_utils.clinic import patients as phantoms
-    from medxfer_utils.plots import curves as plots
+    from medxfer_utils import clinic, plots
 
     windows = {"CT": window, "MR": (0.0, 1000.0)}
     columns = []
     for changed in sites.values():
-        site = phantoms.Site(organ, **{"slice_thickness": 1.0, **changed})  # type: ignore[arg-type]
+        site = clinic.Site(organ, **{"slice_thickness": 1.0, **changed})  # type: ignore[arg-type]
         low, high = windows[site.modality]
-        images = phantoms.clinic(site, 14, seed=4).cohort.x[[2, 9, 14]]
+        images = clinic.simulate(site, 14, seed=4).cohort.x[[2, 9, 14]]
         columns.append((images - low) / (high - low))
     images = np.stack(columns, axis=1).reshape(-1, 64, 64)
     return plots.patches(images, list(sites) * 3, (0, 1), 0.75, title, len(sites))
@@ -102,10 +100,10 @@ def _lesions(organ: str, window: tuple[float, float], number: int) -> list[Any]:
     """Return sharp images with little noise, from black (0) to white (1)."""
     import numpy as np
 
-    from medxfer_utils.clinic import patients as phantoms
+    from medxfer_utils import clinic
 
-    site = phantoms.Site(organ, size=96, pixel=0.5, dose=20.0, slice_thickness=3.0)
-    images = phantoms.clinic(site, number, seed=3).cohort.x[:number]
+    site = clinic.Site(organ, size=96, pixel=0.5, dose=20.0, slice_thickness=3.0)
+    images = clinic.simulate(site, number, seed=3).cohort.x[:number]
     return list(np.clip((images - window[0]) / (window[1] - window[0]), 0, 1))
 
 
@@ -156,7 +154,7 @@ def drawn(function: Callable[[], str]) -> bytes:
     import matplotlib.pyplot as plt
     from PIL.PngImagePlugin import PngInfo
 
-    from medxfer_utils.plots import curves as plots
+    from medxfer_utils import plots
 
     with plt.style.context(Path(plots.__file__).with_name("medxfer.mplstyle")):
         about = PngInfo()
