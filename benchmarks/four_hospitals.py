@@ -174,7 +174,7 @@ def published() -> pd.DataFrame:
 
 def main() -> None:
     """Store and print the accuracies, then print what the gate is worth."""
-    record = results.provenance(__file__, PACKAGES, train=TRAIN, seed=SEED)
+    record = results.provenance(PACKAGES, train=TRAIN, seed=SEED)
     table = pd.concat([accuracies(), published()], ignore_index=True)
     results.store(TABLE, table, record)
     print(table.round(3).to_string(index=False))

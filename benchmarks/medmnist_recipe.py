@@ -331,7 +331,7 @@ def main(arguments: list[str] | None = None) -> None:
     sets = {name: medmnist(name, also=KNOWN_COPIES) for name in PLANS}
     files = {name: about(data) for name, data in sets.items()}
     record = results.provenance(
-        __file__, PACKAGES, seeds=list(range(seeds)), tried=TRIED, files=files
+        PACKAGES, seeds=list(range(seeds)), tried=TRIED, files=files
     )
     start = time.perf_counter()
     frame = pd.concat([run(data, seeds) for data in sets.values()], ignore_index=True)

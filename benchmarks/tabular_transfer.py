@@ -202,7 +202,7 @@ def speed(frame: pd.DataFrame) -> pd.Series:
 def main() -> None:
     """Run every division, store the rows with their provenance, print the tables."""
     facts = {"seed": SEED, "divisions": DIVISIONS, "repeats": REPEATS, "sizes": list(SIZES)}
-    record = results.provenance(__file__, PACKAGES, **facts)  # of the code as it is now
+    record = results.provenance(PACKAGES, **facts)  # of the code as it is now
     # adapt and the book may bring TensorFlow under two names.
     record["packages"]["tensorflow"] = tf.__version__
     record["threads"] = {"TensorFlow": threads(), "BLAS": BLAS_THREADS}

@@ -172,7 +172,7 @@ def one_world(
 def main() -> None:
     """Every world, stored with its provenance."""
     facts = {"worlds": list(WORLDS), "sizes": list(SIZES), "patients": PATIENTS}
-    record = results.provenance(__file__, PACKAGES, **facts)
+    record = results.provenance(PACKAGES, **facts)
     start, frames = time.perf_counter(), []
     for world in WORLDS:
         frames.append(one_world(world))

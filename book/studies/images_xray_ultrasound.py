@@ -148,7 +148,7 @@ def main() -> None:
     sets = {name: medmnist(name, also=KNOWN_COPIES) for name in REPEATS}
     facts = {"seed": SEED, "fractions": list(FRACTIONS), "repeats": REPEATS}
     files = {name: recipe.about(data) for name, data in sets.items()}
-    record = results.provenance(__file__, PACKAGES, **facts, files=files)
+    record = results.provenance(PACKAGES, **facts, files=files)
     start, frames = time.perf_counter(), []
     for name, repeats in REPEATS.items():
         (other,) = (data for key, data in sets.items() if key != name)

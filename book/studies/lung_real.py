@@ -374,7 +374,7 @@ def main() -> None:
         "rates": CHOSEN,
         "normalisation": NORMALISATION,
     }
-    record = results.provenance(__file__, PACKAGES, **facts, file=list(data.sums))
+    record = results.provenance(PACKAGES, **facts, file=list(data.sums))
     start, frames = time.perf_counter(), []
     record["tried"] = tried(data).round(4).to_dict("records")
     for question in questions(data):

@@ -192,7 +192,7 @@ def held_out(kind: str, network: keras.Model, seed: int) -> dict[str, float]:
 def main() -> None:
     """Every source network, stored with its provenance."""
     facts = {"seeds": list(SEEDS), "patients": PATIENTS, "recipe": repr(LONG)}
-    record = results.provenance(__file__, PACKAGES, **facts)
+    record = results.provenance(PACKAGES, **facts)
     rows = []
     for seed in SEEDS:
         for kind in (*SOURCES, "digits", "textures"):

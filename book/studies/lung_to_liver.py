@@ -455,7 +455,7 @@ def worth(network: keras.Model, prepare: Prepare, draws: int, n: int) -> float:
 def main(names: Sequence[str] = ()) -> None:
     """The four tables (or some), each stored with its provenance."""
     facts = {"repeats": list(REPEATS), "sizes": [*SIZES, MANY], "patients": PATIENTS}
-    record = results.provenance(__file__, PACKAGES, **facts)
+    record = results.provenance(PACKAGES, **facts)
     folder = results.ROOT / "_build" / "journals" / str(record["commit"])
     makers = {TABLE: curves, SHIFTS: shifts, STARTS: starts, EXTRAS: extras}
     for name in names or makers:
