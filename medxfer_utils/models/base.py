@@ -24,7 +24,7 @@ Labels = NDArray[np.integer]
 Prepare = Any
 Augmentation = Callable[[Any, Any], Any]
 OPTIMISERS = ("Adam", "AdamW", "momentum", "SGD")
-LOSSES = ("cross-entropy", "Brier")
+LOSSES = ("cross-entropy", "Brier", "squares")
 
 
 def prepared(prepare: Prepare, x: Array) -> Array:
@@ -87,8 +87,9 @@ class Training:
     optimiser : {"Adam", "AdamW", "momentum", "SGD"}
         Keras's own, with its defaults; "momentum" is SGD with momentum 0.9, "AdamW" shrinks
         every weight by the rate itself at each step, beside the gradient.
-    loss : {"cross-entropy", "Brier"}
-        "Brier" is the mean squared difference of probability and label; for one output only.
+    loss : {"cross-entropy", "Brier", "squares"}
+        "Brier" is the mean squared difference of probability and label, for one output only;
+        "squares" that of outputs and numbers, as far as these are known (not NaN).
     smoothing : float
         Share of each label that is spread evenly over the classes.
     cosine : bool
@@ -102,7 +103,7 @@ class Training:
     rate: float = 0.003
     batch: int | None = 32
     optimiser: str = "Adam"
-    loss: Literal["cross-entropy", "Brier"] = "cross-entropy"
+    loss: Literal["cross-entropy", "Brier", "squares"] = "cross-entropy"
     smoothing: float = 0.0
     cosine: bool = False
     augment: Augmentation | None = None
@@ -111,7 +112,7 @@ class Training:
         if self.optimiser not in OPTIMISERS:
             raise ValueError(f"optimiser {self.optimiser!r}: choose one of {[*OPTIMISERS]}.")
         if self.loss not in LOSSES:
-            raise ValueError(f"loss {self.loss!r}: choose 'cross-entropy' or 'Brier'.")
+            raise ValueError(f"loss {self.loss!r}: choose one of {[*LOSSES]}.")
         allowed = self.steps >= 0 and self.rate > 0 and 0 <= self.smoothing < 1
         if not allowed or (self.batch is not None and self.batch < 1):
             raise ValueError(f"steps ≥ 0, batch ≥ 1, rate > 0, 0 ≤ smoothing < 1, got {self}.")

@@ -85,7 +85,8 @@ def train(
     x : ndarray, shape (n, ...)
         What the network is fed: scaled features, prepared images.
     y : ndarray, shape (n,)
-        0 or 1 for a network with one output, else the class number.
+        0 or 1 for a network with one output, else the class number; for the loss "squares" numbers
+        of shape (n, outputs), NaN where unknown.
     training : Training
     seed : int
         Of the order of the rows and of the augmentation.
@@ -126,7 +127,11 @@ def train(
     tensors = [tf.constant(a, tf.float32) for a in ([] if weight is None else [weight])]
     trained = fit(
         *(network.get_weights(), _source(network, penalty), tf.constant(x, tf.float32)),
-        *(tf.constant(np.asarray(y, np.int32)), tensors, tf.constant(order, tf.int32)),
+        *(
+            tf.constant(np.asarray(y, _kind_of(training.loss))),
+            tensors,
+            tf.constant(order, tf.int32),
+        ),
         *(tf.constant(rates, tf.float32), tf.constant(told, tf.float32)),
         *([tf.constant(a, tf.float32) for a in (penalty.attention if penalty else ())],),
         tf.constant(seed),
@@ -157,6 +162,11 @@ def in_turn(n: int, training: Training, seed: int) -> NDArray[np.int32]:
     return queue[: steps * batch].reshape(steps, batch).astype(np.int32)
 
 
+def _kind_of(loss: str) -> Any:
+    """Type of the labels that a loss takes."""
+    return np.float32 if loss == "squares" else np.int32
+
+
 def _source(network: keras.Model, penalty: Penalised | None) -> list[Array]:
     """The weights that a penalty compares with; none without a penalty."""
     if penalty is None:
@@ -173,6 +183,8 @@ def _check(network: keras.Model, x: Array, y: Labels | Array, training: Training
         raise ValueError(f"{len(x)} rows and {len(y)} labels: give one label for each row.")
     if not np.isfinite(x).all():
         raise ValueError("Some inputs are not finite; look for NaN before they are scaled.")
+    if training.loss == "squares":
+        return
     if not np.isin(y, np.arange(max(width, 2))).all():
         raise ValueError(f"Labels {np.unique(y)} do not fit a network with {width} outputs.")
     if training.loss == "Brier" and width != 1:
@@ -285,7 +297,8 @@ def _signature(graph: Graph, parts: _Parts) -> list[Any]:
     if penalty is not None and penalty.compares:
         shapes = [parts.template.get_layer(name).output.shape for name in penalty.layers]
         maps = [tf.TensorSpec([shape[-1]]) for shape in shapes]
-    rows = tf.TensorSpec(parts.template.inputs[0].shape), tf.TensorSpec([None], tf.int32)
+    y = tf.TensorSpec([None, None] if graph.loss == "squares" else [None], _kind_of(graph.loss))
+    rows = tf.TensorSpec(parts.template.inputs[0].shape), y
     counts = [tf.TensorSpec([None])] if graph.weighted else []
     told = tf.TensorSpec([len(parts.moving)]), tf.TensorSpec([4])
     order, seed = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([], tf.int32)
@@ -294,6 +307,10 @@ def _signature(graph: Graph, parts: _Parts) -> list[Any]:
 
 def mean_loss(logits: Any, labels: Any, smoothing: Any, kind: str, weight: Any = ()) -> Any:
     """Mean loss of a batch, each row times its weight if there are weights."""
+    if kind == "squares":
+        known = tf.math.is_finite(labels)
+        wrong = tf.where(known, logits - tf.where(known, labels, 0.0), 0.0)
+        return tf.reduce_sum(wrong**2) / tf.reduce_sum(tf.cast(known, tf.float32))
     if logits.shape[-1] > 1:
         classes = logits.shape[-1]
         wanted = tf.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
