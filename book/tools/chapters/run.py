@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from book.tools.chapters.keys import asks_for_patients, chapter_key, code_cells, dependencies
+from book.tools.chapters.keys import asks_for_patients, chapter_key, code_cells, read
 from book.tools.chapters.statistics import PeakMemory, first_line, measured
 
 BOOK_PARAMETERS = {"PROFILE": "full", "SEED": 0}
@@ -198,12 +198,12 @@ def execute(notebook: Path, edition: Edition) -> dict[str, Any]:
     return run
 
 
-def call_patients(notebook: Path, edition: Edition) -> None:
+def call_patients(notebook: Path) -> None:
     """Fetch the real patients that a chapter asks for, before it is told whether they are here."""
-    from medxfer_utils.data import files as downloads
-    from medxfer_utils.data import hospitals as tabular
+    if asks_for_patients(read(notebook)):
+        from medxfer_utils.data import files as downloads
+        from medxfer_utils.data import hospitals as tabular
 
-    if asks_for_patients(dependencies(load(notebook), edition.root), edition.root):
         with contextlib.suppress(downloads.DataError):  # it has a stand-in, and says why
             tabular.four_hospitals()
 
@@ -227,8 +227,7 @@ def attempt(notebook: Path, edition: Edition) -> Failure | None:
 
     start = time.monotonic()
     try:
-        edition.key(notebook)  # what cannot be read ends here
-        call_patients(notebook, edition)
+        call_patients(notebook)
         key = edition.key(notebook)
         with PeakMemory() as memory:
             run = execute(notebook, edition)
