@@ -29,12 +29,14 @@ class Edition:
     """One way of running the chapters, and the folder under `_build` where it lives.
 
     The book itself (full profile, seed 0) lives in `_build`; a rehearsal or another seed gets a
-    folder of its own, so that it never takes the place of the book.
+    folder of its own, so that it never takes the place of the book. So does the edition whose
+    chapters are not run: its pages show the outputs that are committed, which nbval holds.
     """
 
     root: Path
     profile: str = "full"
     seed: int = 0
+    committed: bool = False
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -45,6 +47,8 @@ class Edition:
     def folder(self) -> Path:
         """Where everything that this edition generates is kept."""
         build = self.root / "_build"
+        if self.committed:
+            return build / "proof"
         if self.parameters == BOOK_PARAMETERS:
             return build
         return build / f"{self.profile}-seed{self.seed}"
@@ -245,7 +249,9 @@ def attempt(notebook: Path, edition: Edition) -> Failure | None:
 
 
 def is_current(notebook: Path, edition: Edition) -> bool:
-    """Tell whether the finished run of a chapter is up to date."""
+    """Tell whether the finished run of a chapter is up to date, or none is wanted."""
+    if edition.committed:
+        return True
     try:
         return stored_key(edition.stored(notebook)) == edition.key(notebook)
     except ValueError:
