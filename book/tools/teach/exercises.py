@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from book.tools.chapters.headings import headings, split_at
 from book.tools.chapters.keys import MAGIC, source
+from book.tools.chapters.text import headings, split_at
 
 HEADING = re.compile(r"Exercise (\d+) · (\S.*)")
 LEVELS = ("Easy", "Medium", "Hard")
