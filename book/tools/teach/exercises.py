@@ -148,6 +148,12 @@ def title(notebook: dict[str, Any]) -> str:
     return found[0] if found else "a chapter without a title"
 
 
+def question(notebook: dict[str, Any]) -> str:
+    """Return the sentence below the title of a chapter."""
+    paragraphs = re.split(r"\n\s*\n", source(notebook["cells"][0]))
+    return " ".join(paragraphs[1].split()) if len(paragraphs) > 1 else ""
+
+
 def exercises(notebook: dict[str, Any]) -> list[Exercise]:
     """Return the exercises of a chapter.
 

@@ -88,18 +88,18 @@ def bare(cell: Cell) -> Cell:
 
 
 def without_solutions(notebook: Notebook, made: Mapping[int, list[Cell]]) -> Iterator[Cell]:
-    """Yield the cells of a chapter; where a solution began, those of `made`, by its order."""
+    """Yield the cells of a chapter; where a solution began, those of `made`, if any, by its order."""
     begun, inside = 0, False
     for cell in notebook["cells"]:
         if is_solution(cell):
             if not inside:
-                yield from made[begun]
+                yield from made.get(begun, ())
                 begun, inside = begun + 1, True
         elif not inside:
-            yield bare(cell)
+            yield cell
         elif cell["cell_type"] == "markdown" and (rest := after_solution(source(cell))):
             inside = False
-            yield bare({**cell, "source": rest})
+            yield {**cell, "source": rest}
 
 
 def student(notebook: Notebook) -> Notebook:
@@ -124,7 +124,7 @@ def student(notebook: Notebook) -> Notebook:
     except ExerciseError as error:
         raise ExerciseError(f"{here}: {error}") from error
     kept = {k: v for k, v in notebook["metadata"].items() if k in ("kernelspec", "language_info")}
-    cells = list(without_solutions(notebook, made))
+    cells = [bare(cell) for cell in without_solutions(notebook, made)]
     return {**notebook, "metadata": copy.deepcopy(kept), "cells": cells}
 
 
@@ -204,10 +204,9 @@ def teacher(notebook: Notebook, notes: str, run: Mapping[str, Any] | None) -> No
     ExerciseError
         If a note belongs to a section that the chapter has not got.
     """
-    chapter_notes = by_title(notes, 2)
-    left = by_title(chapter_notes.get(BY_SECTION, ""), 3)
+    left = by_section_of(notes)
     first, *others = copy.deepcopy(notebook["cells"])
-    cells = [first, front(notebook, chapter_notes, run)]
+    cells = [first, front(notebook, by_title(notes, 2), run)]
     for cell in map(shown, others):
         notable = cell["cell_type"] == "markdown"
         cells += with_notes(cell, left, len(cells)) if notable else [cell]
@@ -216,15 +215,24 @@ def teacher(notebook: Notebook, notes: str, run: Mapping[str, Any] | None) -> No
     return {**notebook, "cells": cells}
 
 
+def notes_on(notebook: Path) -> str:
+    """Return the teaching notes on a chapter of the book, nothing if there are none."""
+    notes = notebook.parents[1] / "book" / "teaching" / notebook.with_suffix(".md").name
+    return notes.read_text("utf-8") if notes.is_file() else ""
+
+
+def by_section_of(notes: str) -> dict[str, str]:
+    """Return what the teaching notes on a chapter say of each of its sections, by their titles."""
+    return by_title(by_title(notes, 2).get(BY_SECTION, ""), 3)
+
+
 def teachers_notebook(notebook: Path, edition: Edition) -> Notebook:
     """Return a chapter for teachers, with its last run and its notes, as far as there are any."""
     stored = edition.stored(notebook)
     run = stored_statistics(stored)
     if run is not None:  # a run of before sections were measured still has the times of its cells
         run = {"sections": by_section(load(stored)), **run}
-    notes = edition.root / "book" / "teaching" / f"{notebook.stem}.md"
-    text = notes.read_text("utf-8") if notes.is_file() else ""
-    return teacher(json.loads(page_of(notebook, edition)), text, run)
+    return teacher(json.loads(page_of(notebook, edition)), notes_on(notebook), run)
 
 
 MAKERS = {
