@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from book.tools.chapters.headings import headings
 from book.tools.chapters.keys import code_cells, source
+from book.tools.chapters.text import headings
 from book.tools.pages.asking import answered, line
 
 ASKED, REHEARSED = "% run statistics", "% rehearsal statistics"
