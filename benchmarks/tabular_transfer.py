@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +18,6 @@ from medxfer_utils.models.network import Linear, Model, Network
 # isort: split
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import expit
@@ -31,7 +29,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from medxfer_utils import results, threads
+from book.studies.study import ALL, Only, Study, chosen
+from medxfer_utils import results
 from medxfer_utils.cohorts import Cohort, split
 from medxfer_utils.data import hospitals as tabular
 from medxfer_utils.experiments import Arm, Classical, Predicts, learning_curve
@@ -49,17 +48,6 @@ PEERS = {  # that need nothing but scikit-learn and skada
 }
 ADAPTERS = {"skada CORAL": CORALAdapter, "skada OT mapping": OTMappingAdapter}
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "keras", "skada", "pot", "adapt")
-COLUMNS = (
-    "division",
-    "strategy",
-    "n",
-    "repeat",
-    "AUROC",
-    "accuracy",
-    "Brier",
-    "log loss",
-    "seconds",
-)
 MEASURES = {"AUROC": 1, "accuracy": 1, "Brier": -1}  # -1: lower is better
 
 
@@ -154,14 +142,30 @@ def adapt_arms(source: Cohort, x: NDArray[np.floating]) -> dict[str, Arm]:
     return {"adapt": arm(source.x), "adapt, re-standardised": arm(x)}
 
 
-def one_division(division: int) -> pd.DataFrame:
+def one_division(division: int, only: Only = ALL) -> pd.DataFrame:
     """Every arm on `REPEATS` draws of one division of the patients, one row a fit."""
     source, pool, test = divide(division)
-    arms: dict[str, Arm] = {}
-    for group in (our_arms, peer_arms, adapt_arms):
-        arms |= group(source, pool.x)
-    frame = learning_curve(arms, pool, test, SIZES, REPEATS, seed=division)
-    return frame.assign(division=division)[list(COLUMNS)]
+    groups = (our_arms, peer_arms, adapt_arms)
+    if "strategy" in only and not any(name.startswith("adapt") for name in only["strategy"]):
+        groups = (our_arms, peer_arms)  # adapt is not in the book's environment
+    every = {name: arm for group in groups for name, arm in group(source, pool.x).items()}
+    arms = {name: every[name] for name in chosen(only, "strategy", every)}
+    repeats = 1 + max(chosen(only, "repeat", range(REPEATS)))
+    # Two threads on so small a problem mostly wait for each other, busily.
+    with threadpool_limits(BLAS_THREADS):
+        return learning_curve(arms, pool, test, chosen(only, "n", SIZES), repeats, seed=division)
+
+
+STUDIES = (
+    Study(
+        table=TABLE.stem,
+        jobs=[{"division": division} for division in range(DIVISIONS)],
+        rows=one_division,
+        keys=("strategy", "n", "repeat"),
+        packages=PACKAGES,
+        facts={"seed": SEED, "divisions": DIVISIONS, "repeats": REPEATS, "sizes": list(SIZES)},
+    ),
+)
 
 
 def interval(by_draw: pd.Series) -> tuple[float, float, float]:
@@ -201,24 +205,14 @@ def speed(frame: pd.DataFrame) -> pd.Series:
 
 def main() -> None:
     """Run every division, store the rows with their provenance, print the tables."""
-    facts = {"seed": SEED, "divisions": DIVISIONS, "repeats": REPEATS, "sizes": list(SIZES)}
-    record = results.provenance(__file__, PACKAGES, **facts)  # of the code as it is now
-    # adapt and the book may bring TensorFlow under two names.
-    record["packages"]["tensorflow"] = tf.__version__
-    record["threads"] = {"TensorFlow": threads(), "BLAS": BLAS_THREADS}
-    start, frames = time.perf_counter(), []
-    for division in range(DIVISIONS):
-        # Two threads on so small a problem mostly wait for each other, busily.
-        with threadpool_limits(BLAS_THREADS):
-            frames.append(one_division(division))
-        print(f"division {division + 1} of {DIVISIONS}", flush=True)
-    frame = pd.concat(frames, ignore_index=True)
-    record["seconds"] = round(time.perf_counter() - start)
-    results.store(TABLE.stem, frame, record)
+    STUDIES[0].store()
+    frame = pd.read_csv(TABLE)
     for measure in MEASURES:
         print(f"\n{summary(frame, measure).to_string()}")
     print(f"\n{speed(frame).to_string()}")
 
 
 if __name__ == "__main__":
-    main()
+    from benchmarks import tabular_transfer  # by its name, so that other processes find it too
+
+    tabular_transfer.main()

@@ -6,10 +6,8 @@ be labelled (and are there without labels), the other half is tested on.
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from itertools import permutations
 from typing import Any
 
@@ -17,7 +15,6 @@ from typing import Any
 from medxfer_utils.models.network import Array, Linear
 
 # isort: split
-import joblib
 import numpy as np
 import pandas as pd
 from skada import (
@@ -31,17 +28,18 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from medxfer_utils import experiments, metrics, missing, results
+from book.studies.study import ALL, Only, Study, chosen, curve
+from medxfer_utils import experiments, metrics, missing
 from medxfer_utils.cohorts import Cohort, draw, split
 from medxfer_utils.data import hospitals as tabular
-from medxfer_utils.experiments import Arm, Classical, Predicts, learning_curve
+from medxfer_utils.data.catalogue import HEART
+from medxfer_utils.experiments import Arm, Classical, Predicts
 from medxfer_utils.transfer import gate
 from medxfer_utils.transfer import hospitals as sources
 
 SOURCES, PAIRS = "hospitals_sources", "hospitals_pairs"
 # Repeat 0 is the one on which strengths were chosen; it is not reported.
 REPEATS, SIZES, GATE_SIZES = range(1, 51), (10, 20, 40, 80), (10, 20, 40)
-JOBS = 2
 STRONG = 0.1**0.5  # prior of the strong ridge: scikit-learn's C = 0.1
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "skada", "pot", "joblib")
 ADAPTERS: dict[str, Callable[[], BaseEstimator]] = {
@@ -57,6 +55,12 @@ def shared(cohorts: Mapping[str, Cohort]) -> dict[str, Cohort]:
         name: tabular.encoded(tabular.restricted(cohort, tabular.SHARED))
         for name, cohort in cohorts.items()
     }
+
+
+@cache
+def hospitals() -> dict[str, Cohort]:
+    """All four, `shared`."""
+    return shared(tabular.four_hospitals())
 
 
 def divide(target: Cohort, repeat: int) -> tuple[Cohort, Cohort]:
@@ -157,47 +161,44 @@ def _with_target(others: Sequence[Cohort], x: Array, labelled: Cohort, seed: int
     return sources.recalibrated(sources.pooled([*others, labelled], x), labelled)
 
 
-def one_repeat(
-    hospitals: Mapping[str, Cohort], target: str, repeat: int, some: Iterable[str] | None = None
-) -> pd.DataFrame:
-    """Every strategy (or some) at one target in one repeat, one row a fit."""
-    others = [cohort for name, cohort in hospitals.items() if name != target]
-    pool, test = divide(hospitals[target], repeat)
-    frames: list[pd.DataFrame] = []
-    for arms, sizes in (
-        (without_labels(others, pool.x, repeat), [SIZES[0]]),
-        (with_labels(others, pool.x), sizes_of(pool, SIZES)),
-    ):
-        chosen = {name: arm for name, arm in arms.items() if some is None or name in some}
-        frame = learning_curve(chosen, pool, test, sizes, repeats=1, seed=repeat)
-        frames.append(frame if len(frames) else frame.assign(n=0))
-    return pd.concat(frames, ignore_index=True).assign(target=target, repeat=repeat)
+def one_repeat(target: str, repeat: int, only: Only = ALL) -> pd.DataFrame:
+    """Every strategy at one target in one repeat, one row a fit."""
+    others = [cohort for name, cohort in hospitals().items() if name != target]
+    halves = divide(hospitals()[target], repeat)
+    x, sizes = halves[0].x, sizes_of(halves[0], SIZES)
+    some = {key: values for key, values in only.items() if key != "n"}  # 10 patients stand for 0
+    frames = []
+    if chosen(only, "n", [0]):
+        frames.append(curve(without_labels(others, x, repeat), halves, SIZES[:1], repeat, some))
+        frames[0]["n"] = 0
+    if chosen(only, "n", sizes):
+        frames.append(curve(with_labels(others, x), halves, sizes, repeat, only))
+    return pd.concat(frames, ignore_index=True)
 
 
 # --- from one hospital to one other ---------------------------------------------------------------
 
 
 def one_pair(
-    hospitals: Mapping[str, Cohort], source: str, target: str, repeat: int
-) -> list[dict[str, Any]]:
+    source: str, target: str, repeat: int, only: Only = ALL
+) -> Iterator[Mapping[str, Any]]:
     """What the gate says of one source at one target, and what would have been right."""
-    pool, test = divide(hospitals[target], repeat)
-    start = sources.pooled([hospitals[source]], pool.x)
-    scaler = sources.common_ruler([hospitals[source]], pool.x)
-    tied: Arm = lambda t, s: sources.regularised(start, t)  # noqa: E731
-    as_is: Arm = lambda t, s: start  # noqa: E731
+    pool, test = divide(hospitals()[target], repeat)
+    start = sources.pooled([hospitals()[source]], pool.x)
+    scaler = sources.common_ruler([hospitals()[source]], pool.x)
+    arms: dict[str, Arm] = {"as is": kept(start)}
+    arms["L2-SP"] = lambda t, s: sources.regularised(start, t)
     strong: Arm = lambda t, s: sources.alone(t, scaler, STRONG)  # noqa: E731
-    rows = []
-    for n in sizes_of(pool, GATE_SIZES):
+    for n in chosen(only, "n", sizes_of(pool, GATE_SIZES)):
         labelled = draw(pool, n, np.random.default_rng([repeat, 0]))
-        for kind, arm in {"as is": as_is, "L2-SP": tied}.items():
-            said = gate.gate(arm, strong, labelled, repeat)
-            row: dict[str, Any] = {"source": source, "target": target, "transfer": kind, "n": n}
-            row |= {"repeat": repeat, "answer": said.answer, "gain": said.gain, "p": said.p_value}
-            row |= _measured(arm(labelled, repeat), test, "transfer")
-            row |= _measured(strong(labelled, repeat), test, "alone")
-            rows.append(row | _measured(gate.gated(arm, strong)(labelled, repeat), test, "gated"))
-    return rows
+        for kind in chosen(only, "transfer", arms):
+            said = gate.gate(arms[kind], strong, labelled, repeat)
+            row = {"transfer": kind, "n": n}
+            row |= {"answer": said.answer, "gain": said.gain, "p": said.p_value}
+            used = {"transfer": arms[kind], "alone": strong}
+            for who, arm in (used | {"gated": gate.gated(arms[kind], strong)}).items():
+                row |= _measured(arm(labelled, repeat), test, who)
+            yield row
 
 
 def _measured(model: Predicts, test: Cohort, who: str) -> dict[str, float]:
@@ -208,51 +209,26 @@ def _measured(model: Predicts, test: Cohort, who: str) -> dict[str, float]:
 
 # --- the tables -----------------------------------------------------------------------------------
 
-
-def curves(hospitals: Mapping[str, Cohort]) -> pd.DataFrame:
-    """Every strategy at every target."""
-    jobs = (
-        joblib.delayed(one_repeat)(hospitals, target, repeat)
-        for target in hospitals
-        for repeat in REPEATS
-    )
-    frames: list[pd.DataFrame] = joblib.Parallel(n_jobs=JOBS, verbose=1)(jobs)
-    return pd.concat(frames, ignore_index=True)
-
-
-def in_parallel(jobs: Iterable[Any]) -> pd.DataFrame:
-    """Run joblib's `jobs`, each of which returns rows, and return all rows as a table."""
-    blocks: list[list[dict[str, Any]]] = joblib.Parallel(n_jobs=JOBS, verbose=1)(jobs)
-    return pd.DataFrame([row for block in blocks for row in block])
-
-
-def pairs(hospitals: Mapping[str, Cohort]) -> pd.DataFrame:
-    """The gate, for every source and every target."""
-    return in_parallel(
-        joblib.delayed(one_pair)(hospitals, source, target, repeat)
-        for source, target in permutations(hospitals, 2)
-        for repeat in REPEATS
-    )
-
-
-Maker = Callable[[Mapping[str, Cohort]], pd.DataFrame]
-
-
-def store(names: Sequence[str], makers: Mapping[str, Maker], record: dict[str, Any]) -> None:
-    """Make the tables of these names (or all) from the real hospitals, and store each."""
-    hospitals = shared(tabular.four_hospitals())
-    for name in names or makers:
-        start = time.perf_counter()
-        frame = makers[name](hospitals)
-        results.store(name, frame, record | {"seconds": round(time.perf_counter() - start)})
-
-
-def main(names: Sequence[str] = ()) -> None:
-    """Both tables (or one), each stored with its provenance."""
-    facts = {"repeats": list(REPEATS), "sizes": list(SIZES), "gate": list(GATE_SIZES)}
-    record = results.provenance(__file__, PACKAGES, **facts)
-    store(names, {SOURCES: curves, PAIRS: pairs}, record)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+FACTS = {"repeats": list(REPEATS), "sizes": list(SIZES), "gate": list(GATE_SIZES)}
+STUDIES = (
+    Study(
+        table=SOURCES,
+        jobs=[{"target": target, "repeat": k} for target in HEART for k in REPEATS],
+        rows=one_repeat,
+        keys=("strategy", "n"),
+        packages=PACKAGES,
+        facts=FACTS,
+    ),
+    Study(
+        table=PAIRS,
+        jobs=[
+            {"source": source, "target": target, "repeat": k}
+            for source, target in permutations(HEART, 2)
+            for k in REPEATS
+        ],
+        rows=one_pair,
+        keys=("transfer", "n"),
+        packages=PACKAGES,
+        facts=FACTS,
+    ),
+)

@@ -7,26 +7,27 @@ is stopped early: after the 300 steps of chapter 02, the AUROC elsewhere would b
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from itertools import combinations
 from typing import Any
 
 # First: it decides how TensorFlow starts.
-from book.studies.hospitals import divide, everybody, in_parallel, store
+from book.studies.hospitals import divide, everybody, hospitals
 from medxfer_utils.models.network import Array, Network, Rows, rows, tabular_network
 
 # isort: split
-import joblib
 import keras
 import numpy as np
 import pandas as pd
 from scipy import stats
 from sklearn.pipeline import Pipeline
 
-from medxfer_utils import metrics, missing, results, shifts
+from book.studies.study import ALL, Only, Study, chosen
+from medxfer_utils import metrics, missing, shifts
 from medxfer_utils.cohorts import Cohort, draw
+from medxfer_utils.data.catalogue import HEART
 from medxfer_utils.transfer import hospitals as sources
 from medxfer_utils.transfer import scores
 from medxfer_utils.transfer import strategies as transfer
@@ -47,33 +48,28 @@ SCORES = (
 # --- choosing a source ----------------------------------------------------------------------------
 
 
-def candidates(hospitals: Mapping[str, Cohort], target: str) -> dict[str, Cohort]:
+@cache
+def candidates(target: str) -> dict[str, Cohort]:
     """Each other hospital, each pair of them, all three; and each with its labels shuffled."""
-    others = [name for name in hospitals if name != target]
+    others = [name for name in hospitals() if name != target]
     honest = {
-        " + ".join(names): everybody([hospitals[name] for name in names])
+        " + ".join(names): everybody([hospitals()[name] for name in names])
         for size in (1, 2, 3)
         for names in combinations(others, size)
     }
     rng = np.random.default_rng(0)
     dealt = {
-        name + SHUFFLED: replace(hospitals[name], y=rng.permutation(hospitals[name].y))
+        name + SHUFFLED: replace(hospitals()[name], y=rng.permutation(hospitals()[name].y))
         for name in others
     }
     return honest | dealt
 
 
-class Networks:
-    """Source networks, each trained once for a name and a seed."""
-
-    def __init__(self) -> None:
-        self.made: dict[tuple[str, int], Network] = {}
-
-    def of(self, name: str, cohort: Cohort, seed: int) -> Network:
-        """The network of this source; its ruler is fitted on the source's patients."""
-        if (name, seed) not in self.made:
-            self.made[name, seed] = trained(cohort, missing.ruler(cohort.x), seed)
-        return self.made[name, seed]
+@cache
+def source_network(target: str, name: str, seed: int) -> Network:
+    """The network of a candidate; its ruler is fitted on the source's patients."""
+    cohort = candidates(target)[name]
+    return trained(cohort, missing.ruler(cohort.x), seed)
 
 
 def trained(cohort: Cohort, scaler: Pipeline, seed: int, steps: int = STEPS) -> Network:
@@ -121,38 +117,23 @@ def promises(model: Network, few: Cohort) -> dict[str, float]:
     }
 
 
-def one_choice(
-    hospitals: Mapping[str, Cohort], target: str, repeat: int, networks: Networks
-) -> list[dict[str, Any]]:
+def one_choice(target: str, repeat: int, only: Only = ALL) -> Iterator[Mapping[str, Any]]:
     """Every candidate's scores and what it is worth, at one target in one repeat."""
-    (pool, test), seed, table = divide(hospitals[target], repeat), repeat % SEEDS, []
+    (pool, test), seed = divide(hospitals()[target], repeat), repeat % SEEDS
     studies = {n: draw(pool, n, np.random.default_rng([repeat, 0])) for n in LABELS}
     alone = {
         n: metrics.auroc(test.y, trained(few, missing.ruler(few.x), seed).logit(test.x))
         for n, few in studies.items()
     }
-    for name, source in candidates(hospitals, target).items():
-        model = networks.of(name, source, seed)
-        away = distances(model, source, pool.x, repeat)
+    for name in chosen(only, "source", candidates(target)):
+        model = source_network(target, name, seed)
+        away = distances(model, candidates(target)[name], pool.x, repeat)
         as_is = metrics.auroc(test.y, model.logit(test.x))
-        for n, few in studies.items():
-            tuned = transfer.fine_tuned(model, few, TUNED)
-            row: dict[str, Any] = {"target": target, "source": name, "n": n, "repeat": repeat}
-            row |= away | promises(model, few) | {"as is": as_is}
+        for n in chosen(only, "n", LABELS):
+            tuned = transfer.fine_tuned(model, studies[n], TUNED)
+            row = {"source": name, "n": n} | away | promises(model, studies[n]) | {"as is": as_is}
             row["fine-tuned"] = metrics.auroc(test.y, tuned.logit(test.x))
-            table.append(row | {"target only": alone[n]})
-    return table
-
-
-def one_target(hospitals: Mapping[str, Cohort], target: str) -> list[dict[str, Any]]:
-    """Every repeat at one target."""
-    networks = Networks()
-    return [row for repeat in REPEATS for row in one_choice(hospitals, target, repeat, networks)]
-
-
-def choice(hospitals: Mapping[str, Cohort]) -> pd.DataFrame:
-    """Every target."""
-    return in_parallel(joblib.delayed(one_target)(hospitals, target) for target in hospitals)
+            yield row | {"target only": alone[n]}
 
 
 def agreement(frame: pd.DataFrame, worth: str) -> pd.DataFrame:
@@ -260,49 +241,42 @@ def scheme(source: Cohort, few: Cohort, scaler: Pipeline, seed: int) -> dict[str
     return {name: transfer.fine_tuned(model, few, TUNED) for name, model in starts.items()}
 
 
-def one_ablation(hospitals: Mapping[str, Cohort], target: str, repeat: int) -> list[dict[str, Any]]:
+def one_ablation(target: str, repeat: int, only: Only = ALL) -> Iterator[Mapping[str, Any]]:
     """All three ablations at one target in one repeat."""
-    others = [cohort for name, cohort in hospitals.items() if name != target]
-    pool, test = divide(hospitals[target], repeat)
+    others = [cohort for name, cohort in hospitals().items() if name != target]
+    pool, test = divide(hospitals()[target], repeat)
     few = draw(pool, N, np.random.default_rng([repeat, 0]))
     source, scaler = everybody(others), sources.common_ruler(others, pool.x)
-    whole = trained(source, scaler, repeat)
-    arms = {
-        "data distribution": distribution(source, pool, few, scaler, repeat),
-        "model structure": structure(whole, few, repeat),
-        "training scheme": scheme(source, few, scaler, repeat),
+    ablations: dict[str, Callable[[], dict[str, Network]]] = {
+        "data distribution": lambda: distribution(source, pool, few, scaler, repeat),
+        "model structure": lambda: structure(trained(source, scaler, repeat), few, repeat),
+        "training scheme": lambda: scheme(source, few, scaler, repeat),
     }
-    return [
-        {
-            **{"target": target, "repeat": repeat, "principle": principle, "arm": arm},
-            "AUROC": metrics.auroc(test.y, model.logit(test.x)),
-            "log loss": metrics.log_loss(test.y, model.probability(test.x)),
-        }
-        for principle, models in arms.items()
-        for arm, model in models.items()
-    ]
+    for principle in chosen(only, "principle", ablations):
+        for arm, model in ablations[principle]().items():
+            row = {"principle": principle, "arm": arm}
+            row["AUROC"] = metrics.auroc(test.y, model.logit(test.x))
+            yield row | {"log loss": metrics.log_loss(test.y, model.probability(test.x))}
 
 
-def principles(hospitals: Mapping[str, Cohort]) -> pd.DataFrame:
-    """Every target, every repeat."""
-    return in_parallel(
-        joblib.delayed(one_ablation)(hospitals, target, repeat)
-        for target in TARGETS
-        for repeat in REPEATS
-    )
+# --- the tables -----------------------------------------------------------------------------------
 
-
-def main(names: Sequence[str] = ()) -> None:
-    """Both tables (or one), each stored with its provenance."""
-    facts = {
-        "repeats": list(REPEATS),
-        "labels": list(LABELS),
-        "seeds": SEEDS,
-        "steps": [STEPS, TUNED],
-    }
-    record = results.provenance(__file__, PACKAGES, **facts)
-    store(names, {CHOICE: choice, PRINCIPLES: principles}, record)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+FACTS = {"repeats": [*REPEATS], "labels": [*LABELS], "seeds": SEEDS, "steps": [STEPS, TUNED]}
+STUDIES = (
+    Study(
+        table=CHOICE,
+        jobs=[{"target": target, "repeat": k} for target in HEART for k in REPEATS],
+        rows=one_choice,
+        keys=("source", "n"),
+        packages=PACKAGES,
+        facts=FACTS,
+    ),
+    Study(
+        table=PRINCIPLES,
+        jobs=[{"target": target, "repeat": k} for target in TARGETS for k in REPEATS],
+        rows=one_ablation,
+        keys=("arm", "principle"),
+        packages=PACKAGES,
+        facts=FACTS,
+    ),
+)

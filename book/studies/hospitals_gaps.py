@@ -6,24 +6,24 @@ mechanisms. Not known: Long Beach as it came, where a third of the patients lack
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 # First: it decides how TensorFlow starts.
-from book.studies.hospitals import divide, in_parallel
+from book.studies.hospitals import divide
 from medxfer_utils.missing import IMPUTERS, amputed, complete_rows, rmse
 
 # isort: split
-import joblib
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from medxfer_utils import metrics, results
+from book.studies.study import ALL, Only, Study, chosen
+from medxfer_utils import metrics
 from medxfer_utils.cohorts import Cohort
 from medxfer_utils.data import hospitals as tabular
 from medxfer_utils.models.network import Array
@@ -39,6 +39,7 @@ LOST = (
     *("ST depression", "vessels", "thallium scan"),
 )
 DELETION = "deletion"
+KNOWN, REAL = "Cleveland", "Long Beach"
 Labels = NDArray[np.integer]
 
 
@@ -92,43 +93,47 @@ def compared(
     return [*table, {"imputer": DELETION, "RMSE": np.nan, "AUROC": area, "train": int(whole.sum())}]
 
 
-def known(complete: Cohort, repeat: int) -> list[dict[str, Any]]:
-    """All mechanisms on complete patients, and what the AUROC is with nothing missing."""
+@cache
+def cohort_of(hospital: str) -> Cohort:
+    """The patients of a hospital; of Cleveland, those who lack nothing."""
+    cohort = tabular.four_hospitals()[hospital]
+    whole = complete_rows(cohort.x) if hospital == KNOWN else np.full(len(cohort), True)
+    return cohort.of(cohort.patient[whole])
+
+
+def known(repeat: int, mechanisms: Sequence[str]) -> list[dict[str, Any]]:
+    """Some mechanisms on complete patients, and what the AUROC is with nothing missing."""
+    complete = cohort_of(KNOWN)
     train, test = divide(complete, repeat)
     full = [tabular.encoded(part) for part in (train, test)]
     area, scale = auroc(full[0].x, train.y, full[1].x, test.y), tabular.encoded(complete).x.std(0)
     table: list[dict[str, Any]] = [{"mechanism": "none", "imputer": "nothing missing"}]
     table[0] |= {"RMSE": 0.0, "AUROC": area, "train": len(train)}
-    for mechanism in MECHANISMS:
+    for mechanism in mechanisms:
         rng = np.random.default_rng([repeat, *mechanism.encode()])
         # One threshold for both halves: the mechanism does not know who is tested.
         whole = holed(complete, mechanism, rng)
         parts = [whole.of(part.patients) for part in (train, test)]
         rows = compared(parts[0], parts[1], repeat, full[1].x, scale)
         table += [{"mechanism": mechanism} | row for row in rows]
-    return [row | {"hospital": complete.name, "repeat": repeat} for row in table]
+    return table
 
 
-def real(cohort: Cohort, repeat: int) -> list[dict[str, Any]]:
-    """The gaps as they came."""
-    train, test = divide(tabular.encoded(tabular.restricted(cohort, tabular.SHARED)), repeat)
-    rows = compared(train, test, repeat)
-    about = {"mechanism": "as it came", "hospital": cohort.name, "repeat": repeat}
-    return [about | row for row in rows]
+def one_hospital(hospital: str, repeat: int, only: Only = ALL) -> list[dict[str, Any]]:
+    """Gaps that were made, where the truth is known; or the gaps as they came."""
+    if hospital == KNOWN:
+        return known(repeat, chosen(only, "mechanism", MECHANISMS))
+    whole = tabular.encoded(tabular.restricted(cohort_of(hospital), tabular.SHARED))
+    return [{"mechanism": "as it came"} | row for row in compared(*divide(whole, repeat), repeat)]
 
 
-def main() -> None:
-    """Every repeat, stored with its provenance."""
-    record = results.provenance(__file__, PACKAGES, repeats=list(REPEATS), share=SHARE)
-    start, hospitals = time.perf_counter(), tabular.four_hospitals()
-    cleveland = hospitals["Cleveland"]
-    complete = cleveland.of(cleveland.patient[complete_rows(cleveland.x)])
-    jobs = [joblib.delayed(known)(complete, repeat) for repeat in REPEATS]
-    jobs += [joblib.delayed(real)(hospitals["Long Beach"], repeat) for repeat in REPEATS]
-    results.store(
-        TABLE, in_parallel(jobs), record | {"seconds": round(time.perf_counter() - start)}
-    )
-
-
-if __name__ == "__main__":
-    main()
+STUDIES = (
+    Study(
+        table=TABLE,
+        jobs=[{"hospital": name, "repeat": k} for name in (KNOWN, REAL) for k in REPEATS],
+        rows=one_hospital,
+        keys=("imputer", "mechanism"),
+        packages=PACKAGES,
+        facts={"repeats": list(REPEATS), "share": SHARE},
+    ),
+)

@@ -6,9 +6,9 @@ the intervals speak of other patients and other networks too, not only of other 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 # First: it decides how TensorFlow starts.
@@ -23,11 +23,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+from book.studies.study import ALL, Only, Study, chosen, curve
 from medxfer_utils import images as imaging
-from medxfer_utils import results
 from medxfer_utils import clinic
 from medxfer_utils.cohorts import Cohort, split
-from medxfer_utils.experiments import Arm, Classical, learning_curve
+from medxfer_utils.experiments import Arm, Classical
 
 TABLE = "image_transfer"
 # World 0 is the one on which the learning rates were chosen; it is not reported.
@@ -76,6 +76,7 @@ def measured(x: Image, threshold: float) -> Image:
 THRESHOLD = {"South": -500.0, "MR": 200.0}
 
 
+@cache
 def source_network(world: int) -> keras.Model:
     """North's network of a world."""
     north = clinic.simulate(NORTH, PATIENTS["source"], seed=3 * world).cohort
@@ -83,6 +84,7 @@ def source_network(world: int) -> keras.Model:
     return convnets.train(network, prepare_ct(north.x), north.y, LONG, seed=world)
 
 
+@cache
 def digits_network(world: int) -> keras.Model:
     """The same network, trained to read handwritten digits."""
     digits = load_digits()
@@ -151,35 +153,23 @@ def ruler_arm(target: str) -> Arm:
     return arm
 
 
-def one_world(
-    world: int,
-    sizes: Iterable[int] = SIZES,
-    targets: Iterable[str] = tuple(TARGETS),
-    strategies: Iterable[str] | None = None,
-) -> pd.DataFrame:
-    """Every strategy in one world, one row a fit."""
-    source, digits = source_network(world), digits_network(world)
-    frames = []
-    for target in targets:
-        pool, test = divide(target, world)
-        every = arms(target, source, digits, pool) | {"ruler": ruler_arm(target)}
-        some = {name: every[name] for name in strategies or every}
-        frame = learning_curve(some, pool, test, tuple(sizes), repeats=1, seed=world)
-        frames.append(frame.assign(target=target, repeat=world))
+def one_world(repeat: int, only: Only = ALL) -> pd.DataFrame:
+    """Every strategy at both targets in one world, one row a fit."""
+    source, digits, frames = source_network(repeat), digits_network(repeat), []
+    for target in chosen(only, "target", TARGETS):
+        halves = divide(target, repeat)
+        every = arms(target, source, digits, halves[0]) | {"ruler": ruler_arm(target)}
+        frames.append(curve(every, halves, SIZES, repeat, only).assign(target=target))
     return pd.concat(frames, ignore_index=True)
 
 
-def main() -> None:
-    """Every world, stored with its provenance."""
-    facts = {"worlds": list(WORLDS), "sizes": list(SIZES), "patients": PATIENTS}
-    record = results.provenance(__file__, PACKAGES, **facts)
-    start, frames = time.perf_counter(), []
-    for world in WORLDS:
-        frames.append(one_world(world))
-        print(f"world {world} of {len(WORLDS)}: {time.perf_counter() - start:.0f} s", flush=True)
-    record["seconds"] = round(time.perf_counter() - start)
-    results.store(TABLE, pd.concat(frames, ignore_index=True), record)
-
-
-if __name__ == "__main__":
-    main()
+STUDIES = (
+    Study(
+        table=TABLE,
+        jobs=[{"repeat": world} for world in WORLDS],
+        rows=one_world,
+        keys=("strategy", "target", "n"),
+        packages=PACKAGES,
+        facts={"worlds": list(WORLDS), "sizes": list(SIZES), "patients": PATIENTS},
+    ),
+)

@@ -6,11 +6,9 @@ official training images, tested on their official test images. Run it with `mak
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any, cast
 
 from medxfer_utils.models.training import ImageModel, Recipe, train, with_body_of
@@ -24,14 +22,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from medxfer_utils import metrics, results
+from benchmarks import medmnist_recipe as recipe
+from book.studies.study import ALL, Only, Study, chosen
+from medxfer_utils import metrics
 from medxfer_utils.cohorts import Cohort
 from medxfer_utils.data.catalogue import KNOWN_COPIES
 from medxfer_utils.data.files import MedMNIST, medmnist
 from medxfer_utils.experiments import Arm, Predicts, learning_curve
-
-sys.path.append(str(results.ROOT))  # a script's own folder is there already, the root is not
-from benchmarks import medmnist_recipe as recipe
 
 Array = NDArray[np.floating]
 NAME, SEED = "xray_ultrasound", 0
@@ -42,7 +39,6 @@ FIT = Recipe(steps=300, rate=0.001, batch=64, smoothing=0.1, cosine=True, augmen
 SOURCE_STEPS = 900
 PIXELS, SCRATCH = "pixels, logistic regression", "from scratch"
 IMAGENET, OTHER = "ImageNet features, logistic regression", "fine-tuned from the other set"
-COLUMNS = ("target", "strategy", "fraction", "n", "repeat", "AUROC", "accuracy", "Brier", "seconds")
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "keras")
 
 
@@ -117,18 +113,26 @@ def arms(seen: Seen, source: Callable[[int], keras.Model]) -> dict[str, Arm]:
     }
 
 
-def curve(target: MedMNIST, other: MedMNIST, repeats: int) -> pd.DataFrame:
+@cache
+def target_and_source(target: str) -> tuple[Seen, Callable[[int], keras.Model]]:
+    """A target's images, and the other set's network for a seed: part of what repeats vary."""
+    (other,) = (name for name in REPEATS if name != target)
+    seen = Seen(medmnist(target, also=KNOWN_COPIES))
+    return seen, cache(partial(source_network, medmnist(other, also=KNOWN_COPIES)))
+
+
+def one_target(target: str, only: Only = ALL) -> pd.DataFrame:
     """One target over all budgets, one row a fit."""
-    seen = Seen(target)
-    # A source network for each repeat: it is part of the chance that the intervals speak of.
-    source = cache(lambda seed: source_network(other, seed))
-    for repeat in range(repeats):
+    seen, source = target_and_source(target)
+    every = arms(seen, source)
+    some = {name: every[name] for name in chosen(only, "strategy", every)}
+    repeats = 1 + max(chosen(only, "repeat", range(REPEATS[target])))
+    for repeat in range(repeats) if OTHER in some else ():
         source(1000 * SEED + repeat)  # before the clock of any arm runs
-    sizes = {round(fraction * len(seen.pool)): fraction for fraction in FRACTIONS}
-    frame = learning_curve(arms(seen, source), seen.pool, seen.test, list(sizes), repeats, SEED)
-    frame.insert(0, "target", target.name)
-    frame["fraction"] = frame["n"].map(sizes)
-    return frame[list(COLUMNS)]
+    shares = chosen(only, "fraction", FRACTIONS)
+    sizes = {round(fraction * len(seen.pool)): fraction for fraction in shares}
+    frame = learning_curve(some, seen.pool, seen.test, list(sizes), repeats, SEED)
+    return frame.assign(fraction=frame["n"].map(sizes))
 
 
 def gains(frame: pd.DataFrame, measure: str = "AUROC") -> pd.DataFrame:
@@ -143,22 +147,14 @@ def gains(frame: pd.DataFrame, measure: str = "AUROC") -> pd.DataFrame:
     return pd.DataFrame(result)
 
 
-def main() -> None:
-    """Compute both targets, store the rows with their provenance, print the gains."""
-    sets = {name: medmnist(name, also=KNOWN_COPIES) for name in REPEATS}
-    facts = {"seed": SEED, "fractions": list(FRACTIONS), "repeats": REPEATS}
-    files = {name: recipe.about(data) for name, data in sets.items()}
-    record = results.provenance(__file__, PACKAGES, **facts, files=files)
-    start, frames = time.perf_counter(), []
-    for name, repeats in REPEATS.items():
-        (other,) = (data for key, data in sets.items() if key != name)
-        frames.append(curve(sets[name], other, repeats))
-        print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
-    frame = pd.concat(frames, ignore_index=True)
-    record["seconds"] = round(time.perf_counter() - start)
-    results.store(NAME, frame, record)
-    print(gains(frame).round(3).to_string(index=False))
-
-
-if __name__ == "__main__":
-    main()
+STUDIES = (
+    Study(
+        table=NAME,
+        jobs=[{"target": target} for target in REPEATS],
+        rows=one_target,
+        keys=("strategy", "fraction", "repeat"),
+        packages=PACKAGES,
+        facts={"seed": SEED, "fractions": list(FRACTIONS), "repeats": REPEATS},
+        found=partial(recipe.files, tuple(REPEATS)),
+    ),
+)

@@ -12,9 +12,9 @@ column of what was cut out around a nodule, and how much of it depends on the no
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, cast
 
 # First: it decides how TensorFlow starts.
@@ -30,8 +30,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from book.studies.study import ALL, Only, Study, curve
 from medxfer_utils import images as imaging
-from medxfer_utils import metrics, results
+from medxfer_utils import metrics
 from medxfer_utils import clinic
 from medxfer_utils.cohorts import Cohort, require_disjoint, split
 from medxfer_utils.data.catalogue import KNOWN_COPIES
@@ -220,9 +221,13 @@ def ultrasound(data: Nodules, prepare: Prepare) -> Question:
                     {"pixels": images[..., 0].reshape(len(x), -1)})  # fmt: skip
 
 
-def questions(data: Nodules) -> list[Question]:
-    """All three."""
-    return [make(data, PREPARE[NORMALISATION]) for make in (small_nodules, simulation, ultrasound)]
+QUESTIONS = {"small nodules": small_nodules, "simulation": simulation, "ultrasound": ultrasound}
+
+
+@cache
+def question_of(name: str) -> Question:
+    """One of the three, on the real nodules."""
+    return QUESTIONS[name](lidc_nodules(), PREPARE[NORMALISATION])
 
 
 # --- strategies -----------------------------------------------------------------------------------
@@ -305,20 +310,12 @@ def divide(question: Question, world: int) -> tuple[Cohort, Cohort]:
     return pool, test
 
 
-def one_world(
-    question: Question,
-    world: int,
-    sizes: Sequence[int],
-    strategies: Iterable[str] | None = None,
-) -> pd.DataFrame:
+def one_world(question: str, repeat: int, only: Only = ALL) -> pd.DataFrame:
     """Every strategy of a question in one world, one row a fit."""
-    source = question.source(world)
-    pool, test = divide(question, world)
-    every = networks(question, source, pool, CHOSEN) | classical(question, source)
-    some = {name: every[name] for name in strategies or every}
-    frame = learning_curve(some, pool, test, sizes, repeats=1, seed=world)
-    frame.insert(0, "question", question.name)
-    return frame.assign(repeat=world)
+    asked = question_of(question)
+    source, halves = asked.source(repeat), divide(asked, repeat)
+    every = networks(asked, source, halves[0], CHOSEN) | classical(asked, source)
+    return curve(every, halves, SIZES[question], repeat, only)
 
 
 # --- choices --------------------------------------------------------------------------------------
@@ -365,29 +362,21 @@ def gains(frame: pd.DataFrame, against: str = SCRATCH, measure: str = "AUROC") -
     return pd.DataFrame(result)
 
 
-def main() -> None:
-    """Every question in every world, stored with its provenance."""
+def found() -> dict[str, Any]:
+    """The file's sums, and what was tried."""
     data = lidc_nodules()
-    facts = {
-        "worlds": list(WORLDS),
-        "sizes": SIZES,
-        "rates": CHOSEN,
-        "normalisation": NORMALISATION,
-    }
-    record = results.provenance(__file__, PACKAGES, **facts, file=list(data.sums))
-    start, frames = time.perf_counter(), []
-    record["tried"] = tried(data).round(4).to_dict("records")
-    for question in questions(data):
-        for world in WORLDS:
-            frames.append(one_world(question, world, SIZES[question.name]))
-            print(
-                f"{question.name}, world {world}: {time.perf_counter() - start:.0f} s", flush=True
-            )
-    record["seconds"] = round(time.perf_counter() - start)
-    frame = pd.concat(frames, ignore_index=True)
-    results.store(TABLE, frame, record)
-    print(gains(frame).round(3).to_string(index=False))
+    return {"file": list(data.sums), "tried": tried(data).round(4).to_dict("records")}
 
 
-if __name__ == "__main__":
-    main()
+FACTS = {"worlds": [*WORLDS], "sizes": SIZES, "rates": CHOSEN, "normalisation": NORMALISATION}
+STUDIES = (
+    Study(
+        table=TABLE,
+        jobs=[{"question": name, "repeat": world} for name in QUESTIONS for world in WORLDS],
+        rows=one_world,
+        keys=("strategy", "n"),
+        packages=PACKAGES,
+        facts=FACTS,
+        found=found,
+    ),
+)

@@ -7,7 +7,7 @@ training images go through. Four of each kind are stored, each from patients and
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -19,9 +19,9 @@ from medxfer_utils.models import training as convnets
 # isort: split
 import keras
 import numpy as np
-import pandas as pd
 from sklearn.datasets import load_digits, load_sample_images
 
+from book.studies.study import ALL, Only, Study
 from medxfer_utils import images as imaging
 from medxfer_utils import metrics, results
 from medxfer_utils import clinic
@@ -162,21 +162,29 @@ def source(kind: str, seed: int) -> keras.Model:
     return keras.models.load_model(path(kind, seed))
 
 
-def made(kind: str, seed: int) -> dict[str, Any]:
-    """Train and store one source network; how well it does on lungs, and on livers as it is."""
-    start = time.process_time()
-    unrelated = {
-        "digits": digits_network,
-        "textures": textures_network,
-        "shuffled": shuffled_network,
-    }
-    network = unrelated[kind](seed) if kind in unrelated else trained_source(kind, seed)
+UNRELATED = {
+    "digits": digits_network,
+    "textures": textures_network,
+    "shuffled": shuffled_network,
+}
+
+
+def save(network: keras.Model, kind: str, seed: int) -> None:
+    """Keep a source network, whole or not at all."""
     path(kind, seed).parent.mkdir(parents=True, exist_ok=True)
     beside = path(kind, seed).with_suffix(".new.keras")
     network.save(beside)
     beside.replace(path(kind, seed))
-    row = {"source": kind, "seed": seed, "seconds": time.process_time() - start}
-    return row | ({} if kind in unrelated else held_out(kind, network, seed))
+
+
+def one_source(source: str, seed: int, only: Only = ALL) -> Iterator[Mapping[str, Any]]:
+    """Train and keep one source network; how well it does on lungs, and on livers as it is."""
+    start = time.process_time()
+    train = UNRELATED.get(source, partial(trained_source, source))
+    network = train(seed)
+    save(network, source, seed)
+    row = {"seconds": time.process_time() - start}
+    yield row | ({} if source in UNRELATED else held_out(source, network, seed))
 
 
 def held_out(kind: str, network: keras.Model, seed: int) -> dict[str, float]:
@@ -189,17 +197,16 @@ def held_out(kind: str, network: keras.Model, seed: int) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    """Every source network, stored with its provenance."""
-    facts = {"seeds": list(SEEDS), "patients": PATIENTS, "recipe": repr(LONG)}
-    record = results.provenance(__file__, PACKAGES, **facts)
-    rows = []
-    for seed in SEEDS:
-        for kind in (*SOURCES, "digits", "textures"):
-            rows.append(made(kind, seed))
-            print(rows[-1], flush=True)
-    results.store(TABLE, pd.DataFrame(rows), record)
-
-
-if __name__ == "__main__":
-    main()
+KINDS = (*SOURCES, "digits", "textures")
+STUDIES = (
+    Study(
+        table=TABLE,
+        jobs=[
+            {"source": kind, "seed": k} for k in SEEDS for kind in (*SOURCES, "digits", "textures")
+        ],
+        rows=one_source,
+        keys=("source",),
+        packages=PACKAGES,
+        facts={"seeds": list(SEEDS), "patients": PATIENTS, "recipe": repr(LONG)},
+    ),
+)

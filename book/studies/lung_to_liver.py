@@ -6,12 +6,9 @@ tested on; four source networks of each kind (`lung_sources`) serve five repeats
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 # First: it decides how TensorFlow starts.
@@ -33,7 +30,6 @@ from book.studies.lung_sources import (
 )
 
 # isort: split
-import joblib
 import keras
 import numpy as np
 import pandas as pd
@@ -43,7 +39,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from medxfer_utils import experiments, metrics, results
+from book.studies.study import ALL, Only, Study, chosen, curve
+from medxfer_utils import experiments, metrics
 from medxfer_utils import clinic
 from medxfer_utils.cohorts import Cohort, draw, split
 from medxfer_utils.experiments import Arm, Classical, Predicts
@@ -58,7 +55,6 @@ PACKAGES = (*lung_sources.PACKAGES, "joblib")
 # Repeat 0 is the one on which rates and strengths were chosen; it is not reported.
 REPEATS, SIZES, MANY = range(1, 21), (10, 20, 50, 100, 200), 1400
 PATIENTS = {"pool": 1400, "test": 750}
-JOBS = 2
 BEST = "doses"
 
 
@@ -269,21 +265,15 @@ FOLLOWED = (
 COMPARED = (20, 100)
 
 
-def one_repeat(
-    repeat: int,
-    sizes: Iterable[int],
-    some: Iterable[str] | None = None,
-    journal: Path | None = None,
-    jobs: int = JOBS,
-    more: dict[str, Arm] | None = None,
-) -> pd.DataFrame:
-    """Some arms (or all that are not followed) on one repeat's patients, one row a fit."""
-    every, (pool, test) = more or arms_of(repeat), liver(repeat)
-    chosen = {name: every[name] for name in some or [k for k in every if k not in FOLLOWED]}
-    frame = experiments.learning_curve(
-        chosen, pool, test, tuple(sizes), repeats=1, seed=repeat, n_jobs=jobs, journal=journal
-    )
-    return frame.assign(repeat=repeat)
+def one_repeat(repeat: int, only: Only = ALL) -> pd.DataFrame:
+    """Learning curves, all strategies at two sizes, and as many labels as anyone could wish."""
+    every, halves, frames = arms_of(repeat), liver(repeat), []
+    followed = {name: every.pop(name) for name in FOLLOWED}
+    most = {name: followed[name] for name in ("scratch", "fine-tuned")}
+    parts = [(followed, SIZES), (every, COMPARED), (most, (MANY,))]
+    for arms, sizes in parts if repeat in REPEATS[:4] else parts[:2]:
+        frames.append(curve(arms, halves, sizes, repeat, only))
+    return pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
 
 
 # --- other scanners, and what else is said to generalise ------------------------------------------
@@ -355,21 +345,20 @@ def generalising(seed: int) -> dict[str, Arm]:
     }
 
 
-def one_shift(repeat: int, n: int = FEW, some: Iterable[str] | None = None) -> pd.DataFrame:
+def one_shift(repeat: int, only: Only = ALL) -> Iterator[Mapping[str, Any]]:
     """Each arm once, on the same test patients seen by four scanners."""
     pool, _ = liver(repeat)
-    labelled = draw(pool, n, np.random.default_rng([repeat, 0]))
+    labelled = draw(pool, FEW, np.random.default_rng([repeat, 0]))
     tests = {
-        name: clinic.simulate(site, PATIENTS["test"], seed=40_000 + repeat).cohort
-        for name, site in SCANNERS.items()
+        name: clinic.simulate(SCANNERS[name], PATIENTS["test"], seed=40_000 + repeat).cohort
+        for name in chosen(only, "scanner", SCANNERS)
     }
-    every, rows = generalising(repeat % len(SEEDS)), []
-    for strategy in some or every:
+    every = generalising(repeat % len(SEEDS))
+    for strategy in chosen(only, "strategy", every):
         model = every[strategy](labelled, 1000 * repeat)
         for scanner, test in tests.items():
-            row = {"strategy": strategy, "scanner": scanner, "n": n, "repeat": repeat}
-            rows.append(row | scored(model, test))
-    return pd.DataFrame(rows)
+            row = {"strategy": strategy, "scanner": scanner, "n": FEW}
+            yield row | scored(model, test)
 
 
 def scored(model: Predicts, test: Cohort) -> dict[str, float]:
@@ -424,6 +413,15 @@ def extra_arms(repeat: int) -> dict[str, Arm]:
     }
 
 
+def one_extra(repeat: int, only: Only = ALL) -> pd.DataFrame:
+    """Stronger fresh starts, harder controls, ensembles."""
+    every, halves = extra_arms(repeat), liver(repeat)
+    together = {name: every.pop(name) for name in TOGETHER}
+    parts = ((every, COMPARED), (together, (20, 200)))
+    frames = [curve(arms, halves, sizes, repeat, only) for arms, sizes in parts]
+    return pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
+
+
 # --- is a better source model a better start? ----------------------------------------------------
 
 LESS = [
@@ -431,14 +429,17 @@ LESS = [
 ]
 
 
-def one_start(kind: str, steps: int, patients: int) -> dict[str, Any]:
+def one_start(
+    source: str, steps: int, patients: int, only: Only = ALL
+) -> Iterator[Mapping[str, Any]]:
     """A source network from less training or fewer patients, and what it is worth at the liver."""
     told = replace(lung_sources.LONG, steps=steps)
-    whole = (steps, patients) == LESS[-1]
-    network = source(kind, 0) if whole else lung_sources.trained_source(kind, 0, told, patients)
-    row: dict[str, Any] = {"source": kind, "steps": steps, "patients": patients, "n": 20}
-    row |= lung_sources.held_out(kind, network, 0)
-    return row | {"AUROC": worth(network, SOURCES[kind][1], draws=5, n=20)}
+    if (steps, patients) == LESS[-1]:
+        network = lung_sources.source(source, 0)
+    else:
+        network = lung_sources.trained_source(source, 0, told, patients)
+    row = {"n": 20} | lung_sources.held_out(source, network, 0)
+    yield row | {"AUROC": worth(network, SOURCES[source][1], draws=5, n=20)}
 
 
 def worth(network: keras.Model, prepare: Prepare, draws: int, n: int) -> float:
@@ -452,60 +453,18 @@ def worth(network: keras.Model, prepare: Prepare, draws: int, n: int) -> float:
     return float(np.mean(each))
 
 
-def main(names: Sequence[str] = ()) -> None:
-    """The four tables (or some), each stored with its provenance."""
-    facts = {"repeats": list(REPEATS), "sizes": [*SIZES, MANY], "patients": PATIENTS}
-    record = results.provenance(__file__, PACKAGES, **facts)
-    folder = results.ROOT / "_build" / "journals" / str(record["commit"])
-    makers = {TABLE: curves, SHIFTS: shifts, STARTS: starts, EXTRAS: extras}
-    for name in names or makers:
-        start = time.perf_counter()
-        frame = makers[name](folder)
-        results.store(name, frame, record | {"seconds": round(time.perf_counter() - start)})
+# --- the tables -----------------------------------------------------------------------------------
 
-
-def curves(folder: Path) -> pd.DataFrame:
-    """Learning curves, all strategies at two sizes, and as many labels as anyone could wish."""
-    frames = []
-    for repeat in REPEATS:
-        journal = folder / f"repeat_{repeat}.jsonl"
-        frames.append(one_repeat(repeat, SIZES, FOLLOWED, journal))
-        frames.append(one_repeat(repeat, COMPARED, None, journal))
-        if repeat in REPEATS[:4]:
-            frames.append(one_repeat(repeat, (MANY,), ("scratch", "fine-tuned"), journal))
-        print(f"repeat {repeat} of {len(REPEATS)}", flush=True)
-    return pd.concat(frames, ignore_index=True)
-
-
-def shifts(folder: Path) -> pd.DataFrame:
-    """Four scanners."""
-    each = (joblib.delayed(one_shift)(repeat) for repeat in REPEATS)
-    frames: list[pd.DataFrame] = joblib.Parallel(n_jobs=JOBS, verbose=5)(each)
-    return pd.concat(frames, ignore_index=True)
-
-
-def extras(folder: Path) -> pd.DataFrame:
-    """Stronger fresh starts, harder controls, ensembles."""
-    for seed in SEEDS:
-        if not lung_sources.path("shuffled", seed).is_file():
-            lung_sources.made("shuffled", seed)
-    frames = []
-    for repeat in REPEATS:
-        journal = folder / f"extras_{repeat}.jsonl"
-        frames.append(one_repeat(repeat, COMPARED, CONTROLS, journal, more=extra_arms(repeat)))
-        frames.append(one_repeat(repeat, (20, 200), TOGETHER, journal, more=extra_arms(repeat)))
-        print(f"extras: repeat {repeat} of {len(REPEATS)}", flush=True)
-    return pd.concat(frames, ignore_index=True)
-
-
-def starts(folder: Path) -> pd.DataFrame:
-    """Sources of all qualities."""
-    every = [(BEST, *less) for less in LESS] + [(k, *LESS[-1]) for k in SOURCES if k != BEST]
-    each = (joblib.delayed(one_start)(*some) for some in every)
-    return pd.DataFrame(joblib.Parallel(n_jobs=JOBS, verbose=5)(each))
-
-
-if __name__ == "__main__":
-    from book.studies import lung_to_liver  # by its name, so that other processes find it too
-
-    lung_to_liver.main(sys.argv[1:])
+FACTS = {"repeats": list(REPEATS), "sizes": [*SIZES, MANY], "patients": PATIENTS}
+EACH = [{"repeat": repeat} for repeat in REPEATS]
+QUALITIES = [(BEST, *less) for less in LESS] + [(k, *LESS[-1]) for k in SOURCES if k != BEST]
+STARTED = [dict(zip(("source", "steps", "patients"), some, strict=True)) for some in QUALITIES]
+STUDIES = tuple(
+    Study(table=table, jobs=jobs, rows=rows, keys=keys, packages=PACKAGES, facts=FACTS)
+    for table, jobs, rows, keys in (
+        (TABLE, EACH, one_repeat, ("strategy", "n")),
+        (SHIFTS, EACH, one_shift, ("strategy", "scanner")),
+        (EXTRAS, EACH, one_extra, ("strategy", "n")),
+        (STARTS, STARTED, one_start, ("source",)),
+    )
+)
