@@ -147,7 +147,8 @@ def caption(beside: Item | None, *, before: bool) -> list[NotebookNode]:
     said = sentences(beside.text) if beside and beside.kind == "paragraph" else []
     line = (said[-1] if before else said[0]) if said else ""
     alone = not (before and LEANS.match(line)) and not POINTS_AWAY.search(line.rstrip(":"))
-    if not line or not alone or len(line) > LONGEST_CAPTION or (line.endswith(":") and not before):
+    alone &= before or not (line.endswith(":") or line[:1].islower())
+    if not line or not alone or len(line) > LONGEST_CAPTION:
         return []
     return [words(line, caption=True, slideshow={"slide_type": "-" if before else "fragment"})]
 
