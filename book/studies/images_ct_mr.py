@@ -23,8 +23,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from book.studies.study import ALL, Only, Study, chosen, curve
+from medxfer_utils import clinic
 from medxfer_utils import images as imaging
-from medxfer_utils.clinic import patients as phantoms
 from medxfer_utils.cohorts import Cohort, split
 from medxfer_utils.models import Model, Strategy, Training
 
@@ -35,7 +35,7 @@ PATIENTS = {"source": 1000, "pool": 800, "test": 1200}
 FILTERS, SHAPE = (16, 32, 64, 64), (32, 32, 1)
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "keras")
 
-NORTH = phantoms.Site(organ="lung", size=32, pixel=1.5, slice_thickness=2)
+NORTH = clinic.Site(organ="lung", size=32, pixel=1.5, slice_thickness=2)
 TARGETS = {
     "South": replace(NORTH, dose=0.2, slice_thickness=5, kernel="sharp"),
     "MR": replace(NORTH, modality="MR"),
@@ -78,7 +78,7 @@ THRESHOLD = {"South": -500.0, "MR": 200.0}
 @cache
 def source_network(world: int) -> keras.Model:
     """North's network of a world."""
-    north = phantoms.clinic(NORTH, PATIENTS["source"], seed=3 * world).cohort
+    north = clinic.simulate(NORTH, PATIENTS["source"], seed=3 * world).cohort
     network = models.image_network(SHAPE, filters=FILTERS, seed=world)
     return models.train(network, prepare_ct(north.x), north.y, LONG, seed=world)
 
@@ -96,7 +96,7 @@ def digits_network(world: int) -> keras.Model:
 def divide(target: str, world: int) -> tuple[Cohort, Cohort]:
     """The pool and the test patients of a target clinic; both targets have the same patients."""
     patients = PATIENTS["pool"] + PATIENTS["test"]
-    everybody = phantoms.clinic(TARGETS[target], patients, seed=3 * world + 1).cohort
+    everybody = clinic.simulate(TARGETS[target], patients, seed=3 * world + 1).cohort
     share = PATIENTS["pool"] / patients
     pool, test = split(everybody, (share, 1 - share), np.random.default_rng(world))
     return pool, test

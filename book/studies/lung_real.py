@@ -31,9 +31,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from book.studies.study import ALL, Only, Study, curve
+from medxfer_utils import clinic, metrics
 from medxfer_utils import images as imaging
-from medxfer_utils import metrics
-from medxfer_utils.clinic import patients as phantoms
 from medxfer_utils.cohorts import Cohort, require_disjoint, split
 from medxfer_utils.data.catalogue import KNOWN_COPIES
 from medxfer_utils.data.files import Nodules, lidc_nodules, medmnist
@@ -175,10 +174,10 @@ def simple_numbers(diameter: NDArray[np.floating], x: Array) -> dict[str, Array]
 
 def simulated(world: int) -> tuple[Array, NDArray[np.int64]]:
     """Simulated nodules of four scanners: with and without contrast medium, smooth and sharp."""
-    site = phantoms.Site(organ="lung", size=SIDE, pixel=PIXEL)
+    site = clinic.Site(organ="lung", size=SIDE, pixel=PIXEL)
     kinds = [(phase, kernel) for phase in ("portal", "unenhanced") for kernel in ("soft", "sharp")]
     clinics = [
-        phantoms.clinic(replace(site, phase=phase, kernel=kernel), SIMULATED, 4 * world + k).cohort
+        clinic.simulate(replace(site, phase=phase, kernel=kernel), SIMULATED, 4 * world + k).cohort
         for k, (phase, kernel) in enumerate(kinds)
     ]
     return np.concatenate([c.x for c in clinics]), np.concatenate([c.y for c in clinics])

@@ -22,9 +22,8 @@ import numpy as np
 from sklearn.datasets import load_digits, load_sample_images
 
 from book.studies.study import ALL, Only, Study
+from medxfer_utils import clinic, metrics, results
 from medxfer_utils import images as imaging
-from medxfer_utils import metrics, results
-from medxfer_utils.clinic import patients as phantoms
 from medxfer_utils.cohorts import Cohort
 from medxfer_utils.models import Array, Training
 
@@ -34,7 +33,7 @@ STORED = ("window", "doses")
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "keras")
 SEEDS, PATIENTS, TESTED = range(4), 12_000, 750
 FILTERS, SHAPE = (16, 32, 64, 64), (32, 32, 1)
-LUNG = phantoms.Site(organ="lung", size=32, pixel=1.5)
+LUNG = clinic.Site(organ="lung", size=32, pixel=1.5)
 LIVER = replace(LUNG, organ="liver")
 DOSES = (1.0, 0.1, 0.02)
 
@@ -81,7 +80,7 @@ def lung(seed: int, doses: tuple[float, ...], patients: int = PATIENTS) -> Cohor
     """The source's patients, shared out among scanners of several doses."""
     each = patients // len(doses)
     parts = [
-        phantoms.clinic(replace(LUNG, dose=dose), each, seed=10_000 + 10 * seed + k).cohort
+        clinic.simulate(replace(LUNG, dose=dose), each, seed=10_000 + 10 * seed + k).cohort
         for k, dose in enumerate(doses)
     ]
     x, y, patient = (np.concatenate([getattr(c, f) for c in parts]) for f in ("x", "y", "patient"))
@@ -90,7 +89,7 @@ def lung(seed: int, doses: tuple[float, ...], patients: int = PATIENTS) -> Cohor
 
 def lung_test(seed: int) -> Cohort:
     """Lung patients whom no source network has seen."""
-    return phantoms.clinic(LUNG, TESTED, seed=20_000 + seed).cohort
+    return clinic.simulate(LUNG, TESTED, seed=20_000 + seed).cohort
 
 
 def trained_source(
@@ -189,7 +188,7 @@ def one_source(source: str, seed: int, only: Only = ALL) -> Iterator[Mapping[str
 
 def held_out(kind: str, network: keras.Model, seed: int) -> dict[str, float]:
     """AUROC of a source network for lung patients it has not seen, and for liver patients."""
-    livers = phantoms.clinic(LIVER, TESTED, seed=20_100 + seed).cohort
+    livers = clinic.simulate(LIVER, TESTED, seed=20_100 + seed).cohort
     pairs = zip(("lung", "liver"), (lung_test(seed), livers), SOURCES[kind][:2], strict=True)
     return {
         name: metrics.auroc(cohort.y, models.outputs(network, prepare(cohort.x))[:, 0])

@@ -37,8 +37,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from book.studies.study import ALL, Only, Study, chosen, curve
-from medxfer_utils import metrics, transfer
-from medxfer_utils.clinic import patients as phantoms
+from medxfer_utils import clinic, metrics, transfer
 from medxfer_utils.cohorts import Cohort, draw, split
 from medxfer_utils.models import (
     Array,
@@ -67,7 +66,7 @@ BEST = "doses"
 def liver(repeat: int) -> tuple[Cohort, Cohort]:
     """A repeat's liver patients: those who may be labelled, and those who are only tested."""
     patients = PATIENTS["pool"] + PATIENTS["test"]
-    everybody = phantoms.clinic(LIVER, patients, seed=30_000 + repeat).cohort
+    everybody = clinic.simulate(LIVER, patients, seed=30_000 + repeat).cohort
     share = PATIENTS["pool"] / patients
     pool, test = split(everybody, (share, 1 - share), np.random.default_rng(repeat))
     return pool, test
@@ -267,7 +266,7 @@ def one_shift(repeat: int, only: Only = ALL) -> Iterator[Mapping[str, Any]]:
     pool, _ = liver(repeat)
     labelled = draw(pool, FEW, np.random.default_rng([repeat, 0]))
     tests = {
-        name: phantoms.clinic(SCANNERS[name], PATIENTS["test"], seed=40_000 + repeat).cohort
+        name: clinic.simulate(SCANNERS[name], PATIENTS["test"], seed=40_000 + repeat).cohort
         for name in chosen(only, "scanner", SCANNERS)
     }
     every = generalising(repeat % len(SEEDS))
