@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
 from medxfer_utils.cohorts import Cohort, split
-from medxfer_utils.experiments import Arm, Classical, learning_curve
+from medxfer_utils.experiments import Classical, learning_curve
 
 PATIENTS, PIXELS, LABELLED = 600, 32, 300
 ROUNDS, WARM, FITS = 3, 4, 8

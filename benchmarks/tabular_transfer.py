@@ -1,8 +1,8 @@
 """What laboratory A's model is worth to laboratory B: our strategies beside other libraries.
 
-Every strategy sees the same patients: laboratory A with its diagnoses, laboratory B's training patients
-without them, and n of those with one. Each is timed over all that it fits, A's model included.
-Run it with `make benchmark`; `README.md` beside this file says how to read the table.
+Every strategy sees the same patients: laboratory A with its diagnoses, laboratory B's training
+patients without them, and n of those with one. Each is timed over all that it fits, A's model
+included. Run it with `make benchmark`; `README.md` beside this file says how to read the table.
 """
 
 from __future__ import annotations
@@ -86,7 +86,10 @@ def our_arms(source: Cohort, x: NDArray[np.floating]) -> dict[str, Strategy]:
             network, lambda model, labelled, seed: transfer.l2_sp(model, labelled, 0.1)
         ),
         "network: re-standardised + LP-FT": arm(
-            network, lambda model, labelled, seed: transfer.lp_ft(model.with_new_head(seed), labelled, seed=seed)
+            network,
+            lambda model, labelled, seed: transfer.lp_ft(
+                model.with_new_head(seed), labelled, seed=seed
+            ),
         ),
     }
 
