@@ -39,7 +39,7 @@ catalogues: ## bring what is to be translated into Chinese up to today's text
 	@$(RUN) -m book.tools.pages.chinese catalogues
 
 results: ## compute the stored results in book/results anew (long)
-	@$(RUN) -m book.tools.scripts book/studies
+	@$(RUN) -m book.studies
 
 benchmark: ## compare speed and accuracy with other libraries
 	@$(RUN) -m book.tools.scripts benchmarks

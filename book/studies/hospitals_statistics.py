@@ -111,11 +111,7 @@ def main() -> None:
     """Compute and write them, with their provenance."""
     cohorts = tabular.four_hospitals()
     sums = {name: downloads.sums_of(downloads.fetch(f))[1] for name, f in catalogue.HEART.items()}
-    record = results.provenance(__file__, PACKAGES, files=sums, fewest=FEWEST)
+    record = results.provenance(PACKAGES, files=sums, fewest=FEWEST)
     text = json.dumps({"record": record, **statistics(cohorts)}, indent=1)
     standin.FILE.write_text(text + "\n", "utf-8")
     print(f"{standin.FILE}: {len(text) / 1000:.0f} kB")
-
-
-if __name__ == "__main__":
-    main()

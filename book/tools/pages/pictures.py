@@ -1,14 +1,13 @@
 """Draw the pictures that pages of prose ask for.
 
 A page asks with `![](pictures/NAME.png)`, NAME being a function of this module that draws it. The
-picture is drawn when the pages are staged, and its description becomes the alt text. Finished
-pictures are kept; one is drawn again when the code that it comes from has changed.
+picture is drawn when the pages are staged, and `book/_ext/generated.py` takes the alt text out of
+it. Finished pictures are kept; one is drawn again when the code that it comes from has changed.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -165,15 +164,6 @@ def drawn(function: Callable[[], str]) -> bytes:
     return png
 
 
-def noted(png: bytes, what: str) -> str:
-    """Return what a picture says of itself: its "Description", or its "Kind"."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(png)) as image:
-        image.load()
-        return str(image.info[what])
-
-
 def key(root: Path) -> str:
     """Return one digest of all that the pictures depend on."""
     code = Path(__file__).read_text("utf-8")
@@ -206,20 +196,13 @@ def picture(name: str, today: str, folder: Path) -> bytes:
     return kept.read_bytes()
 
 
-def with_pictures(files: Mapping[str, bytes], root: Path, folder: Path) -> dict[str, bytes]:
-    """Return staged files with the pictures that their pages ask for, described."""
-    out, today = dict(files), ""
-    for page, content in files.items():
-        if not page.endswith(".md"):
-            continue
-        text = content.decode("utf-8")
-        for name in dict.fromkeys(ASKED.findall(text)):
-            today = today or key(root)  # once for all, and only if one is asked for
-            png = picture(name, today, folder)
-            place = f"pictures/{name}.png"
-            out[(Path(page).parent / place).as_posix()] = png
-            kind = f"{{.{PLOT}}}" if noted(png, "Kind") == "plot" else ""
-            shown = f"![{noted(png, 'Description')}]({place}){kind}"
-            text = text.replace(f"![]({place})", shown)
-        out[page] = text.encode("utf-8")
-    return out
+def asked_for(files: Mapping[str, bytes], root: Path, folder: Path) -> dict[str, bytes]:
+    """Return the pictures that staged pages ask for, each under its place beside the page."""
+    wanted = {
+        Path(page).with_name("pictures") / f"{name}.png": name
+        for page, content in files.items()
+        if page.endswith(".md")
+        for name in ASKED.findall(content.decode("utf-8"))
+    }
+    today = key(root) if wanted else ""
+    return {place.as_posix(): picture(name, today, folder) for place, name in wanted.items()}
