@@ -18,6 +18,7 @@ CHECKS = {
     "format": [PYTHON, "-m", "ruff", "format", "--check", "."],
     "lint": [PYTHON, "-m", "ruff", "check", "."],
     "types": [PYTHON, "-m", "mypy"],
+    "imports": [str(Path(PYTHON).with_name("lint-imports")), "--no-cache"],
     "book": [PYTHON, "-m", "book.tools.build"],
     # Two processes; the tests of one file stay together, for they share runs of a chapter.
     "tests": [PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadfile", "tests"],
