@@ -1,7 +1,7 @@
 """Four hospitals: accuracy on the division of the FLamby benchmark, and what the gate is worth.
 
 Run it with `make benchmark`; `README.md` beside this file says how to read the tables. The first
-needs the four files of the UCI Heart Disease data (`python -m medxfer_utils.data.files heart`), the
+needs the four files of the UCI Heart Disease data (`python -m medxfer_utils.data heart`), the
 second is drawn from a stored table of the book.
 """
 
@@ -23,11 +23,9 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold, train_test_split
 from statsmodels.stats.proportion import proportion_confint
 
-from medxfer_utils import metrics, missing, results
+from medxfer_utils import data, metrics, missing, results
 from medxfer_utils.cohorts import Cohort
-from medxfer_utils.data import hospitals as tabular
-from medxfer_utils.data.catalogue import HEART
-from medxfer_utils.data.files import fetch
+from medxfer_utils.data import HEART, SHARED, fetch
 
 # Accuracy at Cleveland, Budapest, Zurich and Long Beach, as published for this division.
 PUBLISHED = {
@@ -48,7 +46,7 @@ def complete(path: Path) -> NDArray[np.bool_]:
     A cholesterol or a pressure of 0 counts as measured there, though nobody measured it.
     """
     table = pd.read_csv(path, header=None, na_values="?")
-    return table.iloc[:, : len(tabular.SHARED)].notna().all(axis=1).to_numpy()
+    return table.iloc[:, : len(SHARED)].notna().all(axis=1).to_numpy()
 
 
 def flamby_split(cohort: Cohort, rows: NDArray[np.bool_]) -> tuple[Cohort, Cohort]:
@@ -117,7 +115,7 @@ def chosen(losses: Any, cautious: bool) -> float:
 
 def accuracies() -> pd.DataFrame:
     """Accuracy of each model at each hospital of the benchmark's division, with the counts."""
-    hospitals = four_hospitals.shared(tabular.four_hospitals())
+    hospitals = four_hospitals.shared(data.four_hospitals())
     halves = {
         name: flamby_split(cohort, complete(fetch(HEART[name])))
         for name, cohort in hospitals.items()

@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, cast
 
+from medxfer_utils.data import KNOWN_COPIES, MedMNIST, medmnist
 from medxfer_utils.models.training import Recipe, outputs, reinitialised, train
 
 # isort: split
@@ -29,8 +30,6 @@ from sklearn.preprocessing import StandardScaler
 from statsmodels.stats.proportion import proportion_confint
 
 from medxfer_utils import metrics, results
-from medxfer_utils.data.catalogue import KNOWN_COPIES
-from medxfer_utils.data.files import MedMNIST, medmnist
 from medxfer_utils.images import scaled
 from medxfer_utils.models.backbones import backbone
 

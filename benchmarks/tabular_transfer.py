@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 # First: it decides how TensorFlow starts, which skada imports too.
+from medxfer_utils.data import two_laboratories
 from medxfer_utils.models.network import Linear, Model, Network
 
 # isort: split
@@ -33,7 +34,6 @@ from threadpoolctl import threadpool_limits
 
 from medxfer_utils import results, threads
 from medxfer_utils.cohorts import Cohort, split
-from medxfer_utils.data import hospitals as tabular
 from medxfer_utils.experiments import Arm, Classical, Predicts, learning_curve
 from medxfer_utils.transfer import strategies as transfer
 
@@ -66,7 +66,7 @@ MEASURES = {"AUROC": 1, "accuracy": 1, "Brier": -1}  # -1: lower is better
 def divide(division: int) -> tuple[Cohort, Cohort, Cohort]:
     """Laboratory A, B's training patients and B's test patients, for one division of all 569."""
     rng = np.random.default_rng([SEED, division])
-    source, target = tabular.two_laboratories(rng)
+    source, target = two_laboratories(rng)
     pool, test = split(target, (0.5, 0.5), rng)
     return source, pool, test
 

@@ -14,6 +14,7 @@ from itertools import permutations
 from typing import Any
 
 # First: it decides how TensorFlow starts, which skada imports too.
+from medxfer_utils.data import SHARED, encoded, four_hospitals, restricted
 from medxfer_utils.models.network import Array, Linear
 
 # isort: split
@@ -32,8 +33,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from medxfer_utils import experiments, metrics, missing, results
-from medxfer_utils.cohorts import Cohort, draw, split
-from medxfer_utils.data import hospitals as tabular
+from medxfer_utils.cohorts import Cohort, draw, split, together
 from medxfer_utils.experiments import Arm, Classical, Predicts, learning_curve
 from medxfer_utils.transfer import gate
 from medxfer_utils.transfer import hospitals as sources
@@ -53,10 +53,7 @@ ADAPTERS: dict[str, Callable[[], BaseEstimator]] = {
 
 def shared(cohorts: Mapping[str, Cohort]) -> dict[str, Cohort]:
     """The hospitals as numbers: the ten features that all measure, categories as columns."""
-    return {
-        name: tabular.encoded(tabular.restricted(cohort, tabular.SHARED))
-        for name, cohort in cohorts.items()
-    }
+    return {name: encoded(restricted(cohort, SHARED)) for name, cohort in cohorts.items()}
 
 
 def divide(target: Cohort, repeat: int) -> tuple[Cohort, Cohort]:
@@ -102,7 +99,7 @@ def without_labels(others: Sequence[Cohort], x: Array, seed: int) -> dict[str, A
     likeness = sources.similarity(others, x, np.random.default_rng(seed))
     each = sources.one_each(others, x)
     average = sources.Stack(each, np.append(np.full(len(each), 1 / len(each)), 0.0))
-    heap = sources.alone(everybody(others), sources.common_ruler(others, x))
+    heap = sources.alone(together(others), sources.common_ruler(others, x))
     models: dict[str, Predicts] = {
         "one heap": heap,
         "pooled": sources.pooled(others, x),
@@ -111,14 +108,6 @@ def without_labels(others: Sequence[Cohort], x: Array, seed: int) -> dict[str, A
     }
     models |= {name: adapted(adapter, others, x) for name, adapter in ADAPTERS.items()}
     return {name: kept(model) for name, model in models.items()}
-
-
-def everybody(others: Sequence[Cohort]) -> Cohort:
-    """All patients of several hospitals as if they were of one."""
-    x, y, patient = (
-        np.concatenate([getattr(other, what) for other in others]) for what in ("x", "y", "patient")
-    )
-    return Cohort("one heap", x, y, patient, others[0].features)
 
 
 def with_labels(others: Sequence[Cohort], x: Array) -> dict[str, Arm]:
@@ -240,7 +229,7 @@ Maker = Callable[[Mapping[str, Cohort]], pd.DataFrame]
 
 def store(names: Sequence[str], makers: Mapping[str, Maker], record: dict[str, Any]) -> None:
     """Make the tables of these names (or all) from the real hospitals, and store each."""
-    hospitals = shared(tabular.four_hospitals())
+    hospitals = shared(four_hospitals())
     for name in names or makers:
         start = time.perf_counter()
         frame = makers[name](hospitals)

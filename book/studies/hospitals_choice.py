@@ -14,7 +14,7 @@ from itertools import combinations
 from typing import Any
 
 # First: it decides how TensorFlow starts.
-from book.studies.hospitals import divide, everybody, in_parallel, store
+from book.studies.hospitals import divide, in_parallel, store
 from medxfer_utils.models.network import Array, Network, Rows, rows, tabular_network
 
 # isort: split
@@ -26,7 +26,7 @@ from scipy import stats
 from sklearn.pipeline import Pipeline
 
 from medxfer_utils import metrics, missing, results, shifts
-from medxfer_utils.cohorts import Cohort, draw
+from medxfer_utils.cohorts import Cohort, draw, together
 from medxfer_utils.transfer import hospitals as sources
 from medxfer_utils.transfer import scores
 from medxfer_utils.transfer import strategies as transfer
@@ -51,7 +51,7 @@ def candidates(hospitals: Mapping[str, Cohort], target: str) -> dict[str, Cohort
     """Each other hospital, each pair of them, all three; and each with its labels shuffled."""
     others = [name for name in hospitals if name != target]
     honest = {
-        " + ".join(names): everybody([hospitals[name] for name in names])
+        " + ".join(names): together([hospitals[name] for name in names])
         for size in (1, 2, 3)
         for names in combinations(others, size)
     }
@@ -265,7 +265,7 @@ def one_ablation(hospitals: Mapping[str, Cohort], target: str, repeat: int) -> l
     others = [cohort for name, cohort in hospitals.items() if name != target]
     pool, test = divide(hospitals[target], repeat)
     few = draw(pool, N, np.random.default_rng([repeat, 0]))
-    source, scaler = everybody(others), sources.common_ruler(others, pool.x)
+    source, scaler = together(others), sources.common_ruler(others, pool.x)
     whole = trained(source, scaler, repeat)
     arms = {
         "data distribution": distribution(source, pool, few, scaler, repeat),

@@ -13,6 +13,7 @@ from typing import Any
 
 # First: it decides how TensorFlow starts.
 from book.studies.hospitals import divide, in_parallel
+from medxfer_utils.data import SHARED, encoded, four_hospitals, restricted
 from medxfer_utils.missing import IMPUTERS, amputed, complete_rows, rmse
 
 # isort: split
@@ -25,7 +26,6 @@ from sklearn.preprocessing import StandardScaler
 
 from medxfer_utils import metrics, results
 from medxfer_utils.cohorts import Cohort
-from medxfer_utils.data import hospitals as tabular
 from medxfer_utils.models.network import Array
 
 TABLE = "hospitals_gaps"
@@ -45,7 +45,7 @@ Labels = NDArray[np.integer]
 def holed(cohort: Cohort, mechanism: str, rng: np.random.Generator) -> Cohort:
     """Complete patients of whom values of `LOST` are removed, then encoded as numbers."""
     columns = [cohort.features.index(name) for name in LOST]
-    return tabular.encoded(replace(cohort, x=amputed(cohort.x, mechanism, SHARE, rng, columns)))
+    return encoded(replace(cohort, x=amputed(cohort.x, mechanism, SHARE, rng, columns)))
 
 
 def filled(train: Array, seed: int) -> Mapping[str, Callable[[Array], Array]]:
@@ -95,8 +95,8 @@ def compared(
 def known(complete: Cohort, repeat: int) -> list[dict[str, Any]]:
     """All mechanisms on complete patients, and what the AUROC is with nothing missing."""
     train, test = divide(complete, repeat)
-    full = [tabular.encoded(part) for part in (train, test)]
-    area, scale = auroc(full[0].x, train.y, full[1].x, test.y), tabular.encoded(complete).x.std(0)
+    full = [encoded(part) for part in (train, test)]
+    area, scale = auroc(full[0].x, train.y, full[1].x, test.y), encoded(complete).x.std(0)
     table: list[dict[str, Any]] = [{"mechanism": "none", "imputer": "nothing missing"}]
     table[0] |= {"RMSE": 0.0, "AUROC": area, "train": len(train)}
     for mechanism in MECHANISMS:
@@ -111,7 +111,7 @@ def known(complete: Cohort, repeat: int) -> list[dict[str, Any]]:
 
 def real(cohort: Cohort, repeat: int) -> list[dict[str, Any]]:
     """The gaps as they came."""
-    train, test = divide(tabular.encoded(tabular.restricted(cohort, tabular.SHARED)), repeat)
+    train, test = divide(encoded(restricted(cohort, SHARED)), repeat)
     rows = compared(train, test, repeat)
     about = {"mechanism": "as it came", "hospital": cohort.name, "repeat": repeat}
     return [about | row for row in rows]
@@ -120,7 +120,7 @@ def real(cohort: Cohort, repeat: int) -> list[dict[str, Any]]:
 def main() -> None:
     """Every repeat, stored with its provenance."""
     record = results.provenance(__file__, PACKAGES, repeats=list(REPEATS), share=SHARE)
-    start, hospitals = time.perf_counter(), tabular.four_hospitals()
+    start, hospitals = time.perf_counter(), four_hospitals()
     cleveland = hospitals["Cleveland"]
     complete = cleveland.of(cleveland.patient[complete_rows(cleveland.x)])
     jobs = [joblib.delayed(known)(complete, repeat) for repeat in REPEATS]

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 # First: it decides how TensorFlow starts.
+from medxfer_utils.images import percentile_window, window
 from medxfer_utils.models import training as convnets
 
 # isort: split
@@ -23,7 +24,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from medxfer_utils import images as imaging
 from medxfer_utils import results
 from medxfer_utils.clinic import patients as phantoms
 from medxfer_utils.cohorts import Cohort, split
@@ -53,12 +53,12 @@ Prepare = Callable[[Image], Image]
 
 def prepare_ct(hu: Image) -> Image:
     """HU from -1000 to 400 as -1 to 1, with a channel."""
-    return (2 * imaging.window(hu, level=-300, width=1400) - 1)[..., None]
+    return (2 * window(hu, level=-300, width=1400) - 1)[..., None]
 
 
 def prepare_mr(signal: Image) -> Image:
     """Each image's 1st to 99th percentile as -1 to 1, with a channel."""
-    return np.stack([2 * imaging.percentile_window(s) - 1 for s in signal])[..., None]
+    return np.stack([2 * percentile_window(s) - 1 for s in signal])[..., None]
 
 
 PREPARE: dict[str, Prepare] = {"South": prepare_ct, "MR": prepare_mr}

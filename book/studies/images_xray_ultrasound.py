@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, cast
 
+from medxfer_utils.data import KNOWN_COPIES, MedMNIST, medmnist
 from medxfer_utils.models.training import ImageModel, Recipe, train, with_body_of
 
 # isort: split
@@ -26,8 +27,6 @@ from sklearn.preprocessing import StandardScaler
 
 from medxfer_utils import metrics, results
 from medxfer_utils.cohorts import Cohort
-from medxfer_utils.data.catalogue import KNOWN_COPIES
-from medxfer_utils.data.files import MedMNIST, medmnist
 from medxfer_utils.experiments import Arm, Predicts, learning_curve
 
 sys.path.append(str(results.ROOT))  # a script's own folder is there already, the root is not

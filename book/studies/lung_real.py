@@ -18,6 +18,8 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 # First: it decides how TensorFlow starts.
+from medxfer_utils.data import KNOWN_COPIES, Nodules, lidc_nodules, medmnist
+from medxfer_utils.images import window
 from medxfer_utils.models import training as convnets
 
 # isort: split
@@ -30,12 +32,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from medxfer_utils import images as imaging
 from medxfer_utils import metrics, results
 from medxfer_utils.clinic import patients as phantoms
 from medxfer_utils.cohorts import Cohort, require_disjoint, split
-from medxfer_utils.data.catalogue import KNOWN_COPIES
-from medxfer_utils.data.files import Nodules, lidc_nodules, medmnist
 from medxfer_utils.experiments import Arm, Classical, Predicts, learning_curve
 
 Array = convnets.Array
@@ -82,7 +81,7 @@ def middle(patches: NDArray[Any]) -> Array:
 
 def windowed(hu: Array) -> Array:
     """HU from -1000 to 400 as -1 to 1, with a channel."""
-    return (2 * imaging.window(hu, level=-300, width=1400) - 1)[..., None]
+    return (2 * window(hu, level=-300, width=1400) - 1)[..., None]
 
 
 def standardised(x: Array) -> Array:

@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from medxfer_utils import settle_tensorflow
-from medxfer_utils.data.catalogue import REGISTRY
-from medxfer_utils.data.files import DownloadError, find_local, verify
+from medxfer_utils.data import REGISTRY, DownloadError, find_local, verify
 
 settle_tensorflow()  # first: it decides how TensorFlow starts, and keeps the start quiet
 

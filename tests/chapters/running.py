@@ -15,13 +15,12 @@ from unittest import mock
 import papermill
 from nbformat import NotebookNode
 
-from medxfer_utils.data import hospitals as tabular
-from medxfer_utils.data.files import DataError
+from medxfer_utils.data import DataError, four_hospitals
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # Chapters that show simulated patients where the real ones cannot be had.
-STAND_INS = [path for path in CHAPTERS if "standin.hospitals(" in path.read_text("utf-8")]
+STAND_INS = [path for path in CHAPTERS if "heart_hospitals(" in path.read_text("utf-8")]
 # No folder, an empty cache, and a network that refuses each connection.
 NOTHING_TO_BE_HAD = {
     "MEDXFER_DATA": "",
@@ -36,7 +35,7 @@ NOTHING_TO_BE_HAD = {
 def patients_can_be_had() -> bool:
     """Tell whether the chapters of `STAND_INS` find their real patients on this machine."""
     try:
-        tabular.four_hospitals()
+        four_hospitals()
     except DataError:
         return False
     return True

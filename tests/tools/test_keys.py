@@ -11,7 +11,7 @@ import pytest
 
 from book.tools.chapters import keys
 from book.tools.chapters.keys import chapter_key, modules
-from medxfer_utils.data.catalogue import HEART
+from medxfer_utils.data import HEART
 
 Edit = Callable[[Path], None]
 PARAMETERS: dict[str, Any] = {"PROFILE": "full", "SEED": 0}
@@ -167,9 +167,7 @@ def test_a_chapter_with_a_stand_in_depends_on_whether_the_patients_are_here(
 
     # A chapter without a stand-in does not care.
     assert with_patients() == with_patients("processed.va.data")
-    (root / "medxfer_utils" / "data").mkdir()
-    (root / "medxfer_utils" / "data" / "standin.py").write_text("")
-    (root / "medxfer_utils" / "transfer.py").write_text("from medxfer_utils.data import standin")
+    replace_in_notebook("%matplotlib inline", "heart_hospitals(DATA, rng)")(root)
     assert with_patients() != with_patients("processed.va.data")
 
 

@@ -114,21 +114,20 @@ def dependencies(notebook: dict[str, Any], root: Path) -> list[Path]:
     return sorted({*helpers, *data, *results, root / "requirements.txt"})
 
 
-def asks_for_patients(needed: Iterable[Path], root: Path) -> bool:
-    """Tell whether a chapter with these dependencies has a stand-in for real patients."""
-    return root / PACKAGE / "data" / "standin.py" in needed
+def asks_for_patients(notebook: dict[str, Any]) -> bool:
+    """Tell whether a chapter has a stand-in for real patients."""
+    return any("heart_hospitals(" in source(cell) for cell in code_cells(notebook))
 
 
 def patients_here() -> list[str]:
     """Name the official files of real patients that are on this machine."""
-    from medxfer_utils.data.catalogue import HEART
-    from medxfer_utils.data.files import DataError, cache, find_local
+    from medxfer_utils.data import HEART, DataError, cache_folder, find_local
 
     try:
         own = [file.name for file in HEART.values() if find_local(file.name, file.folder)]
     except DataError:  # the reader's folder is not there: the chapter will say so
         own = []
-    kept = [f.name for f in HEART.values() if (cache() / f.folder / f.name).is_file()]
+    kept = [f.name for f in HEART.values() if (cache_folder() / f.folder / f.name).is_file()]
     return sorted({*own, *kept})
 
 
@@ -158,7 +157,7 @@ def chapter_key(notebook: Path, root: Path, parameters: dict[str, Any]) -> str:
             f"git restore notebooks/{notebook.name} brings back the version last committed."
         ) from error
     cells = [(source(cell), tags(cell)) for cell in code_cells(content)]
-    here = patients_here() if asks_for_patients(needed, root) else []
+    here = patients_here() if asks_for_patients(content) else []
     told = [cells, sorted(parameters.items()), sys.version_info[:2], here]
     digest = hashlib.sha256(json.dumps(told).encode())
     for path in needed:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from book.tools.chapters.keys import asks_for_patients, chapter_key, code_cells, dependencies
+from book.tools.chapters.keys import asks_for_patients, chapter_key, code_cells
 from book.tools.chapters.statistics import PeakMemory, first_line, measured
 
 BOOK_PARAMETERS = {"PROFILE": "full", "SEED": 0}
@@ -200,12 +200,11 @@ def execute(notebook: Path, edition: Edition) -> dict[str, Any]:
 
 def call_patients(notebook: Path, edition: Edition) -> None:
     """Fetch the real patients that a chapter asks for, before it is told whether they are here."""
-    from medxfer_utils.data import files as downloads
-    from medxfer_utils.data import hospitals as tabular
+    from medxfer_utils.data import DataError, four_hospitals
 
-    if asks_for_patients(dependencies(load(notebook), edition.root), edition.root):
-        with contextlib.suppress(downloads.DataError):  # it has a stand-in, and says why
-            tabular.four_hospitals()
+    if asks_for_patients(load(notebook)):
+        with contextlib.suppress(DataError):  # it has a stand-in, and says why
+            four_hospitals()
 
 
 def why(error: Exception) -> str:
