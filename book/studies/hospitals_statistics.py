@@ -20,8 +20,10 @@ from medxfer_utils import results
 from medxfer_utils.cohorts import Cohort
 from medxfer_utils.data import (
     CODES,
+    DIAGNOSES,
+    HEART,
     HEART_FEATURES,
-    catalogue,
+    STATISTICS,
     fetch,
     four_hospitals,
     sums_of,
