@@ -62,7 +62,7 @@ def test_no_loss_is_infinite() -> None:
 
 def test_patients_are_dealt_out_by_diagnosis() -> None:
     cohort = draw(patients(200, np.random.default_rng(0)), 23, np.random.default_rng(1))
-    folds = gate.dealt(cohort, 10, np.random.default_rng(2))
+    folds = cohorts_folds(cohort, 10, np.random.default_rng(2))
     assert sorted(np.concatenate(folds).tolist()) == sorted(cohort.patients.tolist())
     assert {len(fold) for fold in folds} == {2, 3}
     ill = [int(cohort.of(fold).y.sum()) for fold in folds]
@@ -89,7 +89,7 @@ def test_nobody_is_judged_by_a_model_that_knew_them() -> None:
         seen.append(set(labelled.patient.tolist()))
         return Watching(1.0)
 
-    folds = gate.dealt(rows, 10, np.random.default_rng(0))
+    folds = cohorts_folds(rows, 10, np.random.default_rng(0))
     losses = gate.held_out_losses(arm, rows, folds, 0)
     np.testing.assert_allclose(losses, gate.log_losses(Fixed(1.0), rows))
     assert len(seen) == 10

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from medxfer_utils.cohorts import Cohort, draw, split
-from medxfer_utils.data.hospitals import two_laboratories
+from medxfer_utils.data import two_laboratories
 from medxfer_utils.models.network import (
     Linear,
     Model,

@@ -16,12 +16,17 @@ import pandas as pd
 import pytest
 
 from benchmarks import four_hospitals as benchmark
-from medxfer_utils import metrics, missing, results
+from medxfer_utils import data, metrics, missing, results
 from medxfer_utils.cohorts import Cohort, draw, require_disjoint
-from medxfer_utils.data import hospitals as tabular
-from medxfer_utils.data import standin
-from medxfer_utils.data.catalogue import HEART
-from medxfer_utils.data.files import fetch, find_local
+from medxfer_utils.data import (
+    HEART,
+    SHARED,
+    encoded,
+    fetch,
+    find_local,
+    restricted,
+    simulated_hospitals,
+)
 from medxfer_utils.transfer import gate
 
 HERE = all(find_local(file.name, file.folder) for file in HEART.values())
@@ -38,7 +43,7 @@ REAL_OR_NOT = pytest.mark.parametrize("real", [False, *([True] if HERE else [])]
 
 
 def hospitals(real: bool) -> dict[str, Cohort]:
-    return tabular.four_hospitals() if real else standin.four_hospitals(np.random.default_rng(0))
+    return data.four_hospitals() if real else simulated_hospitals(np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -166,7 +171,7 @@ def test_a_test_patient_is_judged_without_the_others(target: str) -> None:
 
 def test_no_imputer_has_seen_a_test_patient() -> None:
     cohort = hospitals(False)["Long Beach"]
-    few = tabular.encoded(tabular.restricted(cohort, tabular.SHARED))
+    few = encoded(restricted(cohort, SHARED))
     train, test = four_hospitals.divide(few, 1)
     fills = hospital_gaps.filled(train.x, 0)
     for name, fill in fills.items():
