@@ -80,7 +80,7 @@ class Pooled:
 
     def __init__(self, train: Mapping[str, Cohort], own_intercepts: bool) -> None:
         self.names, self.own = list(train), own_intercepts
-        self.scaler = missing.ruler(np.concatenate([part.x for part in train.values()]))
+        self.scaler = missing.median_scaler(np.concatenate([part.x for part in train.values()]))
         self.z = np.concatenate([self.read(name, part.x) for name, part in train.items()])
         self.y = np.concatenate([part.y for part in train.values()])
 

@@ -145,6 +145,16 @@ def draw(cohort: Cohort, n: int, rng: np.random.Generator) -> Cohort:
     return drawn
 
 
+def folds(cohort: Cohort, k: int, rng: np.random.Generator) -> list[NDArray[np.generic]]:
+    """Deal the patients out, each diagnosis in turn: the patients of each fold.
+
+    Folds differ by one patient at most, and so do their numbers of ill patients. A class with one
+    patient is no error here: a study of ten has no better choice.
+    """
+    queue = np.concatenate(_strata(cohort, rng))
+    return [queue[part::k] for part in range(k)]
+
+
 def require_disjoint(*cohorts: Cohort) -> None:
     """Raise ValueError, naming them, if two cohorts share patients."""
     for a, b in combinations(cohorts, 2):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 # First: it decides how TensorFlow starts.
-from medxfer_utils.models import training as convnets
+from medxfer_utils import models
 
 # isort: split
 import keras
@@ -23,11 +23,10 @@ import numpy as np
 from sklearn.datasets import load_digits, load_sample_images
 
 from book.studies.study import ALL, Only, Study
+from medxfer_utils import clinic, metrics, results
 from medxfer_utils import images as imaging
-from medxfer_utils import metrics, results
-from medxfer_utils.clinic import patients as phantoms
 from medxfer_utils.cohorts import Cohort
-from medxfer_utils.models.training import Array, Recipe
+from medxfer_utils.models import Array, Training
 
 TABLE = "lung_sources"
 # The kinds that a chapter and the tests use are stored; the others are made by `make results` only.
@@ -35,12 +34,12 @@ STORED = ("window", "doses")
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "keras")
 SEEDS, PATIENTS, TESTED = range(4), 12_000, 750
 FILTERS, SHAPE = (16, 32, 64, 64), (32, 32, 1)
-LUNG = phantoms.Site(organ="lung", size=32, pixel=1.5)
+LUNG = clinic.Site(organ="lung", size=32, pixel=1.5)
 LIVER = replace(LUNG, organ="liver")
 DOSES = (1.0, 0.1, 0.02)
 
-flips, contrast = convnets.flips_and_turns, convnets.flips_turns_and_contrast
-LONG = Recipe(steps=3000, rate=0.003, batch=64, cosine=True, augment=flips)
+flips, contrast = models.flips_and_turns, models.flips_turns_and_contrast
+LONG = Training(steps=3000, rate=0.003, batch=64, cosine=True, augment=flips)
 
 
 def window(hu: Array) -> Array:
@@ -82,7 +81,7 @@ def lung(seed: int, doses: tuple[float, ...], patients: int = PATIENTS) -> Cohor
     """The source's patients, shared out among scanners of several doses."""
     each = patients // len(doses)
     parts = [
-        phantoms.clinic(replace(LUNG, dose=dose), each, seed=10_000 + 10 * seed + k).cohort
+        clinic.simulate(replace(LUNG, dose=dose), each, seed=10_000 + 10 * seed + k).cohort
         for k, dose in enumerate(doses)
     ]
     x, y, patient = (np.concatenate([getattr(c, f) for c in parts]) for f in ("x", "y", "patient"))
@@ -91,22 +90,22 @@ def lung(seed: int, doses: tuple[float, ...], patients: int = PATIENTS) -> Cohor
 
 def lung_test(seed: int) -> Cohort:
     """Lung patients whom no source network has seen."""
-    return phantoms.clinic(LUNG, TESTED, seed=20_000 + seed).cohort
+    return clinic.simulate(LUNG, TESTED, seed=20_000 + seed).cohort
 
 
 def trained_source(
     kind: str,
     seed: int,
-    recipe: Recipe = LONG,
+    training: Training = LONG,
     patients: int = PATIENTS,
     change: Callable[[Cohort, int], Cohort] = lambda cohort, seed: cohort,
 ) -> keras.Model:
     """A source network of a kind, from patients who may be changed before."""
     prepare, _, doses, augment, groups = SOURCES[kind]
     cohort = change(lung(seed, doses, patients), seed)
-    start = convnets.image_network(SHAPE, filters=FILTERS, seed=seed, groups=groups)
-    recipe = replace(recipe, augment=augment)
-    return convnets.train(start, prepare(cohort.x), cohort.y, recipe, seed=seed)
+    start = models.image_network(SHAPE, filters=FILTERS, seed=seed, groups=groups)
+    training = replace(training, augment=augment)
+    return models.train(start, prepare(cohort.x), cohort.y, training, seed=seed)
 
 
 def shuffled(cohort: Cohort, seed: int) -> Cohort:
@@ -122,25 +121,25 @@ def shuffled_network(seed: int) -> keras.Model:
 
 
 def digits_network(seed: int) -> keras.Model:
-    """The same body, trained to read handwritten digits."""
+    """The same backbone, trained to read handwritten digits."""
     digits = load_digits()
     enlarged = np.kron(digits.images / 8 - 1, np.ones((4, 4)))[..., None]
-    network = convnets.image_network(SHAPE, outputs=10, filters=FILTERS, seed=seed)
-    recipe = replace(LONG, steps=400, batch=32, augment=None)
-    return convnets.train(network, enlarged, digits.target, recipe, seed=seed)
+    network = models.image_network(SHAPE, outputs=10, filters=FILTERS, seed=seed)
+    training = replace(LONG, steps=400, batch=32, augment=None)
+    return models.train(network, enlarged, digits.target, training, seed=seed)
 
 
 def textures_network(seed: int) -> keras.Model:
-    """The same body, trained to tell patches of two photographs (a temple, a flower) apart."""
+    """The same backbone, trained to tell patches of two photographs (a temple, a flower) apart."""
     rng = np.random.default_rng(seed)
     photographs = [image.mean(-1) for image in load_sample_images().images]
     y = np.arange(6000) % 2
     corners = [rng.integers(0, np.array(photographs[k].shape) - 32) for k in y]
     patches = [photographs[k][i : i + 32, j : j + 32] for k, (i, j) in zip(y, corners, strict=True)]
     x = np.stack(patches) + rng.normal(0, 1, (len(y), 32, 32))  # no patch is quite flat
-    network = convnets.image_network(SHAPE, filters=FILTERS, seed=seed)
-    recipe = replace(LONG, steps=800, batch=32, augment=contrast)
-    return convnets.train(network, imaging.standardised(x)[..., None], y, recipe, seed=seed)
+    network = models.image_network(SHAPE, filters=FILTERS, seed=seed)
+    training = replace(LONG, steps=800, batch=32, augment=contrast)
+    return models.train(network, imaging.standardised(x)[..., None], y, training, seed=seed)
 
 
 def path(kind: str, seed: int) -> Path:
@@ -184,10 +183,10 @@ def one_source(source: str, seed: int, only: Only = ALL) -> Iterator[Mapping[str
 
 def held_out(kind: str, network: keras.Model, seed: int) -> dict[str, float]:
     """AUROC of a source network for lung patients it has not seen, and for liver patients."""
-    livers = phantoms.clinic(LIVER, TESTED, seed=20_100 + seed).cohort
+    livers = clinic.simulate(LIVER, TESTED, seed=20_100 + seed).cohort
     pairs = zip(("lung", "liver"), (lung_test(seed), livers), SOURCES[kind][:2], strict=True)
     return {
-        name: metrics.auroc(cohort.y, convnets.outputs(network, prepare(cohort.x))[:, 0])
+        name: metrics.auroc(cohort.y, models.outputs(network, prepare(cohort.x))[:, 0])
         for name, cohort, prepare in pairs
     }
 

@@ -48,9 +48,7 @@ def test_other_differences_stay(test: str, reference: str) -> None:
 PRELUDE = """\
 import matplotlib.pyplot as plt
 import pandas as pd
-from medxfer_utils import chapter
-from medxfer_utils.plots import explorer
-from medxfer_utils.plots import curves as plots
+from medxfer_utils import chapter, plots
 book = chapter.start("full", 0, "builtin")
 def draw(alt, *y):
     plt.plot(y)
@@ -59,7 +57,7 @@ def say(text):
     display({"text/plain": text}, raw=True)
 def explore(title, *healthy):
     risk = [0.25, *healthy, 0.75, 0.875]
-    explorer.threshold_explorer({"a": ([0] * 3 + [1] * 2, risk)}, title)"""
+    plots.threshold_explorer({"a": ([0] * 3 + [1] * 2, risk)}, title)"""
 ALT = "A line that rises from one to three, then falls to {}."
 TABLE = 'pd.DataFrame({{"AUROC": [{}], "patients": [{}]}})'
 RECORD = "book.record({!r}, {}, (0, 1), 'AUROC')"

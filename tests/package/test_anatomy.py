@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medxfer_utils.clinic import tissue as anatomy
+from medxfer_utils.clinic import tissue
 from medxfer_utils.clinic.scanner import Floats, Grid
 from medxfer_utils.clinic.tissue import ANATOMY_NUMBERS, SHAPE_NUMBERS, Tubes
 
@@ -19,7 +19,7 @@ COMMON |= {"necrosis": 0.0, "parenchyma": 0.0}
 N = 24
 
 
-def tissue(
+def drawn(
     organ: str = "lung", phase: str = "portal", thickness: float = 2.0, **changed: Any
 ) -> Floats:
     """The same N patches but for the findings given, lesions of 16 mm."""
@@ -28,7 +28,7 @@ def tissue(
     white = rng.standard_normal((N, GRID.side, GRID.side), np.float32)
     surroundings, shape = rng.random((N, ANATOMY_NUMBERS)), rng.random((N, SHAPE_NUMBERS))
     shape[:, :2] = 0.5  # the lesion in the middle of the patch
-    return anatomy.draw(
+    return tissue.draw_tissue(
         organ, phase, {k: np.array([v] * N) for k, v in columns.items()}, surroundings, shape,
         white, GRID, thickness,
     )[0]  # fmt: skip
@@ -48,24 +48,24 @@ def tube(radius: float, **changed: float) -> Tubes:
 @pytest.mark.parametrize("radius", [0.15, 0.3, 1.0, 2.5])
 def test_a_tube_keeps_its_volume(radius: float) -> None:
     # In a slice thicker than the tube; both ends are half balls.
-    filled = anatomy.cover(tube(radius), GRID, 6.0).sum() * GRID.pixel**2 * 6.0
+    filled = tissue.cover(tube(radius), GRID, 6.0).sum() * GRID.pixel**2 * 6.0
     least = GRID.pixel / 2
     ends = 4 / 3 * np.pi * max(radius, least) ** 3 * min(radius / least, 1) ** 2
     assert filled == pytest.approx(np.pi * radius**2 * 20 + ends, rel=0.05)
 
 
 def test_a_tube_wider_than_the_slice_fills_it() -> None:
-    covered = anatomy.cover(tube(3.0), GRID, 1.0)
+    covered = tissue.cover(tube(3.0), GRID, 1.0)
     assert covered.max() == 1
     assert (covered == 0).mean() > 0.8
 
 
 def test_a_tube_outside_the_patch_is_not_seen() -> None:
-    assert anatomy.cover(tube(1.0, x=-90.0), GRID, 1.0).max() == 0
+    assert tissue.cover(tube(1.0, x=-90.0), GRID, 1.0).max() == 0
 
 
 def test_a_tapering_bent_tube_is_wider_at_its_start() -> None:
-    covered = anatomy.cover(tube(2.0, angle=0.0, y=0.0, end=0.5, bow=2.0), GRID, 4.0)[0]
+    covered = tissue.cover(tube(2.0, angle=0.0, y=0.0, end=0.5, bow=2.0), GRID, 4.0)[0]
     x, y = np.meshgrid(GRID.axis, GRID.axis)
     assert covered[x < -5].sum() > 3 * covered[x > 5].sum()
     middle = np.abs(x) < 1
@@ -80,7 +80,7 @@ def covered_by(diameter: float, thickness: float) -> float:
         "lobulation": np.zeros(N),
     }
     u = np.random.default_rng(1).random((N, SHAPE_NUMBERS))
-    share = anatomy.outline(columns, u, GRID, thickness).share
+    share = tissue.outline(columns, u, GRID, thickness).share
     return float(share.sum(axis=(1, 2)).mean() * GRID.pixel**2)
 
 
@@ -94,21 +94,21 @@ def test_a_thin_slice_shows_the_area_of_a_ball_and_a_thick_one_its_volume() -> N
     [("lung", "unenhanced", -850), ("liver", "unenhanced", 55), ("liver", "portal", 105)],
 )
 def test_parenchyma_has_its_level(organ: str, phase: str, expected: float) -> None:
-    image = tissue(organ, phase)
+    image = drawn(organ, phase)
     # Without vessels and chest wall.
     assert np.median(image[np.abs(image - expected) < 150]) == pytest.approx(expected, abs=8)
 
 
 def test_vessels_are_bright_in_lung_and_follow_the_phase_in_liver() -> None:
-    assert np.percentile(tissue("lung", spiculation=0.0), 97) > -100
-    assert np.percentile(tissue("liver", "portal"), 97) > 150
+    assert np.percentile(drawn("lung", spiculation=0.0), 97) > -100
+    assert np.percentile(drawn("liver", "portal"), 97) > 150
     # Unenhanced blood is darker than liver.
-    assert np.percentile(tissue("liver", "unenhanced"), 97) < 65
+    assert np.percentile(drawn("liver", "unenhanced"), 97) < 65
 
 
 def test_lung_texture_is_coarser_than_white_noise() -> None:
-    patch = ring(tissue("lung"), 20, 24)
-    quiet = tissue("lung")[:, 2:12, 2:12]
+    patch = ring(drawn("lung"), 20, 24)
+    quiet = drawn("lung")[:, 2:12, 2:12]
     calm = quiet[quiet.max(axis=(1, 2)) < -650]
     steps = np.diff(calm, axis=1)
     assert len(calm) >= 3
@@ -125,48 +125,48 @@ def test_lung_texture_is_coarser_than_white_noise() -> None:
     ],
 )  # fmt: skip
 def test_types_have_their_attenuation(organ: str, kind: str, low: float, high: float) -> None:
-    assert low < np.median(ring(tissue(organ, type=kind), 0, 4)) < high
+    assert low < np.median(ring(drawn(organ, type=kind), 0, 4)) < high
 
 
 def test_part_solid_has_a_solid_core_in_ground_glass() -> None:
-    image = tissue(type="part-solid")
+    image = drawn(type="part-solid")
     assert np.median(ring(image, 0, 1.5)) > -100
     assert -750 < np.median(ring(image, 5.5, 6.5)) < -450
 
 
 def test_a_haemangioma_is_bright_at_its_edge() -> None:
-    image = tissue("liver", type="haemangioma-like")
+    image = drawn("liver", type="haemangioma-like")
     assert np.percentile(ring(image, 4, 7), 90) > np.median(ring(image, 0, 2)) + 40
 
 
 def test_a_rim_is_brighter_than_the_inside() -> None:
-    change = tissue("liver", rim=0.9) - tissue("liver")
+    change = drawn("liver", rim=0.9) - drawn("liver")
     assert ring(change, 5, 7).mean() > ring(change, 0, 3).mean() + 10
 
 
 @pytest.mark.parametrize(("organ", "drop"), [("lung", 300), ("liver", 30)])
 def test_necrosis_lowers_the_centre(organ: str, drop: float) -> None:
-    change = tissue(organ) - tissue(organ, necrosis=0.7)
+    change = drawn(organ) - drawn(organ, necrosis=0.7)
     assert np.median(ring(change, 0, 3)) > drop
     assert np.median(ring(change, 10, 20)) == 0
 
 
 def test_an_ill_defined_margin_is_a_gentler_slope() -> None:
     def steepest(margin: float) -> float:
-        image = tissue(margin=margin)[:, GRID.side // 2]
+        image = drawn(margin=margin)[:, GRID.side // 2]
         return float(np.mean(np.abs(np.diff(image, axis=1)).max(axis=1)))
 
     assert steepest(0.9) < 0.75 * steepest(0.0)
 
 
 def test_heterogeneity_spreads_the_inside() -> None:
-    plain, uneven = (ring(tissue("liver", heterogeneity=h), 0, 4).std(axis=1) for h in (0.0, 0.9))
+    plain, uneven = (ring(drawn("liver", heterogeneity=h), 0, 4).std(axis=1) for h in (0.0, 0.9))
     assert np.median(uneven) > 3 * np.median(plain)
 
 
 def test_spicules_reach_beyond_the_border() -> None:
     # Seven strands are at most a few per cent of a ring.
-    change = tissue(spiculation=0.9) - tissue()
+    change = drawn(spiculation=0.9) - drawn()
     assert (ring(change, 9.5, 12) > 200).mean() > 0.02
     assert ring(change, 0, 4).max() == 0
 
@@ -176,7 +176,7 @@ def test_lobules_make_the_radius_uneven() -> None:
         columns = {"diameter_mm": np.full(N, 16.0), "margin": np.zeros(N)}
         columns["lobulation"] = np.full(N, lobulation)
         u = np.random.default_rng(1).random((N, SHAPE_NUMBERS))
-        return float(np.std(anatomy.outline(columns, u, GRID, 2.0).edge, axis=(1, 2)).mean())
+        return float(np.std(tissue.outline(columns, u, GRID, 2.0).edge, axis=(1, 2)).mean())
 
     # Even a smooth one is no circle.
     assert roughness(0.9) > 1.5 * roughness(0.0) > 0.3
@@ -184,7 +184,7 @@ def test_lobules_make_the_radius_uneven() -> None:
 
 @pytest.mark.parametrize("pattern", ["central", "diffuse", "popcorn", "eccentric"])
 def test_calcium_is_several_hundred_units(pattern: str) -> None:
-    change = tissue(calcification=pattern) - tissue()
+    change = drawn(calcification=pattern) - drawn()
     peak = ring(change, 0, 8).max(axis=1)
     assert 180 < np.median(peak) < 700
     inside = ring(change, 0, 2).mean() > 150

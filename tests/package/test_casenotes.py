@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 
-from medxfer_utils.clinic import patients as phantoms
-from medxfer_utils.clinic import reports as casenotes
-from medxfer_utils.clinic import signs as findings
+from medxfer_utils import clinic
+from medxfer_utils.clinic import reports, signs
 from medxfer_utils.clinic.patients import Clinic, Site
 from medxfer_utils.clinic.reports import FIELDS
 
@@ -26,12 +25,12 @@ TELLING = re.compile(
 
 @pytest.fixture(scope="module", params=["lung", "liver"])
 def seen(request: pytest.FixtureRequest) -> Clinic:
-    return phantoms.clinic(Site(request.param, size=8, pixel=4.0), 400, 5)
+    return clinic.simulate(Site(request.param, size=8, pixel=4.0), 400, 5)
 
 
 def records(organ: str, n: int) -> tuple[pd.DataFrame, NDArray[np.int_]]:
     y = np.arange(n) % 2
-    return casenotes.record(organ, y, np.random.default_rng(0).random((n, len(FIELDS[organ])))), y
+    return reports.draw_record(organ, y, np.random.default_rng(0).random((n, len(FIELDS[organ])))), y
 
 
 @ORGANS
@@ -57,9 +56,9 @@ def test_coefficients_are_those_of_the_papers() -> None:
 def test_likelihood_ratios_are_ratios(organ: str) -> None:
     # The mean of p1/p0 over p0 is 1.
     table, y = records(organ, 200_000)
-    ratio = np.exp(casenotes.log_likelihood_ratio(table[y == 0], organ))
+    ratio = np.exp(reports.evidence_of_record(table[y == 0], organ))
     assert ratio.mean() == pytest.approx(1, abs=0.02)
-    score = casenotes.log_likelihood_ratio(table, organ)
+    score = reports.evidence_of_record(table, organ)
     group = np.abs(score - 0.5) < 0.1
     assert logit(y[group].mean()) == pytest.approx(0.5, abs=0.06)
 
@@ -78,12 +77,12 @@ def test_the_word_list_is_seen_to_work() -> None:
 def test_reports_are_made_of_truth_and_record_alone(seen: Clinic) -> None:
     # Whatever the diagnosis: what the report is made of is all here, and y is not in it.
     organ = "lung" if "spiculation" in seen.truth else "liver"
-    u = np.random.default_rng(0).random((len(seen.truth), casenotes.REPORT_NUMBERS))
-    of_all = casenotes.reports(organ, seen.truth, seen.record, u)
+    u = np.random.default_rng(0).random((len(seen.truth), reports.REPORT_NUMBERS))
+    of_all = reports.write_reports(organ, seen.truth, seen.record, u)
     for y in (0, 1):
         rows = np.flatnonzero(seen.cohort.y == y)
         part = seen.truth.iloc[rows], seen.record.iloc[rows]
-        assert casenotes.reports(organ, *part, u[rows]) == [of_all[i] for i in rows]
+        assert reports.write_reports(organ, *part, u[rows]) == [of_all[i] for i in rows]
 
 
 def test_the_clinic_hands_no_diagnosis_to_its_reports(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,10 +94,10 @@ def test_the_clinic_hands_no_diagnosis_to_its_reports(monkeypatch: pytest.Monkey
         given.append((truth, record, u))
         return [""] * len(truth)
 
-    monkeypatch.setattr(casenotes, "reports", spy)
-    clinic = phantoms.clinic(Site(size=8, pixel=4.0, prevalence=0.3), 200, 1)
-    other = phantoms.clinic(Site(size=8, pixel=4.0, prevalence=0.6), 200, 1)
-    columns = {f.name for f in findings.FINDINGS["lung"]}
+    monkeypatch.setattr(reports, "write_reports", spy)
+    clinic = clinic.simulate(Site(size=8, pixel=4.0, prevalence=0.3), 200, 1)
+    other = clinic.simulate(Site(size=8, pixel=4.0, prevalence=0.6), 200, 1)
+    columns = {f.name for f in signs.FINDINGS["lung"]}
     assert set(given[0][0].columns) == columns
     assert set(given[0][1].columns) == {f.name for f in FIELDS["lung"]}
     # The chance in a report does not follow the diagnosis: those who fell ill have the same.
@@ -127,7 +126,7 @@ def test_reports_vary_hedge_and_omit(seen: Clinic) -> None:
 def test_a_report_names_what_is_there(seen: Clinic) -> None:
     lungs = "spiculation" in seen.truth
     for report, row in zip(seen.reports, seen.truth.itertuples(), strict=True):
-        assert casenotes.KINDS[str(row.type)].capitalize() in report
+        assert reports.KINDS[str(row.type)].capitalize() in report
         if row.necrosis == 0:
             assert not re.search(r"(?<!no )(central low attenuation|cavitation)", report, re.I)
     if lungs:

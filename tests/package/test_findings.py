@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from medxfer_utils.clinic import signs as findings
+from medxfer_utils.clinic import signs
 from medxfer_utils.clinic.signs import FINDINGS, SEPARATION, Finding
 
 MEASURED = [f for organ in FINDINGS.values() for f in organ if not f.levels]
@@ -17,7 +17,7 @@ def drawn(organ: str, n: int, case_mix: str = "referral") -> tuple[pd.DataFrame,
     rng = np.random.default_rng(0)
     y = np.arange(n) % 2
     normal = rng.standard_normal((n, 1 + len(FINDINGS[organ])))
-    return findings.truth(organ, case_mix, y, normal), y
+    return signs.draw_signs(organ, case_mix, y, normal), y
 
 
 @pytest.mark.parametrize("finding", MEASURED, ids=lambda f: f.name)
@@ -43,14 +43,14 @@ def test_likelihood_ratio_of_measured_findings_has_a_closed_form(
     table = pd.DataFrame({f.name: f.value(column) for f, column in zip(chosen, x.T, strict=True)})
     a = np.array([f.loading for f in chosen])
     expected = SEPARATION * x @ a / (1 + a @ a)
-    assert np.allclose(findings.log_likelihood_ratio(table, organ, "referral"), expected, atol=1e-4)
+    assert np.allclose(signs.evidence_of_signs(table, organ, "referral"), expected, atol=1e-4)
 
 
 @ORGANS
 @pytest.mark.parametrize("case_mix", ["referral", "screening"])
 def test_ideal_probabilities_come_true(organ: str, case_mix: str) -> None:
     table, y = drawn(organ, 60_000, case_mix)
-    p = expit(findings.log_likelihood_ratio(table, organ, case_mix))
+    p = expit(signs.evidence_of_signs(table, organ, case_mix))
     for _, group in pd.DataFrame({"p": p, "y": y}).groupby(pd.qcut(p, 10, labels=False)):
         # 4 standard errors of a share.
         within = 4 * np.sqrt(group.p.mean() * (1 - group.p.mean()) / len(group))
@@ -60,13 +60,13 @@ def test_ideal_probabilities_come_true(organ: str, case_mix: str) -> None:
 @ORGANS
 def test_every_directed_finding_is_needed(organ: str, monkeypatch: pytest.MonkeyPatch) -> None:
     table, y = drawn(organ, 40_000)
-    whole = findings.log_likelihood_ratio(table, organ, "referral")
+    whole = signs.evidence_of_signs(table, organ, "referral")
     loss = np.logaddexp(0, np.where(y == 1, -whole, whole)).mean()
     for finding in FINDINGS[organ]:
         rest = tuple(f for f in FINDINGS[organ] if f is not finding)
         with monkeypatch.context() as patch:
             patch.setitem(FINDINGS, organ, rest)
-            without = findings.log_likelihood_ratio(table, organ, "referral")
+            without = signs.evidence_of_signs(table, organ, "referral")
         change = np.logaddexp(0, np.where(y == 1, -without, without)).mean() - loss
         assert change > 0.001 or (finding.loading == 0 and abs(change) < 1e-9), finding.name
 
@@ -78,7 +78,7 @@ def test_screening_shows_smaller_lesions_in_the_same_order(organ: str) -> None:
     assert (screening.diameter_mm < referral.diameter_mm).all()
     assert screening.diameter_mm.corr(referral.diameter_mm, method="spearman") > 0.9999
     assert (screening.necrosis <= referral.necrosis).all()
-    untouched = [f.name for f in FINDINGS[organ] if f.name not in findings.CASE_MIX["screening"]]
+    untouched = [f.name for f in FINDINGS[organ] if f.name not in signs.CASE_MIX["screening"]]
     pd.testing.assert_frame_equal(screening[untouched], referral[untouched])
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from medxfer_utils.clinic import patients as phantoms
-from medxfer_utils.clinic.patients import Clinic, Site, clinic, stream
+from medxfer_utils import clinic
+from medxfer_utils.clinic import Clinic, Site, simulate, stream
 from medxfer_utils.cohorts import require_disjoint
 
 ORGANS = pytest.mark.parametrize("organ", ["lung", "liver"])
@@ -33,21 +33,21 @@ def test_parts_put_together_are_the_whole(organ: str, batch: int) -> None:
     site = replace(SMALL, organ=organ)
     parts = list(stream(site, 61, 3, batch=batch))
     assert len(parts) == {1: 3, 24: 3, 50: 2, 1000: 1}[batch]
-    assert same(phantoms._joined(parts), clinic(site, 61, 3))
+    assert same(clinic._joined(parts), simulate(site, 61, 3))
 
 
 def test_the_first_patients_do_not_depend_on_how_many_follow() -> None:
-    few, many = clinic(SMALL, 48, 0), clinic(SMALL, 100, 0)
+    few, many = simulate(SMALL, 48, 0), simulate(SMALL, 100, 0)
     n = len(few.cohort)
     assert np.array_equal(few.cohort.x, many.cohort.x[:n])
     assert few.reports == many.reports[:n]
 
 
 def test_a_seed_gives_the_same_clinic_and_another_seed_another() -> None:
-    first, again, other = (clinic(SMALL, 30, seed) for seed in (1, 1, 2))
+    first, again, other = (simulate(SMALL, 30, seed) for seed in (1, 1, 2))
     assert same(first, again)
     require_disjoint(
-        first.cohort, other.cohort, clinic(replace(SMALL, organ="liver"), 30, 1).cohort
+        first.cohort, other.cohort, simulate(replace(SMALL, organ="liver"), 30, 1).cohort
     )
     n = min(len(first.cohort), len(other.cohort))
     assert not np.isclose(first.truth.diameter_mm[:n], other.truth.diameter_mm[:n]).any()
@@ -76,7 +76,7 @@ SCANNER_AXES: list[dict[str, Any]] = [
 @pytest.mark.parametrize("axis", SCANNER_AXES, ids=str)
 def test_another_scanner_shows_the_same_patients(organ: str, axis: dict[str, Any]) -> None:
     site = Site(organ, size=32, pixel=1.5)
-    a, b = clinic(site, 24, 0), clinic(replace(site, **axis), 24, 0)
+    a, b = simulate(site, 24, 0), simulate(replace(site, **axis), 24, 0)
     assert not same(a, b)
     # The same anatomy: patch by patch the images go together, much more than with another patient.
     u, v = (c.cohort.x.reshape(len(c.cohort), -1) for c in (a, b))
@@ -89,7 +89,7 @@ def test_another_scanner_shows_the_same_patients(organ: str, axis: dict[str, Any
 @ORGANS
 def test_prevalence_changes_only_those_who_fall_ill(organ: str) -> None:
     site = replace(SMALL, organ=organ, prevalence=0.2)
-    rare, common = clinic(site, 300, 0), clinic(replace(site, prevalence=0.6), 300, 0)
+    rare, common = simulate(site, 300, 0), simulate(replace(site, prevalence=0.6), 300, 0)
     assert np.array_equal(rare.cohort.patient, common.cohort.patient)
     assert (common.cohort.y >= rare.cohort.y).all()
     assert rare.cohort.prevalence == pytest.approx(0.2, abs=0.08)
@@ -104,7 +104,7 @@ def test_prevalence_changes_only_those_who_fall_ill(organ: str) -> None:
 @ORGANS
 def test_case_mix_shows_the_same_patients_with_smaller_lesions(organ: str) -> None:
     site = replace(SMALL, organ=organ)
-    referral, screening = clinic(site, 60, 0), clinic(replace(site, case_mix="screening"), 60, 0)
+    referral, screening = simulate(site, 60, 0), simulate(replace(site, case_mix="screening"), 60, 0)
     assert np.array_equal(referral.cohort.patient, screening.cohort.patient)
     assert np.array_equal(referral.cohort.y, screening.cohort.y)
     pd.testing.assert_frame_equal(referral.record, screening.record)
@@ -112,14 +112,14 @@ def test_case_mix_shows_the_same_patients_with_smaller_lesions(organ: str) -> No
 
 
 def test_organs_share_diagnoses_and_surroundings_but_no_ids() -> None:
-    lung, liver = clinic(SMALL, 40, 0), clinic(replace(SMALL, organ="liver"), 40, 0)
+    lung, liver = simulate(SMALL, 40, 0), simulate(replace(SMALL, organ="liver"), 40, 0)
     assert np.array_equal(lung.cohort.y, liver.cohort.y)
     assert not set(lung.cohort.patients) & set(liver.cohort.patients)
 
 
 @ORGANS
 def test_lesions_of_a_patient_share_diagnosis_and_record(organ: str) -> None:
-    made = clinic(replace(SMALL, organ=organ), 200, 0)
+    made = simulate(replace(SMALL, organ=organ), 200, 0)
     shared = made.record.drop(columns="upper_lobe", errors="ignore")
     together = pd.concat([shared, pd.Series(made.cohort.y, name="y")], axis=1)
     assert (together.groupby(made.cohort.patient).nunique() == 1).all(axis=None)
@@ -129,7 +129,7 @@ def test_lesions_of_a_patient_share_diagnosis_and_record(organ: str) -> None:
 
 
 def test_lesions_of_a_patient_share_noise_level_and_density() -> None:
-    made = clinic(Site("liver", prevalence=0.0), 120, 0)
+    made = simulate(Site("liver", prevalence=0.0), 120, 0)
     quiet = np.median(made.cohort.x, axis=(1, 2))
     rough = np.abs(np.diff(made.cohort.x, axis=2)).mean(axis=(1, 2))
     for value in (quiet, np.log(rough)):
@@ -140,7 +140,7 @@ def test_lesions_of_a_patient_share_noise_level_and_density() -> None:
 
 def test_dose_scales_the_same_noise() -> None:
     site = Site(size=32)
-    x = {dose: clinic(replace(site, dose=dose), 12, 0).cohort.x for dose in (0.25, 1.0, 4.0)}
+    x = {dose: simulate(replace(site, dose=dose), 12, 0).cohort.x for dose in (0.25, 1.0, 4.0)}
     # sd is 1/sqrt(dose): steps of 2 - 1 and 1 - 1/2.
     assert np.allclose(x[0.25] - x[1.0], 2 * (x[1.0] - x[4.0]), atol=0.01)
 
@@ -148,7 +148,7 @@ def test_dose_scales_the_same_noise() -> None:
 @ORGANS
 def test_polarity_inverts_lesion_and_surround(organ: str) -> None:
     site = Site(organ, dose=100, prevalence=1.0)
-    plain, inverted = (clinic(replace(site, polarity=p), 24, 0).cohort.x for p in (1, -1))
+    plain, inverted = (simulate(replace(site, polarity=p), 24, 0).cohort.x for p in (1, -1))
     middle, border = np.s_[:, 29:35, 29:35], np.s_[:, 8:56, 8:56]
     contrast = [x[middle].mean((1, 2)) - np.median(x[border], (1, 2)) for x in (plain, inverted)]
     assert np.corrcoef(*contrast)[0, 1] < -0.9
@@ -157,7 +157,7 @@ def test_polarity_inverts_lesion_and_surround(organ: str) -> None:
 @pytest.mark.parametrize("size", [28, 33, 64, 96])
 @pytest.mark.parametrize("modality", ["CT", "MR"])
 def test_any_size_works(size: int, modality: str) -> None:
-    made = clinic(Site(size=size, pixel=48 / size, modality=modality), 5, 0)
+    made = simulate(Site(size=size, pixel=48 / size, modality=modality), 5, 0)
     assert made.cohort.x.shape == (len(made.truth), size, size)
     assert made.cohort.x.dtype == np.float32
     assert np.isfinite(made.cohort.x).all()
@@ -190,7 +190,7 @@ def test_impossible_numbers_are_refused(patients: int, seed: int, batch: int) ->
 
 @ORGANS
 def test_the_task_is_solved_neither_by_size_nor_by_brightness(organ: str) -> None:
-    made = clinic(Site(organ, size=32, pixel=1.5), 1000, 0)
+    made = simulate(Site(organ, size=32, pixel=1.5), 1000, 0)
     y = made.cohort.y
     size = roc_auc_score(y, made.truth.diameter_mm)
     brightness = roc_auc_score(y, made.cohort.x.mean(axis=(1, 2)))
@@ -202,17 +202,17 @@ def test_the_task_is_solved_neither_by_size_nor_by_brightness(organ: str) -> Non
 @ORGANS
 def test_ideal_observer_stands_where_it_should(organ: str) -> None:
     site = Site(organ)
-    limit = phantoms.ideal_auroc(site)
+    limit = clinic.ideal_auroc(site)
     assert 0.93 < limit < 0.96
-    assert limit < phantoms.ideal_auroc(site, record=True) < 0.98
-    made = clinic(replace(SMALL, organ=organ), 1500, 4)
-    score = phantoms.ideal_logit(made.truth, site, made.record)
+    assert limit < clinic.ideal_auroc(site, record=True) < 0.98
+    made = simulate(replace(SMALL, organ=organ), 1500, 4)
+    score = clinic.ideal_logit(made.truth, site, made.record)
     assert roc_auc_score(made.cohort.y, score) == pytest.approx(
-        phantoms.ideal_auroc(site, record=True), abs=0.015
+        clinic.ideal_auroc(site, record=True), abs=0.015
     )
 
 
 def test_ideal_logit_knows_the_prevalence() -> None:
-    made = clinic(replace(SMALL, prevalence=0.1), 2000, 0)
-    p = 1 / (1 + np.exp(-phantoms.ideal_logit(made.truth, replace(SMALL, prevalence=0.1))))
+    made = simulate(replace(SMALL, prevalence=0.1), 2000, 0)
+    p = 1 / (1 + np.exp(-clinic.ideal_logit(made.truth, replace(SMALL, prevalence=0.1))))
     assert p.mean() == pytest.approx(made.cohort.y.mean(), abs=0.015)

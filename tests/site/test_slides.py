@@ -50,7 +50,9 @@ FAULTS = """() => Reveal.getSlides().flatMap((section, number) => {
 @pytest.fixture(scope="module")
 def decks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of freshly made decks."""
-    return build_slides(Edition(ROOT), tmp_path_factory.mktemp("decks") / "slides").parent
+    return build_slides(
+        Edition(ROOT, committed=True), tmp_path_factory.mktemp("decks") / "slides"
+    ).parent
 
 
 Project = Callable[..., Page]

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from book.tools.chapters.keys import asks_for_patients, chapter_key, code_cells, dependencies
+from book.tools.chapters.keys import asks_for_patients, chapter_key, code_cells, read
 from book.tools.chapters.statistics import PeakMemory, first_line, measured
 
 BOOK_PARAMETERS = {"PROFILE": "full", "SEED": 0}
@@ -29,12 +29,14 @@ class Edition:
     """One way of running the chapters, and the folder under `_build` where it lives.
 
     The book itself (full profile, seed 0) lives in `_build`; a rehearsal or another seed gets a
-    folder of its own, so that it never takes the place of the book.
+    folder of its own, so that it never takes the place of the book. So does the edition whose
+    chapters are not run: its pages show the outputs that are committed, which nbval holds.
     """
 
     root: Path
     profile: str = "full"
     seed: int = 0
+    committed: bool = False
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -45,6 +47,8 @@ class Edition:
     def folder(self) -> Path:
         """Where everything that this edition generates is kept."""
         build = self.root / "_build"
+        if self.committed:
+            return build / "proof"
         if self.parameters == BOOK_PARAMETERS:
             return build
         return build / f"{self.profile}-seed{self.seed}"
@@ -198,12 +202,12 @@ def execute(notebook: Path, edition: Edition) -> dict[str, Any]:
     return run
 
 
-def call_patients(notebook: Path, edition: Edition) -> None:
+def call_patients(notebook: Path) -> None:
     """Fetch the real patients that a chapter asks for, before it is told whether they are here."""
-    from medxfer_utils.data import files as downloads
-    from medxfer_utils.data import hospitals as tabular
+    if asks_for_patients(read(notebook)):
+        from medxfer_utils.data import files as downloads
+        from medxfer_utils.data import hospitals as tabular
 
-    if asks_for_patients(dependencies(load(notebook), edition.root), edition.root):
         with contextlib.suppress(downloads.DataError):  # it has a stand-in, and says why
             tabular.four_hospitals()
 
@@ -227,8 +231,7 @@ def attempt(notebook: Path, edition: Edition) -> Failure | None:
 
     start = time.monotonic()
     try:
-        edition.key(notebook)  # what cannot be read ends here
-        call_patients(notebook, edition)
+        call_patients(notebook)
         key = edition.key(notebook)
         with PeakMemory() as memory:
             run = execute(notebook, edition)
@@ -246,7 +249,9 @@ def attempt(notebook: Path, edition: Edition) -> Failure | None:
 
 
 def is_current(notebook: Path, edition: Edition) -> bool:
-    """Tell whether the finished run of a chapter is up to date."""
+    """Tell whether the finished run of a chapter is up to date, or none is wanted."""
+    if edition.committed:
+        return True
     try:
         return stored_key(edition.stored(notebook)) == edition.key(notebook)
     except ValueError:

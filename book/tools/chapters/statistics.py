@@ -1,23 +1,16 @@
-"""What each chapter took to run: measured when it runs, kept in its stored run, shown on a page.
-
-The page asks for the table with a line of its own, `% run statistics`, and for that of the last
-rehearsal with `% rehearsal statistics`.
-"""
+"""What each chapter took to run: measured when it runs, kept in its stored run."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from book.tools.chapters.headings import headings
 from book.tools.chapters.keys import code_cells, source
-from book.tools.pages.asking import answered, line
+from book.tools.chapters.text import headings
 
-ASKED, REHEARSED = "% run statistics", "% rehearsal statistics"
-NONE = "*No rehearsal was run where these pages were built. `make rehearse` makes one.*"
 OPENING = "Opening"  # what comes before the first section
 WORDS = 40  # characters of a cell that are shown
 SECONDS = 0.2  # between two looks at the memory
@@ -126,59 +119,3 @@ def measured(run: Mapping[str, Any], seconds: float, peak: int) -> dict[str, Any
         "processor": processor(),
         "threads": threads(),
     }
-
-
-def table(runs: Iterable[tuple[str, Mapping[str, Any] | None]]) -> str:
-    """Return a table in Markdown, and where and when the runs were made.
-
-    Parameters
-    ----------
-    runs
-        Title of each chapter, and what `measured` returned; None if it was not measured.
-    """
-    runs = list(runs)
-    rows = [
-        "| Chapter | Seconds | Longest cell | Its seconds | Memory, MB | Cells of code |",
-        "|---|--:|---|--:|--:|--:|",
-    ]
-    made: dict[str, list[str]] = {}
-    for title, run in runs:
-        if run is None:
-            rows.append(f"| {title} | not measured | | | | |")
-            continue
-        words = run["longest_cell"].replace("`", "'").replace("|", "\\|")
-        rows.append(
-            f"| {title} | {run['seconds']:.0f} | `{words}` | {run['longest_seconds']:.1f} "
-            f"| {run['peak_mb']:,} | {run['cells']} |"
-        )
-        place = f"{run['processor']}, {run['threads']} threads, {run['date']}"
-        made.setdefault(place, []).append(title.split()[0])
-    done = [run for _, run in runs if run is not None]
-    if len(done) > 1:
-        rows.append(
-            f"| **All** | {sum(run['seconds'] for run in done):.0f} | | "
-            f"| {max(run['peak_mb'] for run in done):,} | {sum(run['cells'] for run in done)} |"
-        )
-    where = [f"- Chapters {', '.join(titles)}: {place}." for place, titles in made.items()]
-    return "\n".join([*rows, "", *where])
-
-
-def with_statistics(
-    files: Mapping[str, bytes],
-    runs: Iterable[tuple[str, Mapping[str, Any] | None]],
-    rehearsal: Iterable[tuple[str, Mapping[str, Any] | None]] = (),
-) -> dict[str, bytes]:
-    """Return staged files with the tables on the pages that ask for them.
-
-    Parameters
-    ----------
-    files
-        What Sphinx reads, as path and content.
-    runs, rehearsal
-        Title of each chapter, and what `measured` returned in the book's own run, and in the last
-        one of the fast profile; None if there was none.
-    """
-    rehearsal = list(rehearsal)
-    fast = table(rehearsal) if any(run for _, run in rehearsal) else NONE
-    own = table(runs)
-    return answered(answered(files, line(ASKED), lambda _: own), line(REHEARSED), lambda _: fast)

@@ -13,11 +13,7 @@ import json
 import re
 import sys
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from book.tools.chapters.keys import source
 from book.tools.chapters.run import find_notebooks, load, write_whole
@@ -102,18 +98,6 @@ def stamp(root: Path, address: str) -> list[Path]:
     for path in changed:
         write_whole(texts[path].encode("utf-8"), path)
     return changed
-
-
-def with_address(files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return staged files; without an address, the theme's buttons that need one are left out."""
-    config: dict[str, Any] = yaml.safe_load(files["_config.yml"]) or {}
-    options = config.get("sphinx", {}).get("config", {}).get("html_theme_options", {})
-    if options.get("repository_url") != UNKNOWN:
-        return dict(files)
-    for name in [n for n in options if n == "launch_buttons" or "repository" in n]:
-        del options[name]
-    text = yaml.safe_dump(config, allow_unicode=True, sort_keys=False)
-    return {**files, "_config.yml": text.encode("utf-8")}
 
 
 def main(arguments: list[str]) -> int:

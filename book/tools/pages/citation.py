@@ -1,7 +1,4 @@
-"""How to cite the book: written from `CITATION.cff`, on the page that asks for it.
-
-A page asks with a line of its own, `% citation`.
-"""
+"""How to cite the book: read from `CITATION.cff`, for the pages and the slides."""
 
 from __future__ import annotations
 
@@ -9,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from book.tools.pages.asking import answered, line
+import yaml
 
-ASKED = "% citation"
 NEEDED = ("title", "authors", "version", "date-released")
 
 
@@ -23,8 +19,6 @@ def about(file: Path) -> dict[str, Any]:
     ValueError
         If it is no YAML, or lacks something that a citation needs.
     """
-    import yaml  # here, so that a build with nothing to do does not wait for it
-
     try:
         known = yaml.safe_load(file.read_text("utf-8"))
     except yaml.YAMLError as error:
@@ -53,27 +47,11 @@ def citation(known: Mapping[str, Any]) -> str:
         f"{{{one}}}" if "name" in author else one
         for one, author in zip(names, known["authors"], strict=True)
     ]
-    released = year(known)
-    title, version = known["title"], known["version"]
-    # `make address` writes it, once there is one.
-    address = known.get("repository-code", "")
-    return "\n".join(
-        [
-            f"> {'; '.join(names)} ({released}). *{title}* (version {version})."
-            + (f" <{address}>" if address else ""),
-            "",
-            "```bibtex",
-            f"@software{{medxfer{released},",
-            f"  author  = {{{' and '.join(braced)}}},",
-            f"  title   = {{{title}}},",
-            f"  version = {{{version}}},",
-            f"  year    = {{{released}}}" + (f",\n  url     = {{{address}}}" if address else ""),
-            "}",
-            "```",
-        ]
-    )
-
-
-def with_citation(files: Mapping[str, bytes], root: Path) -> dict[str, bytes]:
-    """Return staged files with the citation on the pages that ask for it."""
-    return answered(files, line(ASKED), lambda _: citation(about(root / "CITATION.cff")))
+    fields = {"author": " and ".join(braced), "title": known["title"], "version": known["version"]}
+    fields["year"] = year(known)
+    said = f"> {'; '.join(names)} ({year(known)}). *{known['title']}* (version {known['version']})."
+    if address := known.get("repository-code"):  # `make address` writes it, once there is one
+        fields["url"] = address
+        said += f" <{address}>"
+    entry = ",\n".join(f"  {field:<7} = {{{value}}}" for field, value in fields.items())
+    return f"{said}\n\n```bibtex\n@software{{medxfer{year(known)},\n{entry}\n}}\n```"

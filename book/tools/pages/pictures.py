@@ -1,14 +1,13 @@
 """Draw the pictures that pages of prose ask for.
 
 A page asks with `![](pictures/NAME.png)`, NAME being a function of this module that draws it. The
-picture is drawn when the pages are staged, and its description becomes the alt text. Finished
-pictures are kept; one is drawn again when the code that it comes from has changed.
+picture is drawn when the pages are staged, and `book/_ext/generated.py` takes the alt text out of
+it. Finished pictures are kept; one is drawn again when the code that it comes from has changed.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -25,10 +24,9 @@ BLUES = ("#00121d", "#00436a", "#3d8fbf", "#e3f1f9")  # around the accent of boo
 
 
 def _gallery(organ: str, y: int, window: tuple[float, float]) -> str:
-    from medxfer_utils.clinic import patients as phantoms
-    from medxfer_utils.plots import curves as plots
+    from medxfer_utils import clinic, plots
 
-    made = phantoms.clinic(phantoms.Site(organ), 80, seed=0)
+    made = clinic.simulate(clinic.Site(organ), 80, seed=0)
     rows = (made.cohort.y == y).nonzero()[0][:32]
     # The whole name would run into the next one.
     kinds = made.truth["type"].iloc[rows].str.removesuffix("-like").tolist()
@@ -62,15 +60,14 @@ def _compare(
     """Draw three patients, one a row, at each of several sites, one a column."""
     import numpy as np
 
-    from medxfer_utils.clinic import patients as phantoms
-    from medxfer_utils.plots import curves as plots
+    from medxfer_utils import clinic, plots
 
     windows = {"CT": window, "MR": (0.0, 1000.0)}
     columns = []
     for changed in sites.values():
-        site = phantoms.Site(organ, **{"slice_thickness": 1.0, **changed})  # type: ignore[arg-type]
+        site = clinic.Site(organ, **{"slice_thickness": 1.0, **changed})  # type: ignore[arg-type]
         low, high = windows[site.modality]
-        images = phantoms.clinic(site, 14, seed=4).cohort.x[[2, 9, 14]]
+        images = clinic.simulate(site, 14, seed=4).cohort.x[[2, 9, 14]]
         columns.append((images - low) / (high - low))
     images = np.stack(columns, axis=1).reshape(-1, 64, 64)
     return plots.patches(images, list(sites) * 3, (0, 1), 0.75, title, len(sites))
@@ -102,10 +99,10 @@ def _lesions(organ: str, window: tuple[float, float], number: int) -> list[Any]:
     """Return sharp images with little noise, from black (0) to white (1)."""
     import numpy as np
 
-    from medxfer_utils.clinic import patients as phantoms
+    from medxfer_utils import clinic
 
-    site = phantoms.Site(organ, size=96, pixel=0.5, dose=20.0, slice_thickness=3.0)
-    images = phantoms.clinic(site, number, seed=3).cohort.x[:number]
+    site = clinic.Site(organ, size=96, pixel=0.5, dose=20.0, slice_thickness=3.0)
+    images = clinic.simulate(site, number, seed=3).cohort.x[:number]
     return list(np.clip((images - window[0]) / (window[1] - window[0]), 0, 1))
 
 
@@ -156,7 +153,7 @@ def drawn(function: Callable[[], str]) -> bytes:
     import matplotlib.pyplot as plt
     from PIL.PngImagePlugin import PngInfo
 
-    from medxfer_utils.plots import curves as plots
+    from medxfer_utils import plots
 
     with plt.style.context(Path(plots.__file__).with_name("medxfer.mplstyle")):
         about = PngInfo()
@@ -165,15 +162,6 @@ def drawn(function: Callable[[], str]) -> bytes:
         png = plots.rendered(plt.gcf(), DPI, about)
         plt.close()
     return png
-
-
-def noted(png: bytes, what: str) -> str:
-    """Return what a picture says of itself: its "Description", or its "Kind"."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(png)) as image:
-        image.load()
-        return str(image.info[what])
 
 
 def key(root: Path) -> str:
@@ -208,20 +196,13 @@ def picture(name: str, today: str, folder: Path) -> bytes:
     return kept.read_bytes()
 
 
-def with_pictures(files: Mapping[str, bytes], root: Path, folder: Path) -> dict[str, bytes]:
-    """Return staged files with the pictures that their pages ask for, described."""
-    out, today = dict(files), ""
-    for page, content in files.items():
-        if not page.endswith(".md"):
-            continue
-        text = content.decode("utf-8")
-        for name in dict.fromkeys(ASKED.findall(text)):
-            today = today or key(root)  # once for all, and only if one is asked for
-            png = picture(name, today, folder)
-            place = f"pictures/{name}.png"
-            out[(Path(page).parent / place).as_posix()] = png
-            kind = f"{{.{PLOT}}}" if noted(png, "Kind") == "plot" else ""
-            shown = f"![{noted(png, 'Description')}]({place}){kind}"
-            text = text.replace(f"![]({place})", shown)
-        out[page] = text.encode("utf-8")
-    return out
+def asked_for(files: Mapping[str, bytes], root: Path, folder: Path) -> dict[str, bytes]:
+    """Return the pictures that staged pages ask for, each under its place beside the page."""
+    wanted = {
+        Path(page).with_name("pictures") / f"{name}.png": name
+        for page, content in files.items()
+        if page.endswith(".md")
+        for name in ASKED.findall(content.decode("utf-8"))
+    }
+    today = key(root) if wanted else ""
+    return {place.as_posix(): picture(name, today, folder) for place, name in wanted.items()}

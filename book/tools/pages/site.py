@@ -23,18 +23,14 @@ from book.tools.chapters.run import (
     find_notebooks,
     load,
     stored_statistics,
-    title,
     with_outputs,
 )
-from book.tools.chapters.statistics import with_statistics
-from book.tools.pages.address import with_address
-from book.tools.pages.citation import with_citation
-from book.tools.pages.pictures import PLOT, with_pictures
-from book.tools.pages.terms import with_terms
-from book.tools.teach.index import with_exercises
-from book.tools.teach.timetable import with_schedules
+from book.tools.pages.pictures import PLOT, asked_for
 
+HERE = Path(__file__).resolve().parents[3]
 MARK = ".built-from"
+OF_ROOT = ("_config.yml", "CITATION.cff")
+RUNS = "book/runs.json"  # what was measured of each chapter, for the pages that show it
 # Parts of book/ that are no pages: what the chapters read, and the tools that build them.
 NOT_STAGED = ("results", "tools", "locales")
 # Jupyter Book's own forwarding page has no title and nothing to click on.
@@ -81,39 +77,30 @@ def page_of(notebook: Path, edition: Edition) -> bytes:
     return json.dumps(content, ensure_ascii=False).encode()
 
 
-def gathered(edition: Edition) -> dict[str, bytes]:
-    """Return what Sphinx reads, as path and content, without the links to the glossary."""
-    root = edition.root
-    files = {"_config.yml": (root / "_config.yml").read_bytes()}
+def staged(edition: Edition) -> dict[str, bytes]:
+    """Return all that Sphinx reads, as path and content."""
+    root, chapters = edition.root, find_notebooks(edition.root)
+    files = {name: (root / name).read_bytes() for name in OF_ROOT if (root / name).is_file()}
     for path in sorted((root / "book").rglob("*")):
         inside = path.relative_to(root / "book")
         hidden = any(part.startswith((".", "__pycache__")) for part in inside.parts)
         if path.is_file() and not hidden and inside.parts[0] not in NOT_STAGED:
             files[path.relative_to(root).as_posix()] = path.read_bytes()
-    for notebook in find_notebooks(root):
-        files[f"notebooks/{notebook.name}"] = page_of(notebook, edition)
-    taken = {path: stored_statistics(edition.stored(path)) for path in find_notebooks(root)}
-    fast = replace(edition, profile="fast")  # of a rehearsal, if there was one
-    files = with_statistics(
-        files,
-        [(title(path), run) for path, run in taken.items()],
-        [(title(path), stored_statistics(fast.stored(path))) for path in taken],
-    )
-    files = with_exercises(with_schedules(files, {path.stem: run for path, run in taken.items()}))
-    files = with_citation(with_address(files), root)
-    return with_pictures(files, root, root / "_build" / "pictures")
-
-
-def staged(edition: Edition) -> dict[str, bytes]:
-    """Return all that Sphinx reads, as path and content."""
-    return with_terms(gathered(edition))
+    files |= {f"notebooks/{path.name}": page_of(path, edition) for path in chapters}
+    rehearsed = replace(edition, profile="fast")  # if there was a rehearsal
+    runs = {
+        profile: {path.stem: stored_statistics(of.stored(path)) for path in chapters}
+        for profile, of in (("full", edition), ("fast", rehearsed))
+    }
+    files[RUNS] = json.dumps(runs).encode()
+    return files | asked_for(files, root, root / "_build" / "pictures")
 
 
 def fingerprint(files: dict[str, bytes], root: Path) -> str:
     """Return one digest of all that decides what the pages look like."""
-    own = [root / "requirements.txt", Path(__file__)]
-    # The page about the package is written from its docstrings.
-    own += sorted((root / "medxfer_utils").rglob("*.py"))
+    # The page about the package is written from its docstrings; the tools write some of the others.
+    code = [*(root / "medxfer_utils").rglob("*.py"), *(HERE / "book" / "tools").rglob("*.py")]
+    own = [root / "requirements.txt", *sorted(code)]
     digest = hashlib.sha256()
     for name, content in [*files.items(), *((path.name, path.read_bytes()) for path in own)]:
         digest.update(f"{name}\0{len(content)}\0".encode())
@@ -139,20 +126,14 @@ def sphinx(stage: Path, work: Path, log: Path, builder: str = "html") -> None:
         With Sphinx's warnings and errors.
     """
     shutil.rmtree(work, ignore_errors=True)
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
-    command += [
-        "build",
-        str(stage),
-        "--toc",
-        str(stage / "book" / "_toc.yml"),
-        "--path-output",
-        str(work),
-    ]
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build"]
+    command += [str(stage), "--toc", str(stage / "book/_toc.yml"), "--path-output", str(work)]
     if builder != "html":
         command += ["--builder", "custom", "--custom-builder", builder]
     command += ["-W", "-n", "--keep-going"]
     with log.open("w", encoding="utf-8") as out:
-        done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, check=False)
+        # From here the extensions find the tools.
+        done = subprocess.run(command, cwd=HERE, stdout=out, stderr=subprocess.STDOUT, check=False)
     if done.returncode == 0:
         return
     said = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text("utf-8")).replace(f"{stage}/", "")

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from book.tools.chapters.headings import headings, split_at
 from book.tools.chapters.keys import MAGIC, source
+from book.tools.chapters.text import headings, split_at
 
 HEADING = re.compile(r"Exercise (\d+) · (\S.*)")
 LEVELS = ("Easy", "Medium", "Hard")
@@ -146,6 +146,12 @@ def title(notebook: dict[str, Any]) -> str:
     texts = [source(cell) for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
     found = [h.title for text in texts for h in headings(text, deepest=1)]
     return found[0] if found else "a chapter without a title"
+
+
+def question(notebook: dict[str, Any]) -> str:
+    """Return the sentence below the title of a chapter."""
+    paragraphs = re.split(r"\n\s*\n", source(notebook["cells"][0]))
+    return " ".join(paragraphs[1].split()) if len(paragraphs) > 1 else ""
 
 
 def exercises(notebook: dict[str, Any]) -> list[Exercise]:

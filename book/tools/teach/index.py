@@ -1,28 +1,13 @@
-"""The exercises of all chapters by difficulty, on the page that asks for them.
-
-The page asks for the tables with a line of its own, `% exercises by difficulty`.
-"""
+"""The exercises of all chapters by difficulty, in Markdown."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import Any
 
 from mdit_py_plugins.anchors.index import slugify
 
-from book.tools.pages.asking import answered, line
 from book.tools.teach.exercises import LEVELS, Exercise, ExerciseError, exercises
-
-ASKED = "% exercises by difficulty"
-
-
-def staged_chapters(files: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:
-    """Return the staged chapters by the stems of their names, in the order of these."""
-    paths = sorted(PurePosixPath(name) for name in files)
-    found = [path for path in paths if path.match("notebooks/*.ipynb")]
-    return {path.stem: json.loads(files[str(path)]) for path in found}
 
 
 def cell_text(text: str) -> str:
@@ -94,8 +79,3 @@ def by_difficulty(chapters: Mapping[str, dict[str, Any]]) -> str:
             count = f"{len(rows)} exercise{'s' * (len(rows) > 1)}, {minutes} minutes in all."
             parts.append(f"## {level}\n\n{count}\n\n{table(rows)}")
     return "\n\n".join(parts)
-
-
-def with_exercises(files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return staged files with the tables on the pages that ask for them."""
-    return answered(files, line(ASKED), lambda _: by_difficulty(staged_chapters(files)))

@@ -20,8 +20,10 @@ from typing import Any
 from book.tools.chapters.keys import code_cells, source
 from book.tools.chapters.run import Edition, find_notebooks, load, save, stored_statistics
 from book.tools.chapters.statistics import by_section
+from book.tools.chapters.text import by_title, headings, split_at
 from book.tools.pages.site import page_of, put_in_place, recover
 from book.tools.teach.exercises import (
+    FOLD,
     Exercise,
     ExerciseError,
     Wanted,
@@ -31,11 +33,11 @@ from book.tools.teach.exercises import (
     title,
 )
 from book.tools.teach.plain import Plain
-from book.tools.teach.teachers import teacher
 
 ROOT = Path(__file__).resolve().parents[3]
 Notebook = dict[str, Any]
 Cell = dict[str, Any]
+BY_SECTION = "Section by section"
 
 
 def code_cell(text: str, name: str, tag: str) -> Cell:
@@ -86,18 +88,18 @@ def bare(cell: Cell) -> Cell:
 
 
 def without_solutions(notebook: Notebook, made: Mapping[int, list[Cell]]) -> Iterator[Cell]:
-    """Yield the cells of a chapter; where a solution began, those of `made`, by its order."""
+    """Yield the cells of a chapter; where a solution began, those of `made`, if any, by its order."""
     begun, inside = 0, False
     for cell in notebook["cells"]:
         if is_solution(cell):
             if not inside:
-                yield from made[begun]
+                yield from made.get(begun, ())
                 begun, inside = begun + 1, True
         elif not inside:
-            yield bare(cell)
+            yield cell
         elif cell["cell_type"] == "markdown" and (rest := after_solution(source(cell))):
             inside = False
-            yield bare({**cell, "source": rest})
+            yield {**cell, "source": rest}
 
 
 def student(notebook: Notebook) -> Notebook:
@@ -122,8 +124,106 @@ def student(notebook: Notebook) -> Notebook:
     except ExerciseError as error:
         raise ExerciseError(f"{here}: {error}") from error
     kept = {k: v for k, v in notebook["metadata"].items() if k in ("kernelspec", "language_info")}
-    cells = list(without_solutions(notebook, made))
+    cells = [bare(cell) for cell in without_solutions(notebook, made)]
     return {**notebook, "metadata": copy.deepcopy(kept), "cells": cells}
+
+
+def text_cell(text: str, name: str) -> Cell:
+    """Return a new cell of prose for teachers."""
+    metadata = {"tags": ["teacher"]}
+    return {"cell_type": "markdown", "id": name, "metadata": metadata, "source": text}
+
+
+def times(notebook: Notebook, run: Mapping[str, Any] | None) -> str:
+    """Return the measured seconds of each section and the planned minutes of each exercise."""
+    rows = ["| Section | Seconds |", "|---|--:|"]
+    where = "This chapter has not been run here, so its sections have no times: `make book`."
+    if run:
+        rows += [f"| {name} | {seconds:.1f} |" for name, seconds in run["sections"].items()]
+        where = f"Measured on {run['date']} ({run['processor']}, {run['threads']} threads)."
+    plan = ["| Exercise | Level | Minutes |", "|---|---|--:|"]
+    plan += [
+        f"| {one.number} · {one.title} | {one.level or '–'} | {one.minutes or '–'} |"
+        for one in exercises(notebook)
+    ]
+    return "\n".join([*(rows if run else []), "", where, "", *plan])
+
+
+def front(notebook: Notebook, notes: Mapping[str, str], run: Mapping[str, Any] | None) -> Cell:
+    """Return the cell on top of a teacher's notebook: times, then what holds for all of it."""
+    parts = [f"## For the teacher\n\n### Times\n\n{times(notebook, run)}"]
+    parts += [f"### {name}\n\n{text}" for name, text in notes.items() if name != BY_SECTION]
+    return text_cell("\n\n".join(parts), "teacher-front")
+
+
+def note(text: str, number: int) -> Cell:
+    """Return a teacher's note as a cell of its own, set apart from the chapter's words."""
+    lines = ["**For the teacher**", "", *text.splitlines()]
+    quote = "\n".join(f"> {line}".rstrip() for line in lines)
+    return text_cell(quote, f"teacher-{number}")
+
+
+def with_notes(cell: Cell, notes: dict[str, str], done: int) -> list[Cell]:
+    """Return a cell with the note of each section before it; used notes leave `notes`."""
+    text = source(cell)
+    noted = [h for h in headings(text, 2) if h.level == 2 and h.title in notes]
+    if not noted:
+        return [cell]
+    first, *others = split_at(text, [heading.start for heading in noted])
+    out = [{**cell, "source": first}] if first else []
+    for number, (heading, piece) in enumerate(zip(noted, others, strict=True), done):
+        name = f"{cell['id']}-{number}" if out else cell["id"]
+        out += [note(notes.pop(heading.title), number), {**cell, "id": name, "source": piece}]
+    return out
+
+
+def shown(cell: Cell) -> Cell:
+    """Return a cell that hides nothing: a solution without its button, its words unfolded."""
+    if cell["cell_type"] == "markdown":
+        return {**cell, "source": source(cell).replace(FOLD, FOLD.replace(">", " open>", 1))}
+    metadata = {k: v for k, v in cell["metadata"].items() if k not in ("mystnb", "jupyter")}
+    tags = [tag for tag in metadata.get("tags", []) if tag != "hide-cell"]
+    return {**cell, "metadata": {**metadata, "tags": tags}} if is_solution(cell) else cell
+
+
+def teacher(notebook: Notebook, notes: str, run: Mapping[str, Any] | None) -> Notebook:
+    """Return a chapter for teachers.
+
+    Parameters
+    ----------
+    notebook
+        With the outputs that it shall show.
+    notes
+        Markdown: sections that hold for the whole chapter, and *Section by section*, whose `###`
+        headings are `##` titles of the chapter. May be empty.
+    run
+        What `runstats.measured` kept of a run, None if there is none.
+
+    Raises
+    ------
+    ExerciseError
+        If a note belongs to a section that the chapter has not got.
+    """
+    left = by_section_of(notes)
+    first, *others = copy.deepcopy(notebook["cells"])
+    cells = [first, front(notebook, by_title(notes, 2), run)]
+    for cell in map(shown, others):
+        notable = cell["cell_type"] == "markdown"
+        cells += with_notes(cell, left, len(cells)) if notable else [cell]
+    if left:
+        raise ExerciseError(f"{title(notebook)} has no section {', '.join(map(repr, left))}")
+    return {**notebook, "cells": cells}
+
+
+def notes_on(notebook: Path) -> str:
+    """Return the teaching notes on a chapter of the book, nothing if there are none."""
+    notes = notebook.parents[1] / "book" / "teaching" / notebook.with_suffix(".md").name
+    return notes.read_text("utf-8") if notes.is_file() else ""
+
+
+def by_section_of(notes: str) -> dict[str, str]:
+    """Return what the teaching notes on a chapter say of each of its sections, by their titles."""
+    return by_title(by_title(notes, 2).get(BY_SECTION, ""), 3)
 
 
 def teachers_notebook(notebook: Path, edition: Edition) -> Notebook:
@@ -132,9 +232,7 @@ def teachers_notebook(notebook: Path, edition: Edition) -> Notebook:
     run = stored_statistics(stored)
     if run is not None:  # a run of before sections were measured still has the times of its cells
         run = {"sections": by_section(load(stored)), **run}
-    notes = edition.root / "book" / "teaching" / f"{notebook.stem}.md"
-    text = notes.read_text("utf-8") if notes.is_file() else ""
-    return teacher(json.loads(page_of(notebook, edition)), text, run)
+    return teacher(json.loads(page_of(notebook, edition)), notes_on(notebook), run)
 
 
 MAKERS = {

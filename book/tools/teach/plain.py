@@ -1,8 +1,8 @@
-"""The prose of a chapter in plain Markdown, for notebooks that are read in Jupyter.
+"""The prose of a chapter in plain Markdown, for slides and for notebooks that are read in Jupyter.
 
-Jupyter knows neither the roles nor the directives of MyST: it would show `{cite}` and a key. Here a
+Neither knows the roles and directives of MyST: they would show `{cite}` and a key. Here a
 citation becomes "(Author, year)", with a link to the work and an entry in a list at the end. The
-name of a document becomes its title, with a link where the document lies beside the notebook.
+name of a document becomes its title, with a link where the document lies beside the chapter.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from typing import Any
 from pybtex.database import Entry
 from pybtex.plugin import find_plugin
 
-from book.tools.chapters.headings import headings
 from book.tools.chapters.keys import source
 from book.tools.chapters.run import find_notebooks, load
-from book.tools.pages.references_check import address
-from book.tools.teach.exercises import title
-from book.tools.teach.prose import (
+from book.tools.chapters.text import (
     ADMONITION,
+    ROLE,
     TEXT_AND_TARGET,
     UNSEEN,
+    address,
     bibliography,
     citation,
+    headings,
     keys_of,
 )
+from book.tools.teach.exercises import title
 
 Notebook = dict[str, Any]
-ROLE = re.compile(r"(?<!`)\{([\w:]+)\}`([^`]+)`")
 # Escaped by pybtex, although they mean nothing within a line.
 NEEDLESS = re.compile(r"\\([-.()])")
 
@@ -46,14 +46,9 @@ def page_titles(root: Path) -> dict[str, str]:
     return found
 
 
-def linked(words: str, target: str) -> str:
-    """Return words as a link, if there is something to link to."""
-    return f"[{words}]({target})" if target else words
-
-
 def with_link(words: str, work: Entry) -> str:
     """Return a citation as a link to the work, if the bibliography says where that is."""
-    return linked(words, address(work))
+    return f"[{words}]({place})" if (place := address(work)) else words
 
 
 class Plain:
@@ -63,9 +58,12 @@ class Plain:
     ----------
     root
         Folder of the book, whose bibliography, pages and chapters are named in the text.
+    beside
+        How the name of another chapter's file ends, to which a link leads.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, beside: str = ".ipynb") -> None:
+        self._beside = beside
         self._entries: Mapping[str, Entry] = bibliography(root / "book" / "references.bib")
         self._chapters = {path.stem: title(load(path)) for path in find_notebooks(root)}
         self._pages = page_titles(root)
@@ -126,7 +124,7 @@ class Plain:
     def _document(self, words: str, target: str) -> str:
         name = target.removeprefix("/")
         if name in self._chapters or (name := name.removeprefix("notebooks/")) in self._chapters:
-            return linked(words or self._chapters[name], f"{name}.ipynb")
+            return f"[{words or self._chapters[name]}]({name}{self._beside})"
         # A page of the book is not at hand in Jupyter: its name is all that can be given.
         page = re.sub(r"^(\.\./)?book/", "", name)
         if page not in self._pages:

@@ -1,38 +1,139 @@
-"""Schedules of a workshop: times of day, from planned minutes and from measured runs.
+"""Timetables of a workshop: times of day, from planned minutes and from measured runs.
 
-A page asks for one with a line of its own, `% schedule half-day`. What is planned stands in
-`book/teaching/schedules.yml`, how long exercises take in the chapters, and how long cells run was
-measured when the chapters ran.
+What is planned stands in `book/teaching/schedules.yml`. How long exercises take stands in the
+chapters, and how long cells run was measured when the chapters ran. All that a block names must be
+there, or an error says where it is not.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from datetime import timedelta
-from functools import cache
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from book.tools.pages.asking import answered
-from book.tools.teach.index import cell_text, link, link_to, staged_chapters
-from book.tools.teach.plans import (
-    BUDGET,
-    CLOCK,
-    PLAN,
-    Block,
-    Chapter,
-    DayPlan,
-    Plan,
-    ScheduleError,
-    chapter_of,
-    plan_of,
-)
+import jsonschema
+import yaml
 
-ASKED = re.compile(r"^% schedule (\S+)$", re.M)
+from book.tools.chapters.statistics import by_section
+from book.tools.teach.exercises import Exercise
+from book.tools.teach.index import cell_text, link, link_to, timed
+
+PLAN = "book/teaching/schedules.yml"
+BUDGET = 120.0  # seconds that a chapter may run: CONTRIBUTING.md
+CLOCK = "%H:%M"
 STEP = 5  # minutes to which a block is rounded up
-Runs = Mapping[str, Mapping[str, Any] | None]
+FORM = Path(__file__).parents[2] / "teaching" / "schedules.schema.yml"
+
+
+class ScheduleError(ValueError):
+    """A schedule names what is not there, or is too long; the message says what and where."""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A chapter as a schedule sees it: seconds of each section, exercises by number."""
+
+    stem: str
+    sections: Mapping[str, float]
+    exercises: Mapping[int, Exercise]
+    measured: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """What is done without looking at the clock; `talk`, `reading` and `pause` are minutes."""
+
+    what: str = ""
+    chapter: str = ""
+    sections: tuple[str, ...] = ()
+    exercises: tuple[int, ...] = ()
+    talk: int = 0
+    reading: int = 0
+    pause: int = 0
+
+
+@dataclass(frozen=True)
+class Day:
+    """One day: its name in messages, when it starts, how many minutes it may last, its blocks."""
+
+    name: str
+    start: datetime
+    limit: int
+    blocks: tuple[Block, ...]
+
+
+def divided(notebook: Mapping[str, Any], seconds: float) -> dict[str, float]:
+    """Divide the seconds of a chapter over its sections, in proportion to their cells of code."""
+    one = {"metadata": {"papermill": {"duration": 1.0}}}
+    cells = [{**c, **one} if c["cell_type"] == "code" else c for c in notebook["cells"]]
+    counts = by_section({"cells": cells})
+    return {name: count * seconds / sum(counts.values()) for name, count in counts.items()}
+
+
+def chapter_of(stem: str, notebook: dict[str, Any], run: Mapping[str, Any] | None) -> Chapter:
+    """Return what a schedule needs to know of a chapter.
+
+    Parameters
+    ----------
+    run
+        What `runstats.measured` kept of its last run, None if there is none. Seconds of the
+        sections that it lacks, or that belong to other sections, are divided out of the whole.
+    """
+    seconds = divided(notebook, run["seconds"] if run else BUDGET)
+    if run is None:
+        measured = f"not run here: {BUDGET:.0f} s assumed, the most that it may take"
+    elif set(run.get("sections", {})) == set(seconds):
+        seconds, measured = dict(run["sections"]), "measured section by section"
+    else:
+        measured = "measured as a whole, and divided by the number of cells"
+    numbered = {exercise.number: exercise for exercise in timed(stem, notebook)}
+    return Chapter(stem, seconds, numbered, measured)
+
+
+def check_names(block: Block, chapters: Mapping[str, Chapter], where: str) -> None:
+    """Raise a ScheduleError if a block names a chapter, section or exercise that is not there."""
+    if not block.chapter:
+        return
+    if block.chapter not in chapters:
+        raise ScheduleError(f"{where}: no chapter {block.chapter!r}, only {', '.join(chapters)}")
+    chapter = chapters[block.chapter]
+    named = [("section", name, list(chapter.sections)) for name in block.sections]
+    named += [("exercise", number, list(chapter.exercises)) for number in block.exercises]
+    for kind, name, there in named:
+        if name not in there:
+            has = "; ".join(map(str, there))
+            raise ScheduleError(f"{where}: {chapter.stem} has no {kind} {name!r}. It has: {has}")
+
+
+def plan_of(text: str, name: str, chapters: Mapping[str, Chapter]) -> tuple[float, list[Day]]:
+    """Return how many times slower a laptop may be, and the days of one schedule.
+
+    Raises
+    ------
+    ScheduleError
+        If the file is not of its form, has no schedule of this name, or names what is not there.
+    """
+    try:
+        told = yaml.safe_load(text)
+        jsonschema.validate(told, yaml.safe_load(FORM.read_text("utf-8")))
+    except yaml.YAMLError as error:
+        raise ScheduleError(f"{PLAN}: {error}") from None
+    except jsonschema.ValidationError as error:
+        form = error.schema.get("description", "")
+        raise ScheduleError(f"{PLAN}, {error.json_path}: {error.message} ({form})") from None
+    if name not in told["schedules"]:
+        raise ScheduleError(f"{PLAN}: no schedule {name!r}, only {', '.join(told['schedules'])}")
+    days = []
+    for number, day in enumerate(told["schedules"][name], 1):
+        where, start = f"{PLAN}, {name}, day {number}", datetime.strptime(day["start"], CLOCK)
+        blocks = tuple(Block(**entry) for entry in day["blocks"])
+        for k, block in enumerate(blocks, 1):
+            check_names(block, chapters, f"{where}, block {k}")
+        days.append(Day(where, start, day["limit"], blocks))
+    return told["reserve"], days
 
 
 def newly_run(blocks: tuple[Block, ...], chapters: Mapping[str, Chapter]) -> Iterator[float]:
@@ -60,7 +161,7 @@ def parts_of(block: Block, seconds: float, chapter: Chapter | None) -> dict[str,
 
 
 def timed_blocks(
-    day: DayPlan, reserve: float, chapters: Mapping[str, Chapter]
+    day: Day, reserve: float, chapters: Mapping[str, Chapter]
 ) -> list[tuple[Block, dict[str, int], int]]:
     """Return each block of a day, the minutes of its parts, and its length, rounded up."""
     out = []
@@ -70,7 +171,7 @@ def timed_blocks(
     return out
 
 
-def check_fits(day: DayPlan, reserve: float, chapters: Mapping[str, Chapter]) -> None:
+def check_fits(day: Day, reserve: float, chapters: Mapping[str, Chapter]) -> None:
     """Raise a ScheduleError if a day is too long although no chapter takes more than it may.
 
     On a machine that is slower than that, a page says so instead: the plan is not at fault.
@@ -107,7 +208,7 @@ def shown(block: Block, chapters: Mapping[str, Chapter]) -> str:
     return "<br>".join(named)
 
 
-def day_table(day: DayPlan, reserve: float, chapters: Mapping[str, Chapter]) -> str:
+def day_table(day: Day, reserve: float, chapters: Mapping[str, Chapter]) -> str:
     """Return the table of one day, and a warning under it if it is too long on this machine."""
     rows, clock = ["| From | What | Minutes | Made of |", "|---|---|--:|---|"], day.start
     for block, parts, length in timed_blocks(day, reserve, chapters):
@@ -123,14 +224,14 @@ def day_table(day: DayPlan, reserve: float, chapters: Mapping[str, Chapter]) -> 
     return "\n".join(rows)
 
 
-def provenance(plan: Plan, chapters: Mapping[str, Chapter]) -> str:
-    """Say how the running times were come by, of the chapters that the plan uses."""
-    used = dict.fromkeys(block.chapter for day in plan.days for block in day.blocks)
+def provenance(days: list[Day], reserve: float, chapters: Mapping[str, Chapter]) -> str:
+    """Say how the running times were come by, of the chapters that the days use."""
+    used = {block.chapter for day in days for block in day.blocks}
     lines = [
         f"- Chapter {stem[:2]}: {chapters[stem].measured}." for stem in sorted(filter(None, used))
     ]
     lead = (
-        f"*Running* is what the cells took when these pages were built, times {plan.reserve:g} for "
+        f"*Running* is what the cells took when these pages were built, times {reserve:g} for "
         f"slow laptops. Every block is rounded up to {STEP} minutes."
     )
     return "\n".join([lead, "", *lines])
@@ -153,30 +254,10 @@ def schedule(text: str, name: str, chapters: Mapping[str, Chapter]) -> str:
     ScheduleError
         If the plan names what is not there, or does not fit into its day.
     """
-    plan = plan_of(text, name, chapters)
+    reserve, days = plan_of(text, name, chapters)
     out = []
-    for number, day in enumerate(plan.days, 1):
-        check_fits(day, plan.reserve, chapters)
-        out += [f"### Day {number}"] * (len(plan.days) > 1)
-        out.append(day_table(day, plan.reserve, chapters))
-    return "\n\n".join([*out, provenance(plan, chapters)])
-
-
-def with_schedules(files: Mapping[str, bytes], runs: Runs) -> dict[str, bytes]:
-    """Return staged files with the schedules on the pages that ask for them.
-
-    Parameters
-    ----------
-    runs
-        What `runstats.measured` kept of each chapter's run, by the stem of its notebook.
-    """
-
-    @cache
-    def chapters() -> dict[str, Chapter]:
-        every = staged_chapters(files).items()
-        return {stem: chapter_of(stem, book, runs.get(stem)) for stem, book in every}
-
-    def made(asked: re.Match[str]) -> str:
-        return schedule(files[PLAN].decode("utf-8"), asked[1], chapters())
-
-    return answered(files, ASKED, made)
+    for number, day in enumerate(days, 1):
+        check_fits(day, reserve, chapters)
+        out += [f"### Day {number}"] * (len(days) > 1)
+        out.append(day_table(day, reserve, chapters))
+    return "\n\n".join([*out, provenance(days, reserve, chapters)])
