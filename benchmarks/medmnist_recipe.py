@@ -31,8 +31,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from book.studies.study import ALL, Only, Study, chosen
 from medxfer_utils import metrics, results
-from medxfer_utils.data import MedMNIST, imagenet_weights, medmnist
-from medxfer_utils.data.catalogue import KNOWN_COPIES
+from medxfer_utils.data import KNOWN_COPIES, MedMNIST, imagenet_weights, medmnist
 from medxfer_utils.images import scaled
 
 Array = NDArray[np.floating]

@@ -32,7 +32,7 @@ from threadpoolctl import threadpool_limits
 from book.studies.study import ALL, Only, Study, chosen
 from medxfer_utils import results
 from medxfer_utils.cohorts import Cohort, split
-from medxfer_utils.data import hospitals as tabular
+from medxfer_utils.data import two_laboratories
 from medxfer_utils.experiments import learning_curve
 from medxfer_utils.models import Classical, Linear, Model, Predicts, Strategy, Transferable
 
@@ -54,7 +54,7 @@ MEASURES = {"AUROC": 1, "accuracy": 1, "Brier": -1}  # -1: lower is better
 def divide(division: int) -> tuple[Cohort, Cohort, Cohort]:
     """Laboratory A, B's training patients and B's test patients, for one division of all 569."""
     rng = np.random.default_rng([SEED, division])
-    source, target = tabular.two_laboratories(rng)
+    source, target = two_laboratories(rng)
     pool, test = split(target, (0.5, 0.5), rng)
     return source, pool, test
 

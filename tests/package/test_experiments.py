@@ -3,6 +3,7 @@
 import random
 from typing import Any
 
+from medxfer_utils.data import two_laboratories
 from medxfer_utils.models.network import Network
 
 # isort: split
@@ -22,7 +23,6 @@ from sklearn.metrics import (
 from sklearn.naive_bayes import GaussianNB
 
 from medxfer_utils.cohorts import Cohort, draw, split
-from medxfer_utils.data.hospitals import two_laboratories
 from medxfer_utils.experiments import (
     MEASURES,
     USUAL,

@@ -16,8 +16,7 @@ import pytest
 from scipy.special import expit
 
 from medxfer_utils import metrics, results
-from medxfer_utils.data import catalogue
-from medxfer_utils.data.files import MedMNIST, Part, find_local, medmnist
+from medxfer_utils.data import KNOWN_COPIES, REGISTRY, SETS, MedMNIST, Part, find_local, medmnist
 from medxfer_utils.models.backbones import backbone
 
 study: Any = xray_ultrasound  # its tables have labels that the types of pandas do not know
@@ -76,9 +75,9 @@ def test_the_record_says_where_the_table_came_from(name: str) -> None:
     assert record["processor"]
     assert record["threads"] >= 1
     for data, file in record["files"].items():
-        official = catalogue.SETS[data].md5[28]
+        official = SETS[data].md5[28]
         assert file["official"] == (file["md5"] == official)
-        assert file["faults"] == catalogue.SETS[data].faults
+        assert file["faults"] == SETS[data].faults
 
 
 def test_the_records_tell_what_was_chosen_and_left_out() -> None:
@@ -174,10 +173,10 @@ def picture(n: int, rng: np.random.Generator, code_of_disease: int) -> Part:
 def stand_in(name: str) -> MedMNIST:
     """A small set in the format of the real one."""
     rng = np.random.default_rng(0)
-    code = catalogue.SETS[name].disease
+    code = SETS[name].disease
     assert code is not None
     train, val, test = (picture(n, rng, code) for n in (60, 20, 40))
-    file = catalogue.REGISTRY[f"{name}.npz"]
+    file = REGISTRY[f"{name}.npz"]
     return MedMNIST(name, 28, train, val, test, ("healthy", "ill"), STAND_IN, False, file)
 
 
@@ -270,7 +269,7 @@ def untrained(name: str, size: int, alpha: float) -> keras.Model:
 def data(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> MedMNIST:
     """BreastMNIST; where it or MobileNet's weights are missing, a stand-in and random weights."""
     if request.param == "real":
-        return medmnist("breastmnist", also=catalogue.KNOWN_COPIES)
+        return medmnist("breastmnist", also=KNOWN_COPIES)
     monkeypatch.setattr(recipe, "backbone", untrained)
     return stand_in("breastmnist")
 

@@ -16,21 +16,21 @@ import pytest
 
 from medxfer_utils import metrics, results
 from medxfer_utils.cohorts import Cohort, require_disjoint
-from medxfer_utils.data import catalogue
-from medxfer_utils.data import files as downloads
-from medxfer_utils.data.files import (
+from medxfer_utils.data import (
+    LIDC,
     ContentError,
     DataError,
     Nodules,
     Part,
     find_local,
     lidc_nodules,
+    sums_of,
 )
 from medxfer_utils.experiments import learning_curve
 from medxfer_utils.models import training as convnets
 
 study: Any = lidc_transfer  # its tables have labels that the types of pandas do not know
-FILE = catalogue.LIDC.name
+FILE = LIDC.name
 HERE = bool(find_local(FILE, "lidc"))
 
 
@@ -74,7 +74,7 @@ def test_the_file_is_read_as_it_was_written(folder: Path) -> None:
     read, made = lidc_nodules(), stand_in(12)
     for name in ("x", "malignancy", "diameter", "patient"):
         np.testing.assert_array_equal(getattr(read, name), getattr(made, name))
-    assert read.sums == downloads.sums_of(folder / FILE)
+    assert read.sums == sums_of(folder / FILE)
 
 
 def test_where_there_is_no_file_the_error_says_how_one_is_made(

@@ -26,8 +26,7 @@ import pandas as pd
 import pytest
 
 from medxfer_utils import results
-from medxfer_utils.data.catalogue import HEART, LIDC
-from medxfer_utils.data.files import find_local
+from medxfer_utils.data import HEART, LIDC, find_local
 
 STUDIES: dict[str, Study] = studies() | {
     script.STUDIES[0].table: script.STUDIES[0]
