@@ -179,7 +179,7 @@ def test_the_most_alike_are_the_most_alike() -> None:
 def test_what_a_target_network_takes_over_is_what_it_says() -> None:
     cohort = SHARED["Cleveland"]
     few = draw(cohort, 20, np.random.default_rng(0))
-    source = hospital_choice.trained(cohort, missing.ruler(cohort.x), 0, steps=5)
+    source = hospital_choice.trained(cohort, missing.median_scaler(cohort.x), 0, steps=5)
     models = hospital_choice.structure(source, few, 0)
     given = source.network.get_weights()
     shapes = {name: [w.shape for w in m.network.get_weights()] for name, m in models.items()}
