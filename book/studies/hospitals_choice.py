@@ -229,7 +229,7 @@ def one_ablation(target: str, repeat: int, only: Only = ALL) -> Iterator[Mapping
     }
     for principle in chosen(only, "principle", ablations):
         for arm, model in ablations[principle]().items():
-            row = {"principle": principle, "arm": arm}
+            row: dict[str, Any] = {"principle": principle, "arm": arm}
             row["AUROC"] = metrics.auroc(test.y, model.logit(test.x))
             yield row | {"log loss": metrics.log_loss(test.y, model.probability(test.x))}
 

@@ -23,8 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from book.studies.study import ALL, Only, Study, chosen, curve
-from medxfer_utils import clinic
-from medxfer_utils import images
+from medxfer_utils import clinic, images
 from medxfer_utils.cohorts import Cohort, split
 from medxfer_utils.models import Model, Strategy, Training
 

@@ -31,8 +31,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from book.studies.study import ALL, Only, Study, curve
-from medxfer_utils import clinic, metrics
-from medxfer_utils import images
+from medxfer_utils import clinic, images, metrics
 from medxfer_utils.cohorts import Cohort, require_disjoint, split
 from medxfer_utils.data import KNOWN_COPIES, Nodules, lidc_nodules, medmnist
 from medxfer_utils.experiments import learning_curve

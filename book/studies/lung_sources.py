@@ -6,6 +6,7 @@ training images go through. Four of each kind are stored, each from patients and
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -22,8 +23,7 @@ import numpy as np
 from sklearn.datasets import load_digits, load_sample_images
 
 from book.studies.study import ALL, Only, Study
-from medxfer_utils import clinic, metrics, results
-from medxfer_utils import images
+from medxfer_utils import clinic, images, metrics, results
 from medxfer_utils.cohorts import Cohort
 from medxfer_utils.models import Array, Training
 
@@ -147,41 +147,35 @@ def path(kind: str, seed: int) -> Path:
     return folder / "sources" / f"{kind.replace(' ', '_')}_{seed}.keras"
 
 
-@cache
-def source(kind: str, seed: int) -> keras.Model:
-    """A source network that was made before.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it was not.
-    """
-    if not path(kind, seed).is_file():
-        raise FileNotFoundError(f"There is no source network {kind!r} {seed}: run `make results`.")
-    return keras.models.load_model(path(kind, seed))
-
-
-UNRELATED = {
+UNRELATED: dict[str, Callable[[int], keras.Model]] = {
     "digits": digits_network,
     "textures": textures_network,
     "shuffled": shuffled_network,
 }
 
 
-def save(network: keras.Model, kind: str, seed: int) -> None:
-    """Keep a source network, whole or not at all."""
+def made(kind: str, seed: int) -> keras.Model:
+    """Train a source network and keep it, whole or not at all."""
+    network = UNRELATED.get(kind, partial(trained_source, kind))(seed)
     path(kind, seed).parent.mkdir(parents=True, exist_ok=True)
-    beside = path(kind, seed).with_suffix(".new.keras")
+    beside = path(kind, seed).with_suffix(f".{os.getpid()}.keras")
     network.save(beside)
     beside.replace(path(kind, seed))
+    return network
+
+
+@cache
+def source(kind: str, seed: int) -> keras.Model:
+    """A source network that was made before; one that was not is made now."""
+    if not path(kind, seed).is_file():
+        made(kind, seed)
+    return keras.models.load_model(path(kind, seed))
 
 
 def one_source(source: str, seed: int, only: Only = ALL) -> Iterator[Mapping[str, Any]]:
     """Train and keep one source network; how well it does on lungs, and on livers as it is."""
     start = time.process_time()
-    train = UNRELATED.get(source, partial(trained_source, source))
-    network = train(seed)
-    save(network, source, seed)
+    network = made(source, seed)
     row = {"seconds": time.process_time() - start}
     yield row | ({} if source in UNRELATED else held_out(source, network, seed))
 
@@ -200,9 +194,7 @@ KINDS = (*SOURCES, "digits", "textures")
 STUDIES = (
     Study(
         table=TABLE,
-        jobs=[
-            {"source": kind, "seed": k} for k in SEEDS for kind in (*SOURCES, "digits", "textures")
-        ],
+        jobs=[{"source": kind, "seed": seed} for seed in SEEDS for kind in KINDS],
         rows=one_source,
         keys=("source",),
         packages=PACKAGES,

@@ -29,7 +29,7 @@ LOSSES = ("cross-entropy", "Brier", "squares")
 
 def prepared(prepare: Prepare, x: Array) -> Array:
     """Raw features or images `x`, as a model with this `prepare` is fed them."""
-    return cast(Array, getattr(prepare, "transform", prepare)(x))
+    return cast(Array, prepare.transform(x) if hasattr(prepare, "transform") else prepare(x))
 
 
 def fitted_on(prepare: Prepare, x: Array) -> Prepare:

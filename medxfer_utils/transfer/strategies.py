@@ -22,6 +22,7 @@ from medxfer_utils.cohorts import Cohort, require_disjoint
 from medxfer_utils.models.base import (
     Array,
     Classical,
+    Labels,
     Prepare,
     Rows,
     Strategy,
@@ -163,7 +164,7 @@ def _of_both(source: Transferable, target: Cohort, patients: Cohort, weight: flo
     return rows(target, source.prepare) + rows(patients, theirs, weight)
 
 
-def half_and_half(target: int, source: int, training: Training, seed: int) -> Array:
+def half_and_half(target: int, source: int, training: Training, seed: int) -> Labels:
     """Batches of which one half is the target's rows, the other the source's, (steps, batch).
 
     The source's `source` rows stand behind the target's `target` rows.
@@ -202,8 +203,11 @@ def classical_head(
 
     Taught in lesson 04.
     """
-    take = FunctionTransformer(source.features, kw_args={"layer": layer})
-    return classical(make_pipeline(take, StandardScaler(), classifier), target)
+
+    def take(x: Array) -> Array:  # no bound method: its copy would copy the network
+        return source.features(x, layer)
+
+    return classical(make_pipeline(FunctionTransformer(take), StandardScaler(), classifier), target)
 
 
 # --- keep the start -------------------------------------------------------------------------------

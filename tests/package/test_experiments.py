@@ -23,7 +23,6 @@ from sklearn.metrics import (
 from sklearn.naive_bayes import GaussianNB
 
 from medxfer_utils.cohorts import Cohort, draw, split
-from medxfer_utils.data import two_laboratories
 from medxfer_utils.experiments import (
     MEASURES,
     USUAL,

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medxfer_utils import metrics, results
+from medxfer_utils import metrics, models, results
 from medxfer_utils.cohorts import Cohort, require_disjoint
 from medxfer_utils.data import (
     LIDC,
@@ -27,7 +27,6 @@ from medxfer_utils.data import (
     sums_of,
 )
 from medxfer_utils.experiments import learning_curve
-from medxfer_utils.models import training as convnets
 
 study: Any = lidc_transfer  # its tables have labels that the types of pandas do not know
 FILE = LIDC.name
@@ -300,7 +299,7 @@ def test_cheap_rows_come_out_again(make: Any, real: bool) -> None:
     question = make(lidc_nodules() if real else stand_in(), study.standardised)
     pool, test = study.divide(question, world)
     # Nothing of the source goes into these strategies but its architecture.
-    blank = convnets.image_network(study.SHAPE, filters=study.FILTERS)
+    blank = models.image_network(study.SHAPE, filters=study.FILTERS)
     arms = {name: study.regression(values) for name, values in question.simple.items()}
     arms |= {study.SCRATCH: study.networks(question, blank, pool, study.CHOSEN)[study.SCRATCH]}
     again = learning_curve(arms, pool, test, (n,), repeats=1, seed=world).set_index("strategy")
@@ -319,7 +318,7 @@ def test_a_source_network_comes_out_again(real: bool) -> None:
     world = 3
     question = study.small_nodules(lidc_nodules() if real else stand_in(), study.standardised)
     source, test = question.source(world), study.divide(question, world)[1]
-    logit = convnets.outputs(source, question.images[test.x.astype(int)])[:, 0]
+    logit = models.outputs(source, question.images[test.x.astype(int)])[:, 0]
     again = metrics.auroc(test.y, logit)
     if not real:
         assert again > 0.65
@@ -330,7 +329,7 @@ def test_a_source_network_comes_out_again(real: bool) -> None:
 
 def test_one_world_has_a_row_for_each_strategy_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
     question = study.simulation(stand_in(), study.standardised)
-    blank = convnets.image_network(study.SHAPE, filters=study.FILTERS)
+    blank = models.image_network(study.SHAPE, filters=study.FILTERS)
     target, images, simple = question.target, question.images, question.simple
     question = study.Question("simulation", target, images, lambda world: blank, simple)
     monkeypatch.setattr(study, "RECIPE", study.replace(study.RECIPE, steps=2))

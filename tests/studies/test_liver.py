@@ -11,9 +11,8 @@ from book.studies import lung_sources, lung_to_liver
 import numpy as np
 import pytest
 
-from medxfer_utils import results
+from medxfer_utils import models, results
 from medxfer_utils.cohorts import require_disjoint
-from medxfer_utils.models import training as convnets
 
 CURVES, SHIFTS, STARTS = (
     results.load(name) for name in (lung_to_liver.TABLE, lung_to_liver.SHIFTS, lung_to_liver.STARTS)
@@ -139,7 +138,7 @@ def test_features_are_those_of_the_network() -> None:
     few = pool.of(pool.patients[:12])
     fitted = lung_to_liver.features(network, lung_sources.in_liver, lung_to_liver.regression)
     taken = fitted(few, 0).fitted.steps[0][1].transform(few.x)  # type: ignore[attr-defined]
-    wanted = convnets.outputs(network, lung_sources.in_liver(few.x), "features")
+    wanted = models.outputs(network, lung_sources.in_liver(few.x), "features")
     np.testing.assert_array_equal(taken, wanted)
 
 
