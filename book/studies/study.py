@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from medxfer_utils import results
 from medxfer_utils.cohorts import Cohort
-from medxfer_utils.experiments import MEASURES, Arm, learning_curve
+from medxfer_utils.experiments import MEASURES, learning_curve
+from medxfer_utils.models import Strategy
 
 JOBS = 2  # processes
 Job = Mapping[str, Any]
@@ -109,7 +110,7 @@ def chosen(only: Only, column: str, names: Iterable[Name]) -> list[Name]:
 
 
 def curve(
-    strategies: Mapping[str, Arm],
+    strategies: Mapping[str, Strategy],
     halves: tuple[Cohort, Cohort],
     sizes: Iterable[int],
     repeat: int,
