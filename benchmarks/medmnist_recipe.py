@@ -31,8 +31,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from book.studies.study import ALL, Only, Study, chosen
 from medxfer_utils import metrics, results
-from medxfer_utils.data import MedMNIST, imagenet_weights, medmnist
-from medxfer_utils.data.catalogue import KNOWN_COPIES
+from medxfer_utils.data import KNOWN_COPIES, MedMNIST, imagenet_weights, medmnist
 from medxfer_utils.images import scaled
 
 Array = NDArray[np.floating]
@@ -295,7 +294,7 @@ def files(names: Sequence[str]) -> dict[str, Any]:
 
 
 @cache
-def prepared(name: str) -> tuple[MedMNIST, Array, Labels, tuple[Array, Array], float]:
+def prepared(name: str) -> tuple[MedMNIST, Any, Labels, tuple[Array, Array], float]:
     """A set, its training images and labels, what MobileNet sees, and how long it looked."""
     whole = medmnist(name, also=KNOWN_COPIES)
     x, y = training_images(whole)

@@ -32,7 +32,7 @@ from threadpoolctl import threadpool_limits
 from book.studies.study import ALL, Only, Study, chosen
 from medxfer_utils import results
 from medxfer_utils.cohorts import Cohort, split
-from medxfer_utils.data import hospitals as tabular
+from medxfer_utils.data import two_laboratories
 from medxfer_utils.experiments import learning_curve
 from medxfer_utils.models import Classical, Linear, Model, Predicts, Strategy, Transferable
 
@@ -54,7 +54,7 @@ MEASURES = {"AUROC": 1, "accuracy": 1, "Brier": -1}  # -1: lower is better
 def divide(division: int) -> tuple[Cohort, Cohort, Cohort]:
     """Laboratory A, B's training patients and B's test patients, for one division of all 569."""
     rng = np.random.default_rng([SEED, division])
-    source, target = tabular.two_laboratories(rng)
+    source, target = two_laboratories(rng)
     pool, test = split(target, (0.5, 0.5), rng)
     return source, pool, test
 
@@ -152,10 +152,9 @@ def adapt_arms(source: Cohort, x: NDArray[np.floating]) -> dict[str, Strategy]:
 def one_division(division: int, only: Only = ALL) -> pd.DataFrame:
     """Every arm on `REPEATS` draws of one division of the patients, one row a fit."""
     source, pool, test = divide(division)
-    groups = (our_arms, peer_arms, adapt_arms)
-    if "strategy" in only and not any(name.startswith("adapt") for name in only["strategy"]):
-        groups = (our_arms, peer_arms)  # adapt is not in the book's environment
-    every = {name: arm for group in groups for name, arm in group(source, pool.x).items()}
+    every = our_arms(source, pool.x) | peer_arms(source, pool.x)
+    if not set(only.get("strategy", ["adapt"])) <= set(every):  # not in the book's environment
+        every |= adapt_arms(source, pool.x)
     arms = {name: every[name] for name in chosen(only, "strategy", every)}
     repeats = 1 + max(chosen(only, "repeat", range(REPEATS)))
     # Two threads on so small a problem mostly wait for each other, busily.

@@ -30,9 +30,8 @@ from sklearn.pipeline import make_pipeline
 
 from book.studies.study import ALL, Only, Study, chosen, curve
 from medxfer_utils import metrics, missing
-from medxfer_utils.cohorts import Cohort, draw, split
-from medxfer_utils.data import hospitals as tabular
-from medxfer_utils.data.catalogue import HEART
+from medxfer_utils.cohorts import Cohort, draw, split, together
+from medxfer_utils.data import HEART, SHARED, encoded, four_hospitals, restricted
 from medxfer_utils.models import Array, Average, Classical, Linear, Predicts, Strategy
 
 SOURCES, PAIRS = "hospitals_sources", "hospitals_pairs"
@@ -49,16 +48,13 @@ ADAPTERS: dict[str, Callable[[], BaseEstimator]] = {
 
 def shared(cohorts: Mapping[str, Cohort]) -> dict[str, Cohort]:
     """The hospitals as numbers: the ten features that all measure, categories as columns."""
-    return {
-        name: tabular.encoded(tabular.restricted(cohort, tabular.SHARED))
-        for name, cohort in cohorts.items()
-    }
+    return {name: encoded(restricted(cohort, SHARED)) for name, cohort in cohorts.items()}
 
 
 @cache
 def hospitals() -> dict[str, Cohort]:
     """All four, `shared`."""
-    return shared(tabular.four_hospitals())
+    return shared(four_hospitals())
 
 
 def divide(target: Cohort, repeat: int) -> tuple[Cohort, Cohort]:
@@ -104,23 +100,15 @@ def without_labels(others: Sequence[Cohort], x: Array, seed: int) -> dict[str, S
     likeness = transfer.similarity(others, x, np.random.default_rng(seed))
     each = transfer.one_each(others, x)
     average = Average(each, of="log odds")
-    together = transfer.one_hospital(everybody(others), transfer.common_scaler(others, x))
+    model = transfer.one_hospital(together(others), transfer.common_scaler(others, x))
     made: dict[str, Predicts] = {
-        "one heap": together,
+        "one heap": model,
         "pooled": transfer.pooled(others, x),
         "pooled by similarity": transfer.pooled(others, x, likeness),
         "average of hospitals": average,
     }
     made |= {name: adapted(adapter, others, x) for name, adapter in ADAPTERS.items()}
     return {name: kept(model) for name, model in made.items()}
-
-
-def everybody(others: Sequence[Cohort]) -> Cohort:
-    """All patients of several hospitals as if they were of one."""
-    x, y, patient = (
-        np.concatenate([getattr(other, what) for other in others]) for what in ("x", "y", "patient")
-    )
-    return Cohort("one heap", x, y, patient, others[0].features)
 
 
 def with_labels(others: Sequence[Cohort], x: Array) -> dict[str, Strategy]:

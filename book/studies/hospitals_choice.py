@@ -14,7 +14,7 @@ from itertools import combinations
 from typing import Any
 
 # First: it decides how TensorFlow starts.
-from book.studies.hospitals import divide, everybody, hospitals
+from book.studies.hospitals import divide, hospitals
 from medxfer_utils import transfer
 
 # isort: split
@@ -25,8 +25,8 @@ from sklearn.pipeline import Pipeline
 
 from book.studies.study import ALL, Only, Study, chosen
 from medxfer_utils import metrics, missing, shifts
-from medxfer_utils.cohorts import Cohort, draw
-from medxfer_utils.data.catalogue import HEART
+from medxfer_utils.cohorts import Cohort, draw, together
+from medxfer_utils.data import HEART
 from medxfer_utils.models import Array, Model, Rows, Training, rows, tabular_network
 
 CHOICE, PRINCIPLES = "hospitals_choice", "hospitals_principles"
@@ -51,7 +51,7 @@ def candidates(target: str) -> dict[str, Cohort]:
     """Each other hospital, each pair of them, all three; and each with its labels shuffled."""
     others = [name for name in hospitals() if name != target]
     honest = {
-        " + ".join(names): everybody([hospitals()[name] for name in names])
+        " + ".join(names): together([hospitals()[name] for name in names])
         for size in (1, 2, 3)
         for names in combinations(others, size)
     }
@@ -221,7 +221,7 @@ def one_ablation(target: str, repeat: int, only: Only = ALL) -> Iterator[Mapping
     others = [cohort for name, cohort in hospitals().items() if name != target]
     pool, test = divide(hospitals()[target], repeat)
     few = draw(pool, N, np.random.default_rng([repeat, 0]))
-    source, scaler = everybody(others), transfer.common_scaler(others, pool.x)
+    source, scaler = together(others), transfer.common_scaler(others, pool.x)
     ablations: dict[str, Callable[[], dict[str, Model]]] = {
         "data distribution": lambda: distribution(source, pool, few, scaler, repeat),
         "model structure": lambda: structure(trained(source, scaler, repeat), few, repeat),

@@ -30,7 +30,7 @@ from sklearn.preprocessing import StandardScaler
 from book.studies.study import ALL, Only, Study, chosen
 from medxfer_utils import metrics
 from medxfer_utils.cohorts import Cohort
-from medxfer_utils.data import hospitals as tabular
+from medxfer_utils.data import SHARED, encoded, four_hospitals, restricted
 from medxfer_utils.missing import amputed, complete_rows
 
 TABLE = "hospitals_gaps"
@@ -132,7 +132,7 @@ IMPUTERS: Mapping[str, Callable[[int], Any]] = {
 def holed(cohort: Cohort, mechanism: str, rng: np.random.Generator) -> Cohort:
     """Complete patients of whom values of `LOST` are removed, then encoded as numbers."""
     columns = [cohort.features.index(name) for name in LOST]
-    return tabular.encoded(replace(cohort, x=amputed(cohort.x, mechanism, SHARE, rng, columns)))
+    return encoded(replace(cohort, x=amputed(cohort.x, mechanism, SHARE, rng, columns)))
 
 
 def filled(train: Array, seed: int) -> Mapping[str, Callable[[Array], Array]]:
@@ -182,7 +182,7 @@ def compared(
 @cache
 def cohort_of(hospital: str) -> Cohort:
     """The patients of a hospital; of Cleveland, those who lack nothing."""
-    cohort = tabular.four_hospitals()[hospital]
+    cohort = four_hospitals()[hospital]
     whole = complete_rows(cohort.x) if hospital == KNOWN else np.full(len(cohort), True)
     return cohort.of(cohort.patient[whole])
 
@@ -191,8 +191,8 @@ def known(repeat: int, mechanisms: Sequence[str]) -> list[dict[str, Any]]:
     """Some mechanisms on complete patients, and what the AUROC is with nothing missing."""
     complete = cohort_of(KNOWN)
     train, test = divide(complete, repeat)
-    full = [tabular.encoded(part) for part in (train, test)]
-    area, scale = auroc(full[0].x, train.y, full[1].x, test.y), tabular.encoded(complete).x.std(0)
+    full = [encoded(part) for part in (train, test)]
+    area, scale = auroc(full[0].x, train.y, full[1].x, test.y), encoded(complete).x.std(0)
     table: list[dict[str, Any]] = [{"mechanism": "none", "imputer": "nothing missing"}]
     table[0] |= {"RMSE": 0.0, "AUROC": area, "train": len(train)}
     for mechanism in mechanisms:
@@ -209,7 +209,7 @@ def one_hospital(hospital: str, repeat: int, only: Only = ALL) -> list[dict[str,
     """Gaps that were made, where the truth is known; or the gaps as they came."""
     if hospital == KNOWN:
         return known(repeat, chosen(only, "mechanism", MECHANISMS))
-    whole = tabular.encoded(tabular.restricted(cohort_of(hospital), tabular.SHARED))
+    whole = encoded(restricted(cohort_of(hospital), SHARED))
     return [{"mechanism": "as it came"} | row for row in compared(*divide(whole, repeat), repeat)]
 
 

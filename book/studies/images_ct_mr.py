@@ -23,8 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from book.studies.study import ALL, Only, Study, chosen, curve
-from medxfer_utils import clinic
-from medxfer_utils import images as imaging
+from medxfer_utils import clinic, images
 from medxfer_utils.cohorts import Cohort, split
 from medxfer_utils.models import Model, Strategy, Training
 
@@ -52,12 +51,12 @@ Prepare = Callable[[Image], Image]
 
 def prepare_ct(hu: Image) -> Image:
     """HU from -1000 to 400 as -1 to 1, with a channel."""
-    return (2 * imaging.window(hu, level=-300, width=1400) - 1)[..., None]
+    return (2 * images.window(hu, level=-300, width=1400) - 1)[..., None]
 
 
 def prepare_mr(signal: Image) -> Image:
     """Each image's 1st to 99th percentile as -1 to 1, with a channel."""
-    return np.stack([2 * imaging.percentile_window(s) - 1 for s in signal])[..., None]
+    return np.stack([2 * images.percentile_window(s) - 1 for s in signal])[..., None]
 
 
 PREPARE: dict[str, Prepare] = {"South": prepare_ct, "MR": prepare_mr}

@@ -27,8 +27,7 @@ from benchmarks import medmnist_recipe as recipe
 from book.studies.study import ALL, Only, Study, chosen
 from medxfer_utils import metrics
 from medxfer_utils.cohorts import Cohort
-from medxfer_utils.data.catalogue import KNOWN_COPIES
-from medxfer_utils.data.files import MedMNIST, medmnist
+from medxfer_utils.data import KNOWN_COPIES, MedMNIST, medmnist
 from medxfer_utils.experiments import learning_curve
 from medxfer_utils.models import Model, Strategy, Training
 

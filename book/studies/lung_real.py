@@ -31,11 +31,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from book.studies.study import ALL, Only, Study, curve
-from medxfer_utils import clinic, metrics
-from medxfer_utils import images as imaging
+from medxfer_utils import clinic, images, metrics
 from medxfer_utils.cohorts import Cohort, require_disjoint, split
-from medxfer_utils.data.catalogue import KNOWN_COPIES
-from medxfer_utils.data.files import Nodules, lidc_nodules, medmnist
+from medxfer_utils.data import KNOWN_COPIES, Nodules, lidc_nodules, medmnist
 from medxfer_utils.experiments import learning_curve
 from medxfer_utils.models import Array, Classical, Model, Strategy, Training
 
@@ -80,7 +78,7 @@ def middle(patches: NDArray[Any]) -> Array:
 
 def windowed(hu: Array) -> Array:
     """HU from -1000 to 400 as -1 to 1, with a channel."""
-    return (2 * imaging.window(hu, level=-300, width=1400) - 1)[..., None]
+    return (2 * images.window(hu, level=-300, width=1400) - 1)[..., None]
 
 
 def standardised(x: Array) -> Array:

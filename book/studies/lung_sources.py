@@ -23,8 +23,7 @@ import numpy as np
 from sklearn.datasets import load_digits, load_sample_images
 
 from book.studies.study import ALL, Only, Study
-from medxfer_utils import clinic, metrics, results
-from medxfer_utils import images as imaging
+from medxfer_utils import clinic, images, metrics, results
 from medxfer_utils.cohorts import Cohort
 from medxfer_utils.models import Array, Training
 
@@ -44,12 +43,12 @@ LONG = Training(steps=3000, rate=0.003, batch=64, cosine=True, augment=flips)
 
 def window(hu: Array) -> Array:
     """HU from -1000 to 400 as -1 to 1: how the lung is looked at."""
-    return (2 * imaging.window(hu, level=-300, width=1400) - 1)[..., None]
+    return (2 * images.window(hu, level=-300, width=1400) - 1)[..., None]
 
 
 def standardised(hu: Array) -> Array:
     """Each patch with mean 0 and standard deviation 1."""
-    return imaging.standardised(hu)[..., None]
+    return images.standardised(hu)[..., None]
 
 
 # About how far a lesion stands out, in HU.
@@ -58,7 +57,7 @@ UNIT = {"lung": 300.0, "liver": 40.0}
 
 def relative(hu: Array, organ: str = "liver") -> Array:
     """Contrast to the surroundings, in the organ's unit."""
-    return imaging.contrast(hu, UNIT[organ])[..., None]
+    return images.contrast(hu, UNIT[organ])[..., None]
 
 
 in_lung = partial(relative, organ="lung")
@@ -139,7 +138,7 @@ def textures_network(seed: int) -> keras.Model:
     x = np.stack(patches) + rng.normal(0, 1, (len(y), 32, 32))  # no patch is quite flat
     network = models.image_network(SHAPE, filters=FILTERS, seed=seed)
     training = replace(LONG, steps=800, batch=32, augment=contrast)
-    return models.train(network, imaging.standardised(x)[..., None], y, training, seed=seed)
+    return models.train(network, images.standardised(x)[..., None], y, training, seed=seed)
 
 
 def path(kind: str, seed: int) -> Path:
@@ -157,7 +156,7 @@ UNRELATED: dict[str, Callable[[int], keras.Model]] = {
 
 def made(kind: str, seed: int) -> keras.Model:
     """Train a source network and keep it, whole or not at all."""
-    network = UNRELATED.get(kind, partial(trained_source, kind))(seed)
+    network = UNRELATED[kind](seed) if kind in UNRELATED else trained_source(kind, seed)
     path(kind, seed).parent.mkdir(parents=True, exist_ok=True)
     beside = path(kind, seed).with_suffix(f".{os.getpid()}.keras")
     network.save(beside)

@@ -48,7 +48,7 @@ class Study:
 
     table: str
     jobs: Sequence[Job]
-    rows: Callable[..., pd.DataFrame | Iterable[Mapping[str, Any]]]
+    rows: Callable[..., Any]
     keys: Sequence[str]
     packages: Sequence[str]
     facts: Mapping[str, Any]
@@ -66,7 +66,8 @@ class Study:
         parallel = joblib.Parallel(JOBS, return_as="generator")
         frames = parallel(joblib.delayed(kept)(self, dict(job), ALL) for job in self.jobs)
         done = tqdm(frames, self.table, total=len(self.jobs))
-        return pd.concat(done, ignore_index=True)
+        frame: pd.DataFrame = pd.concat(done, ignore_index=True)
+        return frame
 
     def store(self) -> None:
         """Run it, and store the table with its provenance."""

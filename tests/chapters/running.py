@@ -19,8 +19,7 @@ from nbformat import NotebookNode
 
 from book.tools.chapters.keys import asks_for_patients
 from book.tools.chapters.run import load
-from medxfer_utils.data import hospitals as tabular
-from medxfer_utils.data.files import DataError
+from medxfer_utils.data import DataError, four_hospitals
 from tests.chapters.nbval_plugin import align, stable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +55,7 @@ def another_processor() -> dict[str, str]:
 def patients_can_be_had() -> bool:
     """Tell whether the chapters of `STAND_INS` find their real patients on this machine."""
     try:
-        tabular.four_hospitals()
+        four_hospitals()
     except DataError:
         return False
     return True

@@ -17,8 +17,7 @@ import keras
 import numpy as np
 import pytest
 
-from medxfer_utils.data.catalogue import REGISTRY
-from medxfer_utils.data.files import ChecksumError, DownloadError, find_local, sums_of
+from medxfer_utils.data import REGISTRY, ChecksumError, DownloadError, find_local, sums_of
 from medxfer_utils.models import backbones
 from medxfer_utils.models.backbones import NETWORKS, Preprocess, backbone, features, weights_url
 

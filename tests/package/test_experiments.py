@@ -22,7 +22,7 @@ from sklearn.metrics import (
 from sklearn.naive_bayes import GaussianNB
 
 from medxfer_utils.cohorts import Cohort, draw, split
-from medxfer_utils.data.hospitals import two_laboratories
+from medxfer_utils.data import two_laboratories
 from medxfer_utils.experiments import MEASURES, USUAL, learning_curve, score
 from medxfer_utils.models import Classical, Predicts, Strategy
 

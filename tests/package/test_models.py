@@ -22,7 +22,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from medxfer_utils.cohorts import Cohort, draw
-from medxfer_utils.data.hospitals import two_laboratories
+from medxfer_utils.data import two_laboratories
 from medxfer_utils.models import fit_scaler, logistic_loss, posterior_mode
 from medxfer_utils.models.linear import steepest_curvature
 

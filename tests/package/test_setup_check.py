@@ -359,7 +359,7 @@ def test_absent_files_are_notes_that_say_how_to_have_them(home: Path) -> None:
     assert [verdict.name for verdict in found] == [group.name for group in setup_data.GROUPS]
     assert {verdict.status for verdict in found} == {"note"}
     assert all(verdict.todo for verdict in found)
-    assert of("hospitals").todo == "python -m medxfer_utils.data.files heart"
+    assert of("hospitals").todo == "python -m medxfer_utils.data heart"
 
 
 def test_a_file_with_a_wrong_checksum(home: Path) -> None:

@@ -198,13 +198,13 @@ def test_without_the_files_the_patients_are_said_to_be_simulated(
         np.testing.assert_array_equal(cohorts[name].x, cohort.x)
     advised, reason = message.split("\n")
     assert advised.startswith("SIMULATED patients. ")
-    assert advised.endswith("python -m medxfer_utils.data.files heart")
+    assert advised.endswith("python -m medxfer_utils.data heart")
     assert len(advised) < 90  # a page shows it without scrolling
     assert reason.count(". ") == 1  # of the error only what went wrong; the advice is the book's
     reasons = {"no such folder": "typo': there is no such folder."}
     reasons |= {"another file": "not the official processed.cleveland.data"}
     assert reasons.get(fault, "no connection, or it broke off: ConnectionError)") in reason
-    for advice in ("python -m medxfer_utils.data.files heart", "folder uci_heart of MEDXFER_DATA"):
+    for advice in ("python -m medxfer_utils.data heart", "folder uci_heart of MEDXFER_DATA"):
         assert advice in message
 
 

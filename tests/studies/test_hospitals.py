@@ -17,14 +17,12 @@ import pytest
 from benchmarks import four_hospitals as benchmark
 from medxfer_utils import missing, results
 from medxfer_utils.cohorts import Cohort, draw, require_disjoint
-from medxfer_utils.data import hospitals as tabular
-from medxfer_utils.data import standin
-from medxfer_utils.data.catalogue import HEART
-from medxfer_utils.data.files import fetch, find_local
+from medxfer_utils.data import HEART, fetch, find_local, simulated_hospitals
+from medxfer_utils.data import four_hospitals as real_hospitals
 from medxfer_utils.transfer import gate
 
 HERE = all(find_local(file.name, file.folder) for file in HEART.values())
-SIMULATED = standin.four_hospitals(np.random.default_rng(0))
+SIMULATED = simulated_hospitals(np.random.default_rng(0))
 SHARED = four_hospitals.shared(SIMULATED)
 
 
@@ -32,7 +30,8 @@ SHARED = four_hospitals.shared(SIMULATED)
 def simulated(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every study finds simulated patients at the four hospitals."""
     kept = (four_hospitals.hospitals, hospital_choice.candidates, hospital_gaps.cohort_of)
-    monkeypatch.setattr(tabular, "four_hospitals", lambda: SIMULATED)
+    for study in (four_hospitals, hospital_gaps):
+        monkeypatch.setattr(study, "four_hospitals", lambda: SIMULATED)
     for cached in (*kept, hospital_choice.source_network):
         cached.cache_clear()
     yield
@@ -213,7 +212,7 @@ def test_the_division_is_the_benchmarks() -> None:
     sizes = {"Cleveland": (199, 104), "Budapest": (172, 89), "Zurich": (30, 16)}
     sizes["Long Beach"] = (85, 45)
     for real in (False, *([True] if HERE else [])):
-        for name, cohort in (tabular.four_hospitals() if real else SIMULATED).items():
+        for name, cohort in (real_hospitals() if real else SIMULATED).items():
             whole = benchmark.complete(fetch(HEART[name])) if real else ~np.isnan(cohort.x[:, 3])
             train, test = benchmark.flamby_split(cohort, whole)
             require_disjoint(train, test)

@@ -16,10 +16,10 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
+from medxfer_utils import data as catalogue
 from medxfer_utils import metrics, results
 from medxfer_utils.cohorts import require_disjoint
-from medxfer_utils.data import catalogue
-from medxfer_utils.data.files import MedMNIST, Part
+from medxfer_utils.data import MedMNIST, Part
 from medxfer_utils.models import backbone
 
 study: Any = xray_ultrasound  # its tables have labels that the types of pandas do not know
@@ -185,7 +185,7 @@ def test_gains_are_paired_by_repeat() -> None:
     assert found.tolist() == pytest.approx([0, -4.302653 * 0.1 / 3**0.5, 4.302653 * 0.1 / 3**0.5])
 
 
-# --- how the tables are made, on a stand-in --------------------------------------------------------
+# --- how the tables are made, on a stand-in -------------------------------------------------------
 
 
 def untrained(*_: Any, **__: Any) -> keras.Model:

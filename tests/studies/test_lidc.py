@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,18 +18,10 @@ import pytest
 
 from medxfer_utils import metrics, models, results
 from medxfer_utils.cohorts import require_disjoint
-from medxfer_utils.data import catalogue
-from medxfer_utils.data import files as downloads
-from medxfer_utils.data.files import (
-    ContentError,
-    DataError,
-    Nodules,
-    Part,
-    lidc_nodules,
-)
+from medxfer_utils.data import LIDC, ContentError, DataError, Nodules, Part, lidc_nodules, sums_of
 
 study: Any = lidc_transfer  # its tables have labels that the types of pandas do not know
-FILE = catalogue.LIDC.name
+FILE = LIDC.name
 
 
 def stand_in(nodules: int = 300, seed: int = 0) -> Nodules:
@@ -71,7 +64,7 @@ def test_the_file_is_read_as_it_was_written(folder: Path) -> None:
     read, made = lidc_nodules(), stand_in(12)
     for name in ("x", "malignancy", "diameter", "patient"):
         np.testing.assert_array_equal(getattr(read, name), getattr(made, name))
-    assert read.sums == downloads.sums_of(folder / FILE)
+    assert read.sums == sums_of(folder / FILE)
 
 
 def test_where_there_is_no_file_the_error_says_how_one_is_made(
@@ -86,7 +79,7 @@ def test_where_there_is_no_file_the_error_says_how_one_is_made(
             assert part in str(error.value)
 
 
-WRONG = {
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "x: no such array": ({"x": None}, "no array 'x'"),
     "pid: no such array": ({"pid": None}, "no array 'pid'"),
     "objects": ({"pid": np.array([{}] * 12, object)}, "'pid' is an array of Python objects"),
@@ -101,20 +94,21 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("changes", "message"), WRONG.values(), ids=WRONG)
-def test_a_file_that_holds_something_else_is_refused(
-    changes: dict[str, Any], message: str, folder: Path
-) -> None:
-    np.savez(folder / FILE, **arrays(**changes))
-    with pytest.raises(ContentError, match=message):
-        lidc_nodules()
-
-
-@pytest.mark.parametrize("content", [b"<html>not found</html>", b"\x00" * 600, b"PK\x03\x04 cut"])
-def test_a_file_that_is_no_archive_is_refused(content: bytes, folder: Path) -> None:
-    (folder / FILE).write_bytes(content)
-    with pytest.raises(ContentError, match=r"web page|no \.npz file|cut off"):
-        lidc_nodules()
+def test_a_file_that_holds_something_else_is_refused(folder: Path) -> None:
+    accepted = []
+    for name, (changes, message) in WRONG.items():
+        np.savez(folder / FILE, **arrays(**changes))
+        try:
+            lidc_nodules()
+        except ContentError as error:
+            if re.search(message, str(error)):
+                continue
+        accepted.append(name)
+    for content in (b"<html>not found</html>", b"\x00" * 600, b"PK\x03\x04 cut"):
+        (folder / FILE).write_bytes(content)
+        with pytest.raises(ContentError, match=r"web page|no \.npz file|cut off"):
+            lidc_nodules()
+    assert accepted == []
 
 
 # --- how the table is made ------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The tables and source networks of chapter 04: how they are made, and what they say of controls."""
+"""The tables and source networks of chapter 04: how they are made, and what controls say."""
 
 from __future__ import annotations
 
@@ -31,10 +31,7 @@ def test_every_size_was_asked_and_the_largest_in_four_repeats() -> None:
 def test_a_source_that_was_taught_nonsense_is_worth_no_more_than_a_fresh_start() -> None:
     extras = results.load(lung_to_liver.EXTRAS).query("n == 20")
     taught = results.load(lung_to_liver.TABLE).query("n == 20")
-    means = {
-        **taught.groupby("strategy")["AUROC"].mean(),
-        **extras.groupby("strategy")["AUROC"].mean(),
-    }
+    means = pd.concat([taught, extras]).groupby("strategy")["AUROC"].mean()
     assert means["fine-tuned"] > means["source: shuffled labels"] + 0.02
     assert abs(means["source: shuffled labels"] - means["scratch"]) < 0.05
 

@@ -26,8 +26,7 @@ import pandas as pd
 import pytest
 
 from medxfer_utils import results
-from medxfer_utils.data.catalogue import HEART, LIDC
-from medxfer_utils.data.files import find_local
+from medxfer_utils.data import HEART, LIDC, find_local
 
 STUDIES: dict[str, Study] = studies() | {
     script.STUDIES[0].table: script.STUDIES[0]
@@ -193,7 +192,7 @@ def test_a_sample_comes_out_again(
     for column in set(stored) - {"seconds", "error"}:
         one, other = fresh[column], stored[column]
         if pd.api.types.is_numeric_dtype(other):
-            tolerance = near.get(column, wanted.near)
+            tolerance = near.get(str(column), wanted.near)
             same = np.isclose(one.astype(float), other, rtol=1e-4, atol=tolerance, equal_nan=True)
         else:
             same = (one == other).to_numpy()

@@ -59,7 +59,7 @@ def test_ideal_probabilities_come_true(organ: str, case_mix: str) -> None:
 
 @ORGANS
 def test_every_directed_finding_is_needed(organ: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    table, y = drawn(organ, 40_000)
+    table, y = drawn(organ, 15_000)
     whole = signs.evidence_of_signs(table, organ, "referral")
     loss = np.logaddexp(0, np.where(y == 1, -whole, whole)).mean()
     for finding in FINDINGS[organ]:

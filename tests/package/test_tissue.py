@@ -7,7 +7,8 @@ import pytest
 
 from medxfer_utils.clinic import tissue
 from medxfer_utils.clinic.scanner import Floats, Grid
-from medxfer_utils.clinic.tissue import ANATOMY_NUMBERS, SHAPE_NUMBERS, Tubes
+from medxfer_utils.clinic.tissue import ANATOMY_NUMBERS, SHAPE_NUMBERS
+from medxfer_utils.clinic.vessels import Tubes, cover
 
 GRID = Grid(64, 0.75)
 PLAIN = {
@@ -48,39 +49,41 @@ def tube(radius: float, **changed: float) -> Tubes:
 @pytest.mark.parametrize("radius", [0.15, 0.3, 1.0, 2.5])
 def test_a_tube_keeps_its_volume(radius: float) -> None:
     # In a slice thicker than the tube; both ends are half balls.
-    filled = tissue.cover(tube(radius), GRID, 6.0).sum() * GRID.pixel**2 * 6.0
+    filled = cover(tube(radius), GRID, 6.0).sum() * GRID.pixel**2 * 6.0
     least = GRID.pixel / 2
     ends = 4 / 3 * np.pi * max(radius, least) ** 3 * min(radius / least, 1) ** 2
     assert filled == pytest.approx(np.pi * radius**2 * 20 + ends, rel=0.05)
 
 
 def test_a_tube_wider_than_the_slice_fills_it() -> None:
-    covered = tissue.cover(tube(3.0), GRID, 1.0)
+    covered = cover(tube(3.0), GRID, 1.0)
     assert covered.max() == 1
     assert (covered == 0).mean() > 0.8
 
 
 def test_a_tube_outside_the_patch_is_not_seen() -> None:
-    assert tissue.cover(tube(1.0, x=-90.0), GRID, 1.0).max() == 0
+    assert cover(tube(1.0, x=-90.0), GRID, 1.0).max() == 0
 
 
 def test_a_tapering_bent_tube_is_wider_at_its_start() -> None:
-    covered = tissue.cover(tube(2.0, angle=0.0, y=0.0, end=0.5, bow=2.0), GRID, 4.0)[0]
+    covered = cover(tube(2.0, angle=0.0, y=0.0, end=0.5, bow=2.0), GRID, 4.0)[0]
     x, y = np.meshgrid(GRID.axis, GRID.axis)
     assert covered[x < -5].sum() > 3 * covered[x > 5].sum()
     middle = np.abs(x) < 1
     assert np.average(y[middle], weights=covered[middle]) == pytest.approx(2.0, abs=0.2)
 
 
+def lesions(diameter: float, lobulation: float, thickness: float) -> tissue.Outline:
+    """N lesions with a sharp margin."""
+    columns = {"diameter_mm": diameter, "margin": 0.0, "lobulation": lobulation}
+    v = np.random.default_rng(1).random((SHAPE_NUMBERS, N, 1, 1)).astype(np.float32)
+    every = {k: np.full(N, value) for k, value in columns.items()}
+    return tissue.outline(every, v, GRID, thickness)
+
+
 def covered_by(diameter: float, thickness: float) -> float:
     """Mean area of a smooth lesion in a slice, mm²."""
-    columns = {
-        "diameter_mm": np.full(N, diameter),
-        "margin": np.zeros(N),
-        "lobulation": np.zeros(N),
-    }
-    u = np.random.default_rng(1).random((N, SHAPE_NUMBERS))
-    share = tissue.outline(columns, u, GRID, thickness).share
+    share = lesions(diameter, 0.0, thickness).share
     return float(share.sum(axis=(1, 2)).mean() * GRID.pixel**2)
 
 
@@ -172,14 +175,8 @@ def test_spicules_reach_beyond_the_border() -> None:
 
 
 def test_lobules_make_the_radius_uneven() -> None:
-    def roughness(lobulation: float) -> float:
-        columns = {"diameter_mm": np.full(N, 16.0), "margin": np.zeros(N)}
-        columns["lobulation"] = np.full(N, lobulation)
-        u = np.random.default_rng(1).random((N, SHAPE_NUMBERS))
-        return float(np.std(tissue.outline(columns, u, GRID, 2.0).edge, axis=(1, 2)).mean())
-
-    # Even a smooth one is no circle.
-    assert roughness(0.9) > 1.5 * roughness(0.0) > 0.3
+    smooth, lobed = (np.std(lesions(16.0, k, 2.0).edge, axis=(1, 2)).mean() for k in (0.0, 0.9))
+    assert lobed > 1.5 * smooth > 0.3  # even a smooth one is no circle
 
 
 @pytest.mark.parametrize("pattern", ["central", "diffuse", "popcorn", "eccentric"])
