@@ -63,7 +63,7 @@ workshop: ## pack the students' notebooks, and all they need, into one file
 	@$(RUN) -m book.tools.teach.workshop
 
 wheels: ## fetch what a workshop installs, for a class without a network
-	@$(RUN) -m book.tools.teach.wheels
+	@$(RUN) -m book.tools.teach.workshop wheels
 
 clean: ## remove everything generated, the environment too
 	rm -rf _build .venv

@@ -98,7 +98,7 @@ def items(cells: Iterable[Mapping[str, Any]]) -> Iterator[Item]:
 
 
 def blocks(text: str) -> Iterator[Item]:
-    """Yield the blocks of a text; a heading is "h1", "h2" …"""
+    """Yield the blocks of a text; the kind of a heading is "h1", "h2" and so on."""
     lines = text.splitlines()
     for token in PARSER.parse(text):
         if token.level == 0 and token.nesting != -1 and token.map:

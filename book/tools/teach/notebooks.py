@@ -88,7 +88,7 @@ def bare(cell: Cell) -> Cell:
 
 
 def without_solutions(notebook: Notebook, made: Mapping[int, list[Cell]]) -> Iterator[Cell]:
-    """Yield the cells of a chapter; where a solution began, those of `made`, if any, by its order."""
+    """Yield the cells of a chapter; where a solution began, those of `made` by its order."""
     begun, inside = 0, False
     for cell in notebook["cells"]:
         if is_solution(cell):
