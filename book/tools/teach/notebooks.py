@@ -19,7 +19,6 @@ from typing import Any
 
 from book.tools.chapters.keys import code_cells, source
 from book.tools.chapters.run import Edition, find_notebooks, load, save, stored_statistics
-from book.tools.chapters.statistics import by_section
 from book.tools.chapters.text import by_title, headings, split_at
 from book.tools.pages.site import page_of, put_in_place, recover
 from book.tools.teach.exercises import (
@@ -228,10 +227,7 @@ def by_section_of(notes: str) -> dict[str, str]:
 
 def teachers_notebook(notebook: Path, edition: Edition) -> Notebook:
     """Return a chapter for teachers, with its last run and its notes, as far as there are any."""
-    stored = edition.stored(notebook)
-    run = stored_statistics(stored)
-    if run is not None:  # a run of before sections were measured still has the times of its cells
-        run = {"sections": by_section(load(stored)), **run}
+    run = stored_statistics(edition.stored(notebook))
     return teacher(json.loads(page_of(notebook, edition)), notes_on(notebook), run)
 
 
