@@ -18,6 +18,7 @@ import pytest
 
 from book.tools.chapters.keys import source
 from book.tools.chapters.run import Edition, find_notebooks, load, save
+from book.tools.teach import __main__ as command
 from book.tools.teach import notebooks as editions
 from book.tools.teach.exercises import ExerciseError, exercises
 from book.tools.teach.notebooks import student, teacher
@@ -324,11 +325,12 @@ def test_the_folder_holds_today_s_chapters_and_never_half_of_them(
     }
 
 
-def test_the_command_says_where_and_what_it_wants(
+def test_the_command_says_where_and_what_is_wrong(
     edition: Edition, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(editions, "ROOT", edition.root)
-    assert editions.main(["student"]) == 0
+    monkeypatch.setattr(command, "ROOT", edition.root)
+    assert command.main(["student"]) == 0
     assert str(edition.root / "_build" / "student") in capsys.readouterr().out
-    assert editions.main(["pupil"]) == 2
-    assert "student or teacher" in capsys.readouterr().err
+    (edition.root / "book" / "references.bib").write_text("")
+    assert command.main(["student"]) == 1
+    assert "has no entry 'nobody'" in capsys.readouterr().err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 from bs4 import BeautifulSoup, Tag
 
-from book.tools.chapters.run import Edition
+from book.tools.chapters.run import Edition, save
 from book.tools.teach import slides
 from book.tools.teach.decks import blocks, caption, deck, gist, opening_line, sentences
 from book.tools.teach.slides import SlidesError, build_slides, exporter
@@ -135,14 +134,6 @@ def test_a_caption_is_short_stands_by_itself_and_speaks_of_what_is_shown() -> No
     assert {which: told(*which) for which in expected} == expected
 
 
-def test_opening_slides() -> None:
-    made = deck({"cells": [markdown(OPENING)]}, {})
-    assert [one.source for one in made.cells] == [
-        "# One & two\n\nIs it *any* good?",
-        "## What you will be able to do\n\n- see it;\n- tell it.",
-    ]
-
-
 def test_a_section_is_its_title_then_its_tagged_cells_and_the_rest_is_in_the_notes() -> None:
     title, figure, other = shown(
         markdown("## Which one?\n\nFirst words. Second words.\n\nLook at this picture:"),
@@ -167,7 +158,7 @@ def test_a_section_is_its_title_then_its_tagged_cells_and_the_rest_is_in_the_not
 def test_what_is_shown_of_a_cell() -> None:
     fails = ("slide", "fails-on-purpose")
     expected = [
-        (cell("print(1)", "slide", **{"text/plain": "1"}), ["code printed"]),
+        (cell("a < b", "slide", **{"text/plain": "<b>"}), ["code printed"]),
         (cell("print(1)\n" * 9, "slide", **{"text/plain": "1"}), ["printed"]),
         (cell("def f(): ...\n" * 9, "slide"), ["code"]),
         (cell("t", "slide", **TABLE), ["table"]),
@@ -186,13 +177,6 @@ def test_what_is_shown_of_a_cell() -> None:
         for one, _ in expected
     ]
     assert found == [parts for _, parts in expected]
-
-
-def test_printed_text_and_code_are_escaped() -> None:
-    printing = cell("a < b", "slide")
-    output = {"output_type": "stream", "name": "stdout", "text": "<b>\nx & y\n"}
-    _, slide = shown(markdown("## S"), {**printing, "outputs": [output]})
-    assert [part.get_text().strip() for part in slide.select("pre")] == ["a < b", "<b>\nx & y"]
 
 
 def test_an_exercise_is_asked_and_not_solved() -> None:
@@ -244,23 +228,21 @@ def test_lists_formulas_and_tables_of_the_prose_are_shown() -> None:
 
 @pytest.fixture
 def book(tmp_path: Path) -> Edition:
-    """Return a book of one small chapter."""
+    """Return a book of one small chapter, whose last run drew another picture."""
     root = tmp_path / "book of one"
     for name in ("CITATION.cff", "book/references.bib"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, root / name)
     shutil.copytree(ROOT / "book" / "_static", root / "book" / "_static")
-    write(
-        root, markdown(OPENING), markdown("## S\n\nSee {doc}`01_one`."), cell("x", "slide", **PNG)
-    )
-    return Edition(root)
+    edition, path = Edition(root), root / "notebooks" / "01_one.ipynb"
+    for png, place in (("aGk=", path), ("cnVu", edition.stored(path))):
+        seen = cell("x", "slide", **{"image/png": png})
+        save(notebook(markdown(OPENING), markdown("## S\n\nIn {doc}`01_one`."), seen), place)
+    return edition
 
 
-def write(root: Path, *cells: dict[str, Any]) -> None:
-    path = root / "notebooks" / "01_one.ipynb"
-    path.parent.mkdir(exist_ok=True)
-    about = {"metadata": {}, "nbformat": 4, "nbformat_minor": 4}
-    path.write_text(json.dumps({"cells": list(cells), **about}), "utf-8")
+def notebook(*cells: dict[str, Any]) -> dict[str, Any]:
+    return {"cells": [*cells], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
 
 
 def test_decks_are_files_beside_what_they_share(book: Edition, tmp_path: Path) -> None:
@@ -269,63 +251,30 @@ def test_decks_are_files_beside_what_they_share(book: Edition, tmp_path: Path) -
     assert "<title>01 One &amp; two · slides</title>" in page
     assert "version 0.1.0" in page
     assert '<a href="01_one.html">One &amp; two</a>' in page
+    assert "base64,cnVu" in page  # of the run, not what the repository has
     assert "mathjax.js" not in page  # no formula, so nothing to draw
+    assert "<p>Is it <em>any</em> good?</p>" in page
+    assert "<li>see it;</li>\n<li>tell it.</li>" in page
     assert {path.name for path in place.iterdir()} == {"01_one.html", "index.html", "static"}
     assert "MIT" in (place / "static" / "reveal.js").read_text("utf-8")[:300]
 
 
-def test_a_run_is_shown_rather_than_the_committed_outputs(book: Edition, tmp_path: Path) -> None:
-    notebook = book.root / "notebooks" / "01_one.ipynb"
-    run = notebook.read_text("utf-8").replace("aGk=", "cnVu")
-    book.stored(notebook).parent.mkdir(parents=True)
-    book.stored(notebook).write_text(run, "utf-8")
-    page = build_slides(book, tmp_path / "slides").parent / "01_one.html"
-    assert "base64,cnVu" in page.read_text("utf-8")
-
-
-def test_an_interrupted_build_leaves_the_former_decks_and_can_be_repeated(
-    book: Edition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_is_no_chapter_is_named_and_the_former_decks_stay(
+    book: Edition, tmp_path: Path
 ) -> None:
-    place = tmp_path / "slides"
-    build_slides(book, place)
-    with monkeypatch.context() as patch:
-
-        def stop(*_: object) -> None:
-            raise KeyboardInterrupt
-
-        patch.setattr(slides, "write_decks", stop)
-        with pytest.raises(KeyboardInterrupt):
-            build_slides(book, place)
-    assert (place / "01_one.html").is_file()
-    place.rename(tmp_path / "slides.former")  # as if cut off between the two renames
-    write(book.root, markdown(OPENING), markdown("## Anew\n\nText."))
-    build_slides(book, place)
-    assert "Anew" in (place / "01_one.html").read_text("utf-8")
-    assert [path.name for path in tmp_path.glob("slides*")] == ["slides"]
-
-
-@pytest.mark.parametrize(
-    ("cells", "message"),
-    [
+    place = build_slides(book, tmp_path / "slides").parent
+    quiz = markdown('## Q\n\n<div class="quiz">\n\nNo question.\n\n</div>')
+    faults = [
         ([markdown("Prose.")], r"01_one\.ipynb: the first cell .* '# Title'"),
         ([cell("x")], "the first cell"),
         ([], "the first cell"),
-        (
-            [
-                markdown(OPENING),
-                markdown('## Quiz\n\n<div class="quiz">\n\nNo question.\n\n</div>'),
-            ],
-            "no question in bold or no answers: 'No question",
-        ),
-    ],
-)
-def test_what_is_no_chapter_is_named(
-    book: Edition, tmp_path: Path, cells: list[dict[str, Any]], message: str
-) -> None:
-    write(book.root, *cells)
-    with pytest.raises(SlidesError, match=message):
-        build_slides(book, tmp_path / "slides")
-    assert not (tmp_path / "slides").exists()
+        ([markdown(OPENING), quiz], "no question in bold or no answers: 'No question"),
+    ]
+    for cells, message in faults:
+        save(notebook(*cells), book.root / "notebooks" / "01_one.ipynb")
+        with pytest.raises(SlidesError, match=message):
+            build_slides(book, place)
+    assert "base64,cnVu" in (place / "01_one.html").read_text("utf-8")
 
 
 def test_a_missing_package_is_named() -> None:

@@ -8,7 +8,7 @@ name of a document becomes its title, with a link where the document lies beside
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from pybtex.database import Entry
 from pybtex.plugin import find_plugin
 
 from book.tools.chapters.keys import source
-from book.tools.chapters.run import find_notebooks, load
+from book.tools.chapters.run import load
 from book.tools.chapters.text import (
     ADMONITION,
     ROLE,
@@ -33,17 +33,6 @@ from book.tools.teach.exercises import title
 Notebook = dict[str, Any]
 # Escaped by pybtex, although they mean nothing within a line.
 NEEDLESS = re.compile(r"\\([-.()])")
-
-
-def page_titles(root: Path) -> dict[str, str]:
-    """Return the title of every page of the book that is no chapter, by its path under `book`."""
-    home = root / "book"
-    found = {}
-    for path in sorted(home.rglob("*.md")):
-        first = next(headings(path.read_text("utf-8"), deepest=1), None)
-        if first:
-            found[path.relative_to(home).with_suffix("").as_posix()] = first.title
-    return found
 
 
 def with_link(words: str, work: Entry) -> str:
@@ -63,10 +52,8 @@ class Plain:
     """
 
     def __init__(self, root: Path, beside: str = ".ipynb") -> None:
-        self._beside = beside
-        self._entries: Mapping[str, Entry] = bibliography(root / "book" / "references.bib")
-        self._chapters = {path.stem: title(load(path)) for path in find_notebooks(root)}
-        self._pages = page_titles(root)
+        self._root, self._beside = root, beside
+        self._entries = bibliography(root / "book" / "references.bib")
 
     def text(self, markdown: str) -> str:
         """Return Markdown without roles, directives, labels and comments of MyST.
@@ -122,14 +109,17 @@ class Plain:
         return self._document(words, target) if name == "doc" else words or target
 
     def _document(self, words: str, target: str) -> str:
-        name = target.removeprefix("/")
-        if name in self._chapters or (name := name.removeprefix("notebooks/")) in self._chapters:
-            return f"[{words or self._chapters[name]}]({name}{self._beside})"
-        # A page of the book is not at hand in Jupyter: its name is all that can be given.
-        page = re.sub(r"^(\.\./)?book/", "", name)
-        if page not in self._pages:
+        name = re.sub(r"^(\.\.)?/?((notebooks|book)/)?", "", target)
+        chapter, page = (
+            self._root / "notebooks" / f"{name}.ipynb",
+            self._root / "book" / f"{name}.md",
+        )
+        if chapter.is_file():
+            return f"[{words or title(load(chapter))}]({name}{self._beside})"
+        # A page of the book is not at hand: its name is all that can be given.
+        if not page.is_file():
             raise ValueError(f"A chapter names the document {target!r}, which is not in the book.")
-        return words or f"*{self._pages[page]}*"
+        return words or f"*{next(headings(page.read_text('utf-8'), deepest=1)).title}*"
 
     @staticmethod
     def _quotation(match: re.Match[str]) -> str:

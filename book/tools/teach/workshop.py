@@ -1,25 +1,18 @@
-"""Pack what the students of a workshop need into one file: `make workshop`.
+"""What a workshop needs: `make workshop` packs a kit, `make wheels` fetches what it installs.
 
-    python book/tools/env.py -m book.tools.teach.workshop
-
-It holds the notebooks for students, the package, the stored results that the chapters draw, the
-part of the lock that is needed, and `start.py`. The same book gives the same bytes.
-
-    python book/tools/env.py -m book.tools.teach.workshop wheels [--platform …] [--python …]
-
-fetches what a workshop installs, for a USB stick or a server in the class: `make wheels`. The files
-come from the package index that pip is set to and must have the hashes of the lock. They lie in
-`_build/workshop/wheels`; beside `start.py`, that folder makes the installation need no network.
+The kit is one file with the notebooks for students, the package, the stored results that the
+chapters draw, the part of the lock that is needed, and `start.py`. The same book gives the same
+bytes. The wheels are for a USB stick or a server in the class: they come from the package index
+that pip is set to and must have the hashes of the lock. They lie in `_build/workshop/wheels`;
+beside `start.py`, that folder makes the installation need no network.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import html
 import io
 import json
-import platform
 import re
 import subprocess
 import sys
@@ -38,7 +31,6 @@ from book.tools.teach.exercises import question, title
 from book.tools.teach.notebooks import student
 from book.tools.teach.plain import Plain
 
-ROOT = Path(__file__).resolve().parents[3]
 NAME = "medxfer-workshop"
 KIT = Path(__file__).with_name("kit")
 ALONE = ("CITATION.cff", "LICENSE", "LICENSE-TEXT", "pyproject.toml")
@@ -55,21 +47,12 @@ PYTHONS = ("3.11", "3.12", "3.13")
 # Of the Linux systems that pip names by the age of their C library.
 GLIBC = [f"manylinux_2_{minor}_x86_64" for minor in range(17, 29)]
 # What markers ask about, and the platforms whose wheels pip may take, TensorFlow's oldest.
-SYSTEMS: dict[str, tuple[dict[str, str], list[str]]] = {
-    "linux": (
-        {"sys_platform": "linux", "os_name": "posix", "platform_machine": "x86_64"},
-        [*GLIBC, "manylinux2014_x86_64", "linux_x86_64"],
-    ),
-    "macos": (
-        {"sys_platform": "darwin", "os_name": "posix", "platform_machine": "arm64"},
-        ["macosx_12_0_arm64"],
-    ),
-    "windows": (
-        {"sys_platform": "win32", "os_name": "nt", "platform_machine": "AMD64"},
-        ["win_amd64"],
-    ),
+MARKED = ("sys_platform", "os_name", "platform_machine")
+SYSTEMS = {
+    "linux": ("linux posix x86_64", [*GLIBC, "manylinux2014_x86_64", "linux_x86_64"]),
+    "macos": ("darwin posix arm64", ["macosx_12_0_arm64"]),
+    "windows": ("win32 nt AMD64", ["win_amd64"]),
 }
-HERE = {"Linux": "linux", "Darwin": "macos", "Windows": "windows"}
 
 
 @dataclass(frozen=True)
@@ -134,10 +117,8 @@ def student_lock(root: Path) -> str:
 
 def flat(all_pins: Iterable[Pin], system: dict[str, str]) -> str:
     """Return what one system installs, without conditions; `system` is what markers ask about."""
-    marked = ((pin, pin.requirement.marker) for pin in all_pins)
-    return "".join(
-        pin.line(None) for pin, marker in marked if not marker or marker.evaluate(system)
-    )
+    markers = ((pin, pin.requirement.marker) for pin in all_pins)
+    return "".join(pin.line(None) for pin, one in markers if not one or one.evaluate(system))
 
 
 def folder_files(folder: Path) -> Iterator[Path]:
@@ -205,12 +186,9 @@ def lists(root: Path, system: str, python: str) -> dict[str, str]:
 
     Two lists if that depends on the last digit, since the students' Pythons may differ in it.
     """
-    about = {
-        **SYSTEMS[system][0],
-        "python_version": python,
-        "implementation_name": "cpython",
-        "platform_python_implementation": "CPython",
-    }
+    about = dict(zip(MARKED, SYSTEMS[system][0].split(), strict=True))
+    about |= {"python_version": python, "implementation_name": "cpython"}
+    about["platform_python_implementation"] = "CPython"
     wanted = student_pins(root) + pins((root / "book" / "tools" / "uv.txt").read_text("utf-8"))
     full = [f"{python}.{last}" for last in (99, 0)]
     texts = {flat(wanted, about | {"python_full_version": one}): one for one in full}
@@ -222,29 +200,32 @@ def download(requirements: Path, system: str, python: str, folder: Path) -> None
 
     Raises
     ------
-    subprocess.CalledProcessError
+    ValueError
         If pip fails; it has said why.
     """
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet"]
     command += ["--no-deps", "--only-binary=:all:", "--require-hashes", "--dest", str(folder)]
     command += ["--implementation", "cp", "--python-version", python]
     command += [part for tag in SYSTEMS[system][1] for part in ("--platform", tag)]
-    subprocess.run([*command, "-r", str(requirements)], check=True)
-
-
-def remove_others(folder: Path, wanted: set[str]) -> None:
-    """Remove files of a former lock."""
-    for path in folder.iterdir():
-        if hashlib.sha256(path.read_bytes()).hexdigest() not in wanted:
-            path.unlink()
+    if subprocess.run([*command, "-r", str(requirements)], check=False).returncode:
+        told = "pip could not fetch everything, see above. What it fetched is kept"
+        raise ValueError(f"{told}; the same command goes on.")
 
 
 def fetch(root: Path, systems: Iterable[str], pythons: Sequence[str]) -> str:
-    """Fetch all wheels that are asked for, and say where they are and where they belong."""
+    """Fetch all wheels that are asked for, and say where they are and where they belong.
+
+    Raises
+    ------
+    ValueError
+        If pip could not fetch all of them.
+    """
     folder = root / "_build" / "workshop" / "wheels"
     folder.mkdir(parents=True, exist_ok=True)
     texts = [(root / name).read_text("utf-8") for name in ("requirements.txt", "book/tools/uv.txt")]
-    remove_others(folder, set(HASH.findall("".join(texts))))
+    for path in folder.iterdir():  # those of a former lock go
+        if hashlib.sha256(path.read_bytes()).hexdigest() not in HASH.findall("".join(texts)):
+            path.unlink()
     for system in systems:
         for python in pythons:
             print(f"Wheels for {system}, Python {python}", flush=True)
@@ -255,36 +236,3 @@ def fetch(root: Path, systems: Iterable[str], pythons: Sequence[str]) -> str:
                 requirements.unlink()
     size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
     return f"{size:.0f} MB are in {folder}\nPut this folder beside start.py of the workshop."
-
-
-def options(arguments: Sequence[str]) -> argparse.Namespace:
-    """Read the command line; wheels are by default those of this system and this Python."""
-    parser = argparse.ArgumentParser(prog="workshop.py", description="Make what a workshop needs.")
-    parser.add_argument("what", nargs="?", choices=("kit", "wheels"), default="kit")
-    here = HERE.get(platform.system(), "linux")
-    parser.add_argument("--platform", nargs="+", choices=SYSTEMS, default=[here])
-    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    parser.add_argument("--python", nargs="+", choices=PYTHONS, default=[version])
-    return parser.parse_args(arguments)
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Pack the kit or fetch the wheels, and say where they are."""
-    asked = options(arguments)
-    try:
-        wheels = asked.what == "wheels"
-        print(fetch(ROOT, asked.platform, asked.python) if wheels else pack(ROOT))
-    except ValueError as problem:
-        print(problem, file=sys.stderr)
-        return 1
-    except subprocess.CalledProcessError as error:
-        print(f"pip could not fetch everything (status {error.returncode}), see above.\n"
-              "What it fetched is kept; the same command goes on.", file=sys.stderr)  # fmt: skip
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
