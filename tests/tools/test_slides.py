@@ -102,7 +102,7 @@ def test_prose_is_divided_into_blocks() -> None:
 
 def test_a_section_opens_with_its_question_or_its_first_sentence() -> None:
     expected = {
-        "A fact. Which of the two is the better one here?": "Which of the two is the better one here?",
+        "A fact. Is one of the two a bit better here?": "Is one of the two a bit better here?",
         "Three are ill. Which?": "Three are ill. Which?",
         "Three kinds have a name:": "Three kinds have a name.",
         "word " * 50 + ".": "",
