@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -22,26 +23,19 @@ ROOT = Path(__file__).resolve().parents[2]
 STEMS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 SCREENS = {"projector": (1280, 720), "phone": (390, 844)}
 each_deck = pytest.mark.parametrize("stem", STEMS)
-# What sticks out of its slide or of the screen.
+# What sticks out of its slide, or the slide out of the screen.
 STICKS_OUT = """() => Reveal.getSlides().flatMap((section, number) => {
   const at = Reveal.getIndices(section);
   Reveal.slide(at.h, at.v, 99);
-  const slide = section.querySelector(".slide");
-  const box = slide.getBoundingClientRect(), deck = Reveal.getConfig(), faults = [];
-  const over = (part, by) =>
-    part.scrollWidth > part.clientWidth + by || part.scrollHeight > part.clientHeight + by;
-  if (over(slide, 0)) faults.push("the slide");
-  if (slide.offsetWidth > deck.width || slide.offsetHeight > deck.height)
-    faults.push("the slide out of the deck");
-  for (const part of slide.querySelectorAll("*")) {
-    const r = part.getBoundingClientRect();
-    const out = r.left < box.left - 1 || r.right > box.right + 1 || r.bottom > box.bottom + 1;
-    if (r.width && (out || r.top < box.top - 1)) faults.push(part.tagName);
-    if (part.matches("img") && (r.bottom > innerHeight + 1 || r.right > innerWidth + 1))
-      faults.push("image out of the screen");
-    if (part.matches("pre, table, figure") && over(part, 1)) faults.push(`in ${part.tagName}`);
-  }
-  return faults.map((fault) => `slide ${number + 1}: ${fault}`);
+  const screen = { left: 0, top: 0, right: innerWidth, bottom: innerHeight };
+  const slide = section.querySelector(".slide"), page = slide.getBoundingClientRect();
+  const out = (box, of) => box.width && (box.left < of.left - 1 || box.right > of.right + 1
+    || box.top < of.top - 1 || box.bottom > of.bottom + 1);
+  const over = (part) => part.matches(".slide, pre, table, figure")
+    && (part.scrollWidth > part.clientWidth + 1 || part.scrollHeight > part.clientHeight + 1);
+  return [slide, ...slide.querySelectorAll("*")]
+    .filter((part) => over(part) || out(part.getBoundingClientRect(), page) || out(page, screen))
+    .map((part) => `slide ${number + 1}: ${part.outerHTML.slice(0, 80)}`);
 })"""
 # Type too small to be read from the last row, figures without a text, formulas not drawn.
 UNREADABLE = """() => [...document.querySelectorAll(".slide *")].flatMap((part) => {
@@ -62,37 +56,28 @@ def decks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_slides(Edition(ROOT), tmp_path_factory.mktemp("decks") / "slides").parent
 
 
-Project = Callable[..., Page]
+Project = Callable[..., Visit]
 
 
 @pytest.fixture
-def visits() -> list[Visit]:
-    """All pages that a test has opened."""
-    return []
-
-
-@pytest.fixture
-def project(browser: Browser, decks: Path, visits: list[Visit]) -> Iterator[Project]:
+def project(browser: Browser, decks: Path) -> Iterator[Project]:
     """Return a function that opens a file of the decks on a screen of some kind."""
-    contexts = []
-    with served(decks) as address:
+    with contextlib.ExitStack() as stack:
+        address = stack.enter_context(served(decks))
 
         def opening(
             name: str, screen: str = "projector", theme: Any = "light", disk: bool = False
-        ) -> Page:
-            width, height = SCREENS[screen]
-            size: Any = {"width": width, "height": height}
-            contexts.append(browser.new_context(viewport=size, color_scheme=theme))
-            visits.append(Visit(contexts[-1].new_page(), address))
-            page = visits[-1].page
-            page.goto(f"{decks.as_uri() if disk else address}/{name}", wait_until="networkidle")
+        ) -> Visit:
+            size: Any = dict(zip(("width", "height"), SCREENS[screen], strict=True))
+            context = stack.enter_context(browser.new_context(viewport=size, color_scheme=theme))
+            visit = Visit(context.new_page(), address)
+            place = decks.as_uri() if disk else address
+            visit.page.goto(f"{place}/{name}", wait_until="networkidle")
             if not name.startswith("index"):
-                page.wait_for_function("() => window.Reveal?.isReady()")
-            return page
+                visit.page.wait_for_function("() => window.Reveal?.isReady()")
+            return visit
 
         yield opening
-        for context in contexts:
-            context.close()
 
 
 def notebook(stem: str) -> list[dict[str, Any]]:
@@ -122,23 +107,16 @@ def axe_findings(page: Page) -> set[tuple[str, str]]:
 
 
 @each_deck
-def test_a_deck_from_the_disk_is_whole_and_fits_a_projector(
-    project: Project, visits: list[Visit], stem: str
+def test_a_deck_is_whole_on_a_projector_and_on_a_phone_in_the_dark(
+    project: Project, stem: str
 ) -> None:
-    page = project(f"{stem}.html", disk=True)
-    expect(page.locator(".present h1")).to_be_visible()
-    assert page.evaluate(UNREADABLE) == []
-    assert page.evaluate(STICKS_OUT) == []
-    assert axe_findings(page) == set()
-    assert [*visits[0].errors, *visits[0].outside] == []
-
-
-@each_deck
-def test_a_deck_fits_a_phone_in_the_dark(project: Project, visits: list[Visit], stem: str) -> None:
-    page = project(f"{stem}.html", screen="phone", theme="dark")
-    assert page.evaluate(STICKS_OUT) == []
-    assert axe_findings(page) == set()
-    assert [*visits[0].errors, *visits[0].outside] == []
+    projected = project(f"{stem}.html", disk=True)
+    expect(projected.page.locator(".present h1")).to_be_visible()
+    assert projected.page.evaluate(UNREADABLE) == []
+    for visit in (projected, project(f"{stem}.html", screen="phone", theme="dark")):
+        assert visit.page.evaluate(STICKS_OUT) == []
+        assert [*visit.errors, *visit.outside] == []
+        assert axe_findings(visit.page) == set()  # which asks for the style sheets anew
 
 
 @each_deck
@@ -159,7 +137,7 @@ def test_slides_are_what_the_tags_and_headings_say_and_space_walks_through_all(
         "title": 1,
         "licence": 1,
     }
-    page = project(f"{stem}.html")
+    page = project(f"{stem}.html").page
     assert {kind: page.locator(f".slide.{kind}").count() for kind in expected} == expected
     total = page.evaluate("Reveal.getTotalSlides()")
     seen = set()
@@ -191,7 +169,7 @@ def test_no_solution_is_told(decks: Path, stem: str) -> None:
 
 
 def test_key_d_turns_light_into_dark_for_all_decks(project: Project) -> None:
-    page = project(f"{STEMS[0]}.html")
+    page = project(f"{STEMS[0]}.html").page
     root = page.locator("html")
     expect(root).to_have_attribute("data-theme", "light")
     page.keyboard.press("d")
@@ -202,7 +180,7 @@ def test_key_d_turns_light_into_dark_for_all_decks(project: Project) -> None:
 
 @pytest.mark.parametrize("disk", [False, True], ids=["served", "from the disk"])
 def test_speaker_sees_the_notes(project: Project, disk: bool) -> None:
-    page = project(f"{STEMS[0]}.html", disk=disk)
+    page = project(f"{STEMS[0]}.html", disk=disk).page
     notes = page.locator("aside.notes").filter(has=page.locator("mjx-container")).first
     page.evaluate(
         "(n) => { const at = Reveal.getIndices(n); Reveal.slide(at.h, at.v); }",
@@ -218,7 +196,7 @@ def test_speaker_sees_the_notes(project: Project, disk: bool) -> None:
 
 @each_deck
 def test_deck_can_be_printed_one_slide_a_page(project: Project, stem: str) -> None:
-    page = project(f"{stem}.html?print-pdf", theme="dark")
+    page = project(f"{stem}.html?print-pdf", theme="dark").page
     expect(page.locator(".pdf-page")).to_have_count(page.locator(".slide").count())
     expect(page.locator("html")).to_have_attribute("data-theme", "light")
     assert page.locator(".slide .fragment").evaluate_all(
@@ -227,9 +205,9 @@ def test_deck_can_be_printed_one_slide_a_page(project: Project, stem: str) -> No
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_list_leads_to_every_deck(project: Project, visits: list[Visit], theme: str) -> None:
-    page = project("index.html", screen="phone", theme=theme)
-    links = page.locator("li a")
+def test_list_leads_to_every_deck(project: Project, theme: str) -> None:
+    visit = project("index.html", screen="phone", theme=theme)
+    page, links = visit.page, visit.page.locator("li a")
     assert links.evaluate_all("(all) => all.map((a) => a.getAttribute('href'))") == [
         f"{stem}.html" for stem in STEMS
     ]
@@ -238,4 +216,4 @@ def test_list_leads_to_every_deck(project: Project, visits: list[Visit], theme: 
     assert findings(page.evaluate("() => axe.run()")) == set()
     links.first.click()
     expect(page.locator(".present h1")).to_be_visible()
-    assert visits[0].errors == []
+    assert visit.errors == []
