@@ -11,8 +11,8 @@ from bs4 import BeautifulSoup, Tag
 
 from book.tools.chapters.run import Edition, save
 from book.tools.teach import slides
-from book.tools.teach.decks import blocks, caption, deck, gist, opening_line, sentences
-from book.tools.teach.slides import SlidesError, build_slides, exporter
+from book.tools.teach.decks import SlidesError, blocks, caption, deck, gist, opening_line, sentences
+from book.tools.teach.slides import build_slides, exporter
 
 ROOT = Path(__file__).resolve().parents[2]
 PNG = {"image/png": "aGk="}

@@ -42,8 +42,8 @@ LONGEST_CAPTION, LONGEST_OPENING, LONGEST_CODE = 130, 190, 8
 LAST, LEFT_OUT = "Take-aways", ("Further reading", "References")
 
 
-class DeckError(ValueError):
-    """A notebook is no chapter; the message says what it lacks."""
+class SlidesError(ValueError):
+    """The slides cannot be made; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -181,12 +181,12 @@ def quiz(text: str) -> Slide:
 
     Raises
     ------
-    DeckError
+    SlidesError
         If the text has no question in bold, or no answers.
     """
     question, answers = QUESTION.match(text), list(ANSWER.finditer(text))
     if question is None or not answers:
-        raise DeckError(f"this quiz has no question in bold or no answers: {text[:60]!r}")
+        raise SlidesError(f"this quiz has no question in bold or no answers: {text[:60]!r}")
     told = "\n".join(answer.expand(ON_DEMAND) for answer in answers)
     return Slide("question", [words(f"## {question[1]}\n\n<ol>\n{told}\n</ol>")])
 
@@ -222,11 +222,11 @@ def opening(found: Sequence[Item]) -> Iterator[Slide]:
 
     Raises
     ------
-    DeckError
+    SlidesError
         If the chapter does not begin with a title.
     """
     if not found or found[0].kind != "h1":
-        raise DeckError("the first cell is not markdown that starts with '# Title'")
+        raise SlidesError("the first cell is not markdown that starts with '# Title'")
     texts = {item.kind: item.text for item in reversed(found)}
     yield Slide("title", [words(f"{texts['h1']}\n\n{texts.get('paragraph', '')}")])
     points = texts.get("bullet_list", "")
@@ -238,7 +238,7 @@ def columns(notebook: Notebook, notes: Mapping[str, str]) -> Iterator[list[Slide
 
     Raises
     ------
-    DeckError
+    SlidesError
         If the chapter does not begin with a title, or a quiz cannot be read.
     """
     sections: dict[str, list[Item]] = {"": []}
@@ -270,7 +270,7 @@ def deck(notebook: Notebook, notes: Mapping[str, str]) -> NotebookNode:
 
     Raises
     ------
-    DeckError
+    SlidesError
         If the chapter does not begin with a title, or a quiz cannot be read.
     """
     cells: list[NotebookNode] = []

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import yaml
 from jinja2 import Environment, FileSystemLoader
 from nbconvert import SlidesExporter
 from pygments.formatters import HtmlFormatter
 
 from book.tools.chapters.run import Edition, find_notebooks
-from book.tools.pages import citation
 from book.tools.pages.site import page_of
-from book.tools.teach.decks import DeckError, deck
+from book.tools.teach.decks import SlidesError, deck
 from book.tools.teach.exercises import question, title
 from book.tools.teach.notebooks import by_section_of, in_place_of, notes_on
 from book.tools.teach.plain import Plain
@@ -37,10 +37,6 @@ INSTALLED = {
 # What the decks share with the pages of the book.
 OF_THE_BOOK = ("book.css", "favicon.svg", "logo.svg")
 COLOURS = {"light": "a11y-high-contrast-light", "dark": "a11y-high-contrast-dark"}
-
-
-class SlidesError(ValueError):
-    """The slides cannot be made; the message says why."""
 
 
 def installed(package: str, inside: str) -> Path:
@@ -75,10 +71,10 @@ def write_shared(root: Path, folder: Path) -> None:
 
 def imprint(root: Path) -> dict[str, str]:
     """Return what the slides say of the book: its title, authors, version and year."""
-    known = citation.about(root / "CITATION.cff")
-    people = " and ".join(citation.name(author) for author in known["authors"])
-    year = citation.year(known)
-    return {"book": known["title"], "people": people, "version": known["version"], "year": year}
+    known = yaml.safe_load((root / "CITATION.cff").read_text("utf-8"))
+    names = (a.get("name") or f"{a['family-names']}, {a['given-names']}" for a in known["authors"])
+    about = {"book": known["title"], "version": known["version"], "people": " and ".join(names)}
+    return about | {"year": str(known["date-released"])[:4]}
 
 
 def exporter() -> SlidesExporter:
@@ -105,7 +101,7 @@ def write_decks(edition: Edition, folder: Path) -> None:
         chapter = nbformat.reads(page_of(path, edition).decode("utf-8"), as_version=4)
         try:
             slides = deck(plain.notebook(chapter), by_section_of(notes_on(path)))
-        except DeckError as problem:
+        except SlidesError as problem:
             raise SlidesError(f"{path.name}: {problem}") from problem
         about = {"stem": path.stem, "number": path.stem[:2], "formulas": "$" in str(slides)}
         about |= {"title": title(chapter), "question": question(chapter), **book}
