@@ -15,19 +15,9 @@ from typing import Any
 from pybtex.database import Entry
 from pybtex.plugin import find_plugin
 
+from book.tools.chapters import text as md
 from book.tools.chapters.keys import source
 from book.tools.chapters.run import load
-from book.tools.chapters.text import (
-    ADMONITION,
-    ROLE,
-    TEXT_AND_TARGET,
-    UNSEEN,
-    address,
-    bibliography,
-    citation,
-    headings,
-    keys_of,
-)
 from book.tools.teach.exercises import title
 
 Notebook = dict[str, Any]
@@ -37,7 +27,7 @@ NEEDLESS = re.compile(r"\\([-.()])")
 
 def with_link(words: str, work: Entry) -> str:
     """Return a citation as a link to the work, if the bibliography says where that is."""
-    return f"[{words}]({place})" if (place := address(work)) else words
+    return f"[{words}]({place})" if (place := md.address(work)) else words
 
 
 class Plain:
@@ -53,7 +43,7 @@ class Plain:
 
     def __init__(self, root: Path, beside: str = ".ipynb") -> None:
         self._root, self._beside = root, beside
-        self._entries = bibliography(root / "book" / "references.bib")
+        self._entries = md.bibliography(root / "book" / "references.bib")
 
     def text(self, markdown: str) -> str:
         """Return Markdown without roles, directives, labels and comments of MyST.
@@ -63,8 +53,8 @@ class Plain:
         ValueError
             If it cites a work that the bibliography lacks, or names a document that is not there.
         """
-        quoted = ADMONITION.sub(self._quotation, UNSEEN.sub("", markdown))
-        return ROLE.sub(self._role, quoted)
+        quoted = md.ADMONITION.sub(self._quotation, md.UNSEEN.sub("", markdown))
+        return md.ROLE.sub(self._role, quoted)
 
     def notebook(self, notebook: Notebook) -> Notebook:
         """Return a chapter in plain Markdown, with a list of the works that it cites.
@@ -102,9 +92,9 @@ class Plain:
     def _role(self, match: re.Match[str]) -> str:
         name, content = match.groups()
         if name.startswith("cite"):
-            works = [self._entry(key) for key in keys_of(content)]
-            return citation(works, in_text=name == "cite:t", shown=with_link)
-        found = TEXT_AND_TARGET.match(content)
+            works = [self._entry(key) for key in md.keys_of(content)]
+            return md.citation(works, in_text=name == "cite:t", shown=with_link)
+        found = md.TEXT_AND_TARGET.match(content)
         words, target = (found[1], found[2]) if found else ("", content)
         return self._document(words, target) if name == "doc" else words or target
 
@@ -119,7 +109,7 @@ class Plain:
         # A page of the book is not at hand: its name is all that can be given.
         if not page.is_file():
             raise ValueError(f"A chapter names the document {target!r}, which is not in the book.")
-        return words or f"*{next(headings(page.read_text('utf-8'), deepest=1)).title}*"
+        return words or f"*{next(md.headings(page.read_text('utf-8'), deepest=1)).title}*"
 
     @staticmethod
     def _quotation(match: re.Match[str]) -> str:
@@ -129,6 +119,6 @@ class Plain:
 
 def cited(markdown: str) -> Iterator[str]:
     """Yield the keys of all works that a text cites."""
-    for name, content in ROLE.findall(markdown):
+    for name, content in md.ROLE.findall(markdown):
         if name.startswith("cite"):
-            yield from keys_of(content)
+            yield from md.keys_of(content)

@@ -203,7 +203,7 @@ def download(requirements: Path, system: str, python: str, folder: Path) -> None
     ValueError
         If pip fails; it has said why.
     """
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet"]
+    command = [sys.executable, *["-m", "pip", "--disable-pip-version-check", "download", "--quiet"]]
     command += ["--no-deps", "--only-binary=:all:", "--require-hashes", "--dest", str(folder)]
     command += ["--implementation", "cp", "--python-version", python]
     command += [part for tag in SYSTEMS[system][1] for part in ("--platform", tag)]
