@@ -146,9 +146,7 @@ def read_dicom(path: str | Path, pixel_mm: tuple[float, float] | None = None) ->
             slices.append(data)
     if not slices:
         raise ImagingError("The folder holds no image.")
-    _require_one_series(slices)
-    place = "The series" if len(slices) > 1 else "The image"
-    return cast(Volume, _kept_back(partial(_volume, slices), place))
+    return cast(Volume, _kept_back(partial(_volume, slices), "The image"))
 
 
 def _files(path: Path) -> list[Path]:
@@ -273,6 +271,7 @@ def _unevenness(slices: list[pydicom.Dataset]) -> str:
 
 def _volume(slices: list[pydicom.Dataset]) -> Volume:
     """Let highdicom put the slices of one series together."""
+    _require_one_series(slices)
     first = slices[0]
     ct = first.get("Modality") == "CT"
     unit: Literal["HU", "grey"] = "grey"
