@@ -188,7 +188,7 @@ WRONG_CONTENT = {
     "count": (spoiled(test_labels=np.zeros((4, 1), np.uint8)), r"'test_labels' has shape \(4, 1\)"),
     "type": (spoiled(val_images=np.ones((2, 28, 28))), "type float64, expected .* uint8"),
     "text labels": (spoiled(val_labels=np.array([["a"], ["b"]])), "type <U1"),
-    "broken bytes": (with_broken_bytes(), "'train_images' is (an array .* or )?damaged"),
+    "broken bytes": (with_broken_bytes(), "'train_images' is damaged"),
 }
 PAGE = b"\n <!DOCTYPE html><html>Too many requests</html>"
 NOT_THE_FILE = {

@@ -315,7 +315,7 @@ FAULTS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "waveform": (theirs("waveform_ecg.dcm"), "holds no image"),
     "colour": (theirs("SC_rgb_small_odd.dcm"), "is in colour"),
     "palette": (theirs("examples_palette.dcm"), "is in colour"),
-    "no decoder": (one(syntax="1.2.840.10008.1.2.4.201"), r"\(High-Throughput.*install pylib"),
+    "no decoder": (one(syntax="1.2.840.10008.1.2.4.201"), "no decoder is installed .pylibjpeg"),
     "cut off": (cut, "cut off"),
     "cut off, the library's": (theirs("MR_truncated.dcm"), "cut off"),
     "no slope": (one(RescaleSlope=None), "without rescale slope"),
@@ -339,7 +339,7 @@ FAULTS: dict[str, tuple[Callable[[Path], Path], str]] = {
         "The image cannot be read",
     ),
     "no position": (several([0, 1], ImagePositionPatient=None), "does not say where it lies"),
-    "no direction": (several([0, 1], ImageOrientationPatient=None), "which way they face"),
+    "no direction": (several([0, 1], ImageOrientationPatient=None), "which way it faces"),
     "frames without places": (theirs("rtdose.dcm"), "does not say where each lies"),
     "frames in a folder": (beside("9", lambda path: enhanced(path, [4, 0])), "many frames"),
 }
