@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+
+# Keras imports it, and it draws from Python's random numbers then: do so before they are seeded.
+import rich.style  # noqa: F401
 import threadpoolctl
 from IPython.core.getipython import get_ipython
 from IPython.display import display
