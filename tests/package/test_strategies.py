@@ -243,7 +243,7 @@ def test_l2_sp_is_ridge_regression_around_the_source_with_a_free_intercept() -> 
         found = transfer.l2_sp(model, FEW, 0.3)
         gradient = logistic_loss(flat(found), rows(FEW, model.prepare))[1]
         # At the minimum the loss pulls away exactly as hard as the anchor pulls back.
-        np.testing.assert_allclose(gradient, -pull * (flat(found) - flat(model)), atol=1e-6)
+        np.testing.assert_allclose(gradient, -np.array(pull) * (flat(found) - flat(model)), atol=1e-6)
 
 
 @pytest.mark.parametrize("source", TABLES)
