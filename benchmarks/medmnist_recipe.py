@@ -294,7 +294,7 @@ def files(names: Sequence[str]) -> dict[str, Any]:
 
 
 @cache
-def prepared(name: str) -> tuple[MedMNIST, Array, Labels, tuple[Array, Array], float]:
+def prepared(name: str) -> tuple[MedMNIST, Any, Labels, tuple[Array, Array], float]:
     """A set, its training images and labels, what MobileNet sees, and how long it looked."""
     whole = medmnist(name, also=KNOWN_COPIES)
     x, y = training_images(whole)

@@ -13,7 +13,7 @@ import time
 
 os.environ["MEDXFER_THREADS"] = "1"  # before the package: it decides how TensorFlow starts
 
-from medxfer_utils.models import Model, Strategy, Training, image_network
+from medxfer_utils.models import Classical, Model, Strategy, Training, image_network
 from medxfer_utils.transfer import fine_tuned
 
 # isort: split
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
 from medxfer_utils.cohorts import Cohort, split
-from medxfer_utils.experiments import Classical, learning_curve
+from medxfer_utils.experiments import learning_curve
 
 PATIENTS, PIXELS, LABELLED = 600, 32, 300
 ROUNDS, WARM, FITS = 3, 4, 8

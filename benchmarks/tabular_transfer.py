@@ -152,10 +152,9 @@ def adapt_arms(source: Cohort, x: NDArray[np.floating]) -> dict[str, Strategy]:
 def one_division(division: int, only: Only = ALL) -> pd.DataFrame:
     """Every arm on `REPEATS` draws of one division of the patients, one row a fit."""
     source, pool, test = divide(division)
-    groups = (our_arms, peer_arms, adapt_arms)
-    if "strategy" in only and not any(name.startswith("adapt") for name in only["strategy"]):
-        groups = (our_arms, peer_arms)  # adapt is not in the book's environment
-    every = {name: arm for group in groups for name, arm in group(source, pool.x).items()}
+    every = our_arms(source, pool.x) | peer_arms(source, pool.x)
+    if not set(only.get("strategy", ["adapt"])) <= set(every):  # not in the book's environment
+        every |= adapt_arms(source, pool.x)
     arms = {name: every[name] for name in chosen(only, "strategy", every)}
     repeats = 1 + max(chosen(only, "repeat", range(REPEATS)))
     # Two threads on so small a problem mostly wait for each other, busily.

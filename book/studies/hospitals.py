@@ -48,10 +48,7 @@ ADAPTERS: dict[str, Callable[[], BaseEstimator]] = {
 
 def shared(cohorts: Mapping[str, Cohort]) -> dict[str, Cohort]:
     """The hospitals as numbers: the ten features that all measure, categories as columns."""
-    return {
-        name: encoded(restricted(cohort, SHARED))
-        for name, cohort in cohorts.items()
-    }
+    return {name: encoded(restricted(cohort, SHARED)) for name, cohort in cohorts.items()}
 
 
 @cache

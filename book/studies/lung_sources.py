@@ -156,7 +156,7 @@ UNRELATED: dict[str, Callable[[int], keras.Model]] = {
 
 def made(kind: str, seed: int) -> keras.Model:
     """Train a source network and keep it, whole or not at all."""
-    network = UNRELATED.get(kind, partial(trained_source, kind))(seed)
+    network = UNRELATED[kind](seed) if kind in UNRELATED else trained_source(kind, seed)
     path(kind, seed).parent.mkdir(parents=True, exist_ok=True)
     beside = path(kind, seed).with_suffix(f".{os.getpid()}.keras")
     network.save(beside)
