@@ -196,25 +196,10 @@ def _measured(model: Predicts, test: Cohort, who: str) -> dict[str, float]:
 # --- the tables -----------------------------------------------------------------------------------
 
 FACTS = {"repeats": list(REPEATS), "sizes": list(SIZES), "gate": list(GATE_SIZES)}
+EACH = [{"target": target, "repeat": k} for target in HEART for k in REPEATS]
+TWO = permutations(HEART, 2)
+PAIRED = [{"source": a, "target": b, "repeat": k} for a, b in TWO for k in REPEATS]
 STUDIES = (
-    Study(
-        table=SOURCES,
-        jobs=[{"target": target, "repeat": k} for target in HEART for k in REPEATS],
-        rows=one_repeat,
-        keys=("strategy", "n"),
-        packages=PACKAGES,
-        facts=FACTS,
-    ),
-    Study(
-        table=PAIRS,
-        jobs=[
-            {"source": source, "target": target, "repeat": k}
-            for source, target in permutations(HEART, 2)
-            for k in REPEATS
-        ],
-        rows=one_pair,
-        keys=("transfer", "n"),
-        packages=PACKAGES,
-        facts=FACTS,
-    ),
+    Study(SOURCES, EACH, one_repeat, ("strategy", "n"), PACKAGES, FACTS),
+    Study(PAIRS, PAIRED, one_pair, ("transfer", "n"), PACKAGES, FACTS),
 )

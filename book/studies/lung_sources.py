@@ -191,13 +191,6 @@ def held_out(kind: str, network: keras.Model, seed: int) -> dict[str, float]:
 
 
 KINDS = (*SOURCES, "digits", "textures")
-STUDIES = (
-    Study(
-        table=TABLE,
-        jobs=[{"source": kind, "seed": seed} for seed in SEEDS for kind in KINDS],
-        rows=one_source,
-        keys=("source",),
-        packages=PACKAGES,
-        facts={"seeds": list(SEEDS), "patients": PATIENTS, "recipe": repr(LONG)},
-    ),
-)
+FACTS = {"seeds": list(SEEDS), "patients": PATIENTS, "recipe": repr(LONG)}
+EACH = [{"source": kind, "seed": seed} for seed in SEEDS for kind in KINDS]
+STUDIES = (Study(TABLE, EACH, one_source, ("source",), PACKAGES, FACTS),)

@@ -358,12 +358,9 @@ FACTS = {"repeats": list(REPEATS), "sizes": [*SIZES, MANY], "patients": PATIENTS
 EACH = [{"repeat": repeat} for repeat in REPEATS]
 QUALITIES = [(BEST, *less) for less in LESS] + [(k, *LESS[-1]) for k in SOURCES if k != BEST]
 STARTED = [dict(zip(("source", "steps", "patients"), some, strict=True)) for some in QUALITIES]
-STUDIES = tuple(
-    Study(table=table, jobs=jobs, rows=rows, keys=keys, packages=PACKAGES, facts=FACTS)
-    for table, jobs, rows, keys in (
-        (TABLE, EACH, one_repeat, ("strategy", "n")),
-        (SHIFTS, EACH, one_shift, ("strategy", "scanner")),
-        (EXTRAS, EACH, one_extra, ("strategy", "n")),
-        (STARTS, STARTED, one_start, ("source",)),
-    )
+STUDIES = (
+    Study(TABLE, EACH, one_repeat, ("strategy", "n"), PACKAGES, FACTS),
+    Study(SHIFTS, EACH, one_shift, ("strategy", "scanner"), PACKAGES, FACTS),
+    Study(EXTRAS, EACH, one_extra, ("strategy", "n"), PACKAGES, FACTS),
+    Study(STARTS, STARTED, one_start, ("source",), PACKAGES, FACTS),
 )
