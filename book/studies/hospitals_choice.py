@@ -35,10 +35,6 @@ STEPS = 20  # from scratch
 TUNED = Training(5, batch=None)  # from a source
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "tensorflow-cpu", "keras", "joblib")
 SHUFFLED = ", labels shuffled"
-SCORES = (
-    *("proxy A-distance", "MMD", "LogME", "LEEP", "H-score", "TransRate"),
-    *("AUROC on the labels", "log loss on the labels"),
-)
 
 
 # --- choosing a source ----------------------------------------------------------------------------
