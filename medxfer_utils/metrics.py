@@ -21,7 +21,7 @@ Array = npt.NDArray[Any]
 Values = npt.ArrayLike
 
 
-def _patients(
+def _checked_scores(
     y: Values, *scores: Values, probability: bool = False, classes: int = 2
 ) -> tuple[Array, ...]:
     """Check everything once; return `y` as booleans (ill or not), then each score as floats."""
@@ -81,9 +81,9 @@ def _check_values(name: str, values: Array, probability: bool) -> None:
 def auroc(y: Values, score: Values) -> float:
     """Area under the ROC curve: the chance that an ill patient outranks a healthy one.
 
-    Ties count one half (the Mann-Whitney statistic; Hanley & McNeil 1982). Taught in chapter 01.
+    Ties count one half (the Mann-Whitney statistic; Hanley & McNeil 1982). Taught in lesson 01.
     """
-    ill, values = _patients(y, score)
+    ill, values = _checked_scores(y, score)
     m = int(ill.sum())
     above = stats.rankdata(values)[ill].sum() - m * (m + 1) / 2
     return float(above / (m * (len(ill) - m)))
@@ -110,14 +110,14 @@ def _delong_variance(below: Array, above: Array) -> float:
 
 
 def delong(y: Values, score: Values) -> tuple[float, float]:
-    """AUROC and its variance after DeLong, DeLong & Clarke-Pearson (1988). Taught in chapter 02.
+    """AUROC and its variance after DeLong, DeLong & Clarke-Pearson (1988). Taught in lesson 02.
 
     Raises
     ------
     ValueError
         With fewer than two patients of a class.
     """
-    ill, values = _patients(y, score)
+    ill, values = _checked_scores(y, score)
     below, above = _placements(ill, values)
     return float(below.mean()), _delong_variance(below, above)
 
@@ -155,7 +155,7 @@ def delong_test(y: Values, score_a: Values, score_b: Values) -> tuple[float, flo
         the patients alike give 0, 0, 1. A difference without variance (one score perfect, the
         other constant) cannot be tested: z and p are NaN.
     """
-    ill, first, second = _patients(y, score_a, score_b)
+    ill, first, second = _checked_scores(y, score_a, score_b)
     (below_a, above_a), (below_b, above_b) = _placements(ill, first), _placements(ill, second)
     difference = float(below_a.mean() - below_b.mean())
     variance = _delong_variance(below_a - below_b, above_a - above_b)
@@ -167,18 +167,18 @@ def delong_test(y: Values, score_a: Values, score_b: Values) -> tuple[float, flo
 
 def average_precision(y: Values, score: Values) -> float:
     """Average precision, the area under the precision-recall steps, as scikit-learn defines it."""
-    return float(sklearn_metrics.average_precision_score(*_patients(y, score)))
+    return float(sklearn_metrics.average_precision_score(*_checked_scores(y, score)))
 
 
 def brier(y: Values, p: Values) -> float:
     """Mean squared distance between probability and truth (Brier 1950): 0 is best, 1 worst."""
-    ill, values = _patients(y, p, probability=True, classes=1)
+    ill, values = _checked_scores(y, p, probability=True, classes=1)
     return float(np.mean((values - ill) ** 2))
 
 
 def log_loss(y: Values, p: Values) -> float:
     """Mean negative log likelihood in nats; `p` is kept one machine epsilon away from 0 and 1."""
-    ill, values = _patients(y, p, probability=True, classes=1)
+    ill, values = _checked_scores(y, p, probability=True, classes=1)
     epsilon = np.finfo(values.dtype).eps
     return float(-np.log(np.clip(np.where(ill, values, 1 - values), epsilon, 1 - epsilon)).mean())
 
@@ -189,11 +189,11 @@ def threshold_at_sensitivity(
     """Return the highest threshold that still finds the wanted share of the ill.
 
     Choose it on validation patients, never on the test set. `sensitivity` is in (0, 1]; a patient
-    is called ill when ``score >= threshold``. Taught in chapter 02.
+    is called ill when ``score >= threshold``. Taught in lesson 02.
     """
     if not 0 < sensitivity <= 1:
         raise ValueError(f"sensitivity must be above 0 and at most 1, not {sensitivity}")
-    ill, values = _patients(y_validation, score)
+    ill, values = _checked_scores(y_validation, score)
     found = int(np.ceil(sensitivity * ill.sum() - 1e-9))  # 0.07 * 100 is 7.000000000000001
     return float(np.sort(values[ill])[-found])
 
@@ -204,7 +204,7 @@ def operating_point(
     """Count what happens when every patient with ``score >= threshold`` is called ill.
 
     With `prevalence`, between 0 and 1, the ill and the healthy are reweighted to it: PPV, NPV and
-    accuracy are those of a population with that share of ill (Bayes' rule). Taught in chapter 01.
+    accuracy are those of a population with that share of ill (Bayes' rule). Taught in lesson 01.
 
     Returns
     -------
@@ -214,7 +214,7 @@ def operating_point(
     """
     if prevalence is not None and not 0 < prevalence < 1:
         raise ValueError(f"prevalence must lie between 0 and 1, not {prevalence}")
-    ill, values = _patients(y, score, classes=1 if prevalence is None else 2)
+    ill, values = _checked_scores(y, score, classes=1 if prevalence is None else 2)
     called, weight = values >= threshold, np.ones(len(ill))
     if prevalence is not None:
         weight = np.where(ill, prevalence / ill.mean(), (1 - prevalence) / (~ill).mean())
@@ -237,7 +237,7 @@ def calibration(y: Values, p: Values) -> tuple[float, float]:
     The intercept is calibration in the large: a in logit P(y = 1) = a + logit p. Above 0, the
     model promised too little disease. The slope is b in logit P(y = 1) = a' + b logit p. Below 1,
     the probabilities are too extreme. `p` is kept one machine epsilon away from 0 and 1. Taught in
-    chapter 02.
+    lesson 02.
 
     Returns
     -------
@@ -245,7 +245,7 @@ def calibration(y: Values, p: Values) -> tuple[float, float]:
         The slope is NaN where no finite one exists: when some value of `p` separates the ill from
         the healthy without error, or when all of `p` are equal.
     """
-    ill, values = _patients(y, p, probability=True)
+    ill, values = _checked_scores(y, p, probability=True)
     epsilon = np.finfo(values.dtype).eps
     x = logit(np.clip(values, epsilon, 1 - epsilon).astype(float))
     # The likelihood equation falls monotonically in a, and its root lies inside this bracket.
@@ -263,7 +263,7 @@ def _binned(y: Values, p: Values, bins: int) -> pd.DataFrame:
     """Patients and means of `p` and `y` in each of `bins` bins that holds anybody."""
     if bins < 1:
         raise ValueError(f"bins must be at least 1, not {bins}")
-    ill, values = _patients(y, p, probability=True, classes=1)
+    ill, values = _checked_scores(y, p, probability=True, classes=1)
     place = np.digitize(values, np.linspace(0, 1, bins + 1)[1:-1], right=True)
     table = pd.DataFrame({"predicted": values.astype(float), "observed": ill.astype(float)})
     curve = table.groupby(place).mean().rename_axis("bin")
@@ -275,7 +275,7 @@ def reliability_curve(y: Values, p: Values, bins: int = 10, level: float = 0.95)
 
     Equal width, closed on the right, as in Guo et al. (2017): a bin means the same in every
     cohort, so two models or two sites can be laid over each other. Its price, bins with few
-    patients, is shown by their number and by Wilson's interval. Taught in chapter 02.
+    patients, is shown by their number and by Wilson's interval. Taught in lesson 02.
 
     Returns
     -------
@@ -296,7 +296,7 @@ def expected_calibration_error(y: Values, p: Values, bins: int = 10) -> float:
     """Mean distance between the observed and the predicted share of ill over the patients' bins.
 
     The bins are those of `reliability_curve` (Naeini et al. 2015; Guo et al. 2017). It is biased
-    upwards in small samples: a perfect model does not reach 0. Taught in chapter 02.
+    upwards in small samples: a perfect model does not reach 0. Taught in lesson 02.
     """
     curve = _binned(y, p, bins)
     gap = (curve["observed"] - curve["predicted"]).abs()
@@ -314,7 +314,7 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Percentile interval of ``statistic(y, *scores)`` over resampled patients.
 
-    Taught in chapter 02.
+    Taught in lesson 02.
 
     Parameters
     ----------
@@ -338,7 +338,7 @@ def bootstrap_interval(
     -------
     low, high : float
     """
-    ill, *rest = _patients(y, *scores)
+    ill, *rest = _checked_scores(y, *scores)
     rows = _rows_of_patients(np.arange(len(ill)) if groups is None else groups, len(ill))
     values: list[float] = []
     while len(values) < repeats:
@@ -365,7 +365,7 @@ def mean_interval(differences: Values, level: float = 0.95) -> tuple[float, floa
 
     It speaks of new draws of the labelled patients, with the test patients as they are: draws
     share that test set, and the interval does not say how another hospital would differ. Taught in
-    chapter 01.
+    lesson 01.
 
     Parameters
     ----------

@@ -100,7 +100,7 @@ def _patient(line: str, where: str) -> list[float]:
     if not line.strip():
         raise ContentError(f"{where} is blank; remove it.")
     fields = line.split(",")
-    if fields[0][:1].isalpha():
+    if sum(field[:1].isalpha() for field in fields) > len(fields) / 2:
         raise ContentError(f"{where} is a heading, not a patient: remove it.")
     if len(fields) != len(_COLUMNS):
         raise ContentError(

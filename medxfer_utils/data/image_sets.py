@@ -100,7 +100,7 @@ def medmnist(name: str, size: int = 28, also: Collection[str] = ()) -> MedMNIST:
         images = arrays[f"{which}_images"].astype(np.uint8, copy=False)
         return Part(images, 1 - official if flip else official, official)
 
-    labels = about.labels[::-1] if flip else about.labels
+    labels = tuple(about.labels[::-1] if flip else about.labels)
     train, val, test = part("train"), part("val"), part("test")
     return MedMNIST(name, size, train, val, test, labels, sums, file.sum in sums, file)
 

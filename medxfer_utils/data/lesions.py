@@ -89,14 +89,6 @@ class _Patch(NamedTuple):
     diameter: float
 
 
-class _Found(NamedTuple):
-    """The patches of one volume, how many lesions have no background, and the size of a voxel."""
-
-    patches: list[_Patch]
-    lonely: int
-    spacing: tuple[float, float, float]
-
-
 def read_lung_and_liver(
     folder: str | Path, size: int, pixel: float, seed: int
 ) -> tuple[Cohort, Cohort]:
@@ -181,24 +173,27 @@ def msd_cohort(folder: str | Path, organ: str, size: int, pixel: float, seed: in
         1 × 1 × 1 mm, as a header has when the true spacing was lost.
     """
     pairs, grid = _pairs(folder, organ), _Grid(size, pixel)
-    found = []
+    found: list[list[_Patch]] = []
+    lonely = bare = 0
     for k, pair in enumerate(pairs, 1):
         place = f"Volume {k} of {len(pairs)}"
         scan = _Scan(*_read(*pair, organ, place), organ, grid)
         found.append(_from_volume(scan, place, np.random.default_rng([seed, k])))
+        lonely += max(0, sum(2 * patch.y - 1 for patch in found[-1]))
+        bare += scan.volume.spacing_mm == (1, 1, 1)
         del scan  # before the next one is read
-    patches = [patch for one in found for patch in one.patches]
+    patches = [patch for one in found for patch in one]
     y = np.array([patch.y for patch in patches], dtype=np.int64)
     if not y.any():
         raise ImagingError(f"None of {len(pairs)} volumes has a lesion of {SMALLEST:g} mm.")
     for number, what in (
-        (sum(one.lonely for one in found), "lesions have no background patch: there is no room"),
-        (sum(one.spacing == (1, 1, 1) for one in found), "volumes have voxels of 1 x 1 x 1 mm"),
+        (lonely, "lesions have no background patch: there is no room"),
+        (bare, "volumes have voxels of 1 x 1 x 1 mm"),
     ):
         if number:
             warnings.warn(f"{organ}: {number} {what}.", stacklevel=2)
     x = np.stack([patch.image for patch in patches])
-    patient = [f"msd-{organ}-{k:03d}" for k, one in enumerate(found, 1) for _ in one.patches]
+    patient = [f"msd-{organ}-{k:03d}" for k, one in enumerate(found, 1) for _ in one]
     diameters = np.array([patch.diameter for patch in patches])
     return Lesions(Cohort(f"{organ} (Decathlon)", x, y, np.array(patient)), diameters)
 
@@ -266,11 +261,11 @@ def _components(tumour: NDArray[np.bool_], spacing: tuple[float, float, float]) 
     return lesions
 
 
-def _from_volume(scan: _Scan, place: str, rng: np.random.Generator) -> _Found:
+def _from_volume(scan: _Scan, place: str, rng: np.random.Generator) -> list[_Patch]:
     """Cut the patches out of one volume."""
     slices = scan.slices(place)
     lesions = _components(scan.labels == TUMOUR[scan.organ], scan.volume.spacing_mm)
-    patches, lonely = [], 0
+    patches = []
     for lesion in lesions:
         image = scan.image(lesion.slice)
         centre = scan.grid.place(lesion.centre, scan.volume, image)
@@ -279,15 +274,13 @@ def _from_volume(scan: _Scan, place: str, rng: np.random.Generator) -> _Found:
             scan.tissue(lesion.slice, image) | scan.tumour(lesion.slice)
         )
         background = _background(scan, slices, lesion.slice, float(deep[tuple(centre)]), rng)
-        if background is None:
-            lonely += 1
-        else:
+        if background is not None:
             patches.append(_Patch(background, 0, np.nan))
     if not lesions:
         background = _background(scan, slices, int(rng.choice(slices)), None, rng)
         if background is not None:
             patches.append(_Patch(background, 0, np.nan))
-    return _Found(patches, lonely, scan.volume.spacing_mm)
+    return patches
 
 
 def _background(

@@ -19,7 +19,6 @@ import numpy as np
 import pydicom
 from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
 from pydicom.errors import InvalidDicomError
-from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import MediaStorageDirectoryStorage
 from scipy.ndimage import affine_transform, gaussian_filter
 
@@ -146,9 +145,7 @@ def read_dicom(path: str | Path, pixel_mm: tuple[float, float] | None = None) ->
             slices.append(data)
     if not slices:
         raise ImagingError("The folder holds no image.")
-    _require_one_series(slices)
-    place = "The series" if len(slices) > 1 else "The image"
-    return cast(Volume, _kept_back(partial(_volume, slices), place))
+    return cast(Volume, _kept_back(partial(_volume, slices), "The image"))
 
 
 def _files(path: Path) -> list[Path]:
@@ -180,7 +177,10 @@ def _kept_back(call: Callable[[], Any], place: str) -> Any:
     except FileNotFoundError:
         why = "is not there"
     except Exception as error:
-        why = f"cannot be read ({type(error).__name__}): it is cut off, or no decoder here reads it"
+        why = (
+            f"cannot be read ({type(error).__name__}): it is cut off, or compressed in a way for "
+            "which no decoder is installed (pylibjpeg with its plug-ins has more)"
+        )
     raise ImagingError(f"{place} {why}.")  # outside `except`, so that nothing is chained to it
 
 
@@ -209,12 +209,6 @@ def _require_grey_image(data: pydicom.Dataset, place: str) -> None:
     kind = data.get("PhotometricInterpretation", "")
     if data.get("SamplesPerPixel", 1) != 1 or "MONO" not in kind:
         raise ImagingError(f"{place} is in colour; only grey images can be put in physical units.")
-    syntax = data.file_meta.get("TransferSyntaxUID")
-    if syntax is not None and syntax.is_compressed and not get_decoder(syntax).is_available:
-        raise ImagingError(
-            f"{place} is compressed ({syntax.name}) and no decoder for that is installed: install "
-            "pylibjpeg with its plug-ins, or decompress the file with another tool."
-        )
     rescale = _rescale(data)  # highdicom takes a slope of 0 for none, and none for 1
     none = not rescale.get("RescaleSlope") or rescale.get("RescaleIntercept") is None
     if none and data.get("Modality") == "CT":
@@ -240,10 +234,9 @@ def _require_one_series(slices: list[pydicom.Dataset]) -> None:
     for name, what in COMMON.items():
         if any(data.get(name) != slices[0].get(name) for data in slices):
             raise ImagingError(f"The files differ in {what}: read one series at a time.")
-    if not slices[0].get("ImageOrientationPatient"):
-        raise ImagingError("The files do not say which way they face: the order is unknown.")
-    if any(data.get("ImagePositionPatient") is None for data in slices):
-        raise ImagingError("A slice does not say where it lies: the order is unknown.")
+    where = ("ImagePositionPatient", "ImageOrientationPatient")
+    if not all(data.get(name) for data in slices for name in where):
+        raise ImagingError("A slice does not say where it lies, or which way it faces.")
     if reason := _unevenness(slices):
         raise ImagingError(reason)
 
@@ -273,6 +266,7 @@ def _unevenness(slices: list[pydicom.Dataset]) -> str:
 
 def _volume(slices: list[pydicom.Dataset]) -> Volume:
     """Let highdicom put the slices of one series together."""
+    _require_one_series(slices)
     first = slices[0]
     ct = first.get("Modality") == "CT"
     unit: Literal["HU", "grey"] = "grey"

@@ -46,7 +46,7 @@ PATIENCE = 300  # seconds; a first import of TensorFlow from a slow disk may tak
 END = r"(?![\w-]|\.\w)"  # of the name of a folder
 # In a process of its own, because a TensorFlow that does not fit the processor may end it.
 TRIAL = [sys.executable, "-c", "from medxfer_utils.doctor import report; report.trial()"]
-STEPS = 100
+STEPS, BATCH = 100, 32
 
 
 def trial(rate: float = 0.003) -> None:
@@ -57,16 +57,16 @@ def trial(rate: float = 0.003) -> None:
     """
     import numpy as np
 
-    from medxfer_utils.models import training as models
+    from medxfer_utils import models
 
     x = np.random.default_rng(0).normal(size=(256, 32, 32, 1)).astype(np.float32)
     y = np.arange(len(x)) % 2
     x[y == 1, 10:20, 10:20] += 1
     network = models.image_network(x.shape[1:], filters=(16, 32, 64, 64))
-    models.train(network, x, y, models.Recipe(steps=1), seed=0)  # compiles
-    recipe, start = models.Recipe(steps=STEPS, rate=rate), time.perf_counter()
-    trained = models.train(network, x, y, recipe, seed=0)
-    speed = STEPS * recipe.batch / (time.perf_counter() - start)
+    models.train(network, x, y, models.Training(steps=1), seed=0)  # compiles
+    told, start = models.Training(STEPS, rate, BATCH), time.perf_counter()
+    trained = models.train(network, x, y, told, seed=0)
+    speed = STEPS * BATCH / (time.perf_counter() - start)
     with np.errstate(invalid="ignore"):  # whoever reads the loss sees that it is no number
         before, after = (
             float(np.logaddexp(0, (1 - 2 * y) * models.outputs(n, x)[:, 0]).mean())

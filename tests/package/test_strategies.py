@@ -24,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from medxfer_utils.cohorts import Cohort, draw, split
-from medxfer_utils.data.hospitals import two_laboratories
+from medxfer_utils.data import two_laboratories
 from medxfer_utils.models import fit_scaler, logistic_loss
 from medxfer_utils.transfer.strategies import half_and_half
 

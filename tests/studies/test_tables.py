@@ -87,7 +87,7 @@ YEAR, WEEK, _ = date.today().isocalendar()
 
 
 def everything() -> bool:
-    return bool(os.environ.get("ALL"))
+    return os.environ.get("ALL") == "1"
 
 
 def tables() -> list[str]:

@@ -1,47 +1,38 @@
-"""Link the first use of each glossary term in each chapter to its entry.
+"""The glossary: links from the chapters, and Chinese words beside its terms.
 
-The chapters know nothing of it, and Jupyter shows them as they are. An entry may be preceded by
-lines that Sphinx takes for comments:
+The first use of each term in each chapter leads to its entry. The chapters know nothing of it, and
+Jupyter shows them as they are. An entry may be preceded by lines that Sphinx takes for comments:
 
     .. forms: fine-tuning, fine-tune, fine-tuned
     .. not: a scanner, a body
 
 The first says by which words the text calls the entry, if not by its own name; plurals and capital
 letters are added. The second says where such words mean something else.
+
+The role `{zh}` tags Chinese words in an English page, so that a screen reader reads them. A
+definition may begin with one; it is then shown beside the term, but is no part of its name.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from docutils.parsers.rst import roles
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 
 GLOSSARY = "book/glossary.md"
-BLOCKS = (nodes.document, nodes.section, nodes.list_item, nodes.block_quote)
-BLOCKS += (nodes.bullet_list, nodes.enumerated_list)
+LISTS = (nodes.bullet_list, nodes.enumerated_list, nodes.list_item)
+BLOCKS = (nodes.document, nodes.section, nodes.block_quote, *LISTS)
 EMPHASIS = (nodes.emphasis, nodes.strong)
+CHINESE = "language-zh-Hans"  # docutils turns a class of this form into an attribute `lang`
 TAG = re.compile(r"<(/?)(?:div|details|table|figure)\b")
-
-
-@dataclass(frozen=True)
-class Words:
-    """What to look for in a text: one pattern, and the entry that each form belongs to."""
-
-    pattern: re.Pattern[str]
-    entries: Mapping[str, str | None]
-
-    def entry(self, found: str) -> str | None:
-        """Return the entry that was found, None for words that mean something else."""
-        flat = " ".join(found.split())
-        return self.entries.get(flat, self.entries.get(flat[0].lower() + flat[1:]))
 
 
 def entries(glossary: str) -> dict[str, tuple[list[str], list[str]]]:
@@ -65,8 +56,13 @@ def plural(form: str) -> str:
     return form + ("es" if form.endswith(("s", "x", "ch", "sh")) else "s")
 
 
-def words(glossary: str) -> Words:
-    """Return what to look for, from the text of the glossary.
+def shapes(form: str) -> list[str]:
+    """Return how a form may stand in a text; one without capitals may begin a sentence."""
+    return [form, form[0].upper() + form[1:]] if form == form.lower() else [form]
+
+
+def words(glossary: str) -> dict[str, str | None]:
+    """Return what to look for, and the entry that it belongs to; None if it means something else.
 
     Raises
     ------
@@ -75,23 +71,20 @@ def words(glossary: str) -> Words:
     """
     known: dict[str, str | None] = {}
     for term, (forms, other) in entries(glossary).items():
-        for shape in [shape for form in forms for shape in (form, plural(form))]:
-            if known.setdefault(shape, term) != term:
+        for form in [*forms, *map(plural, forms)]:
+            if known.setdefault(form, term) != term:
                 raise ValueError(
-                    f"In {GLOSSARY}, both {known[shape]!r} and {term!r} are called {shape!r}."
+                    f"In {GLOSSARY}, both {known[form]!r} and {term!r} are called {form!r}."
                 )
         known |= dict.fromkeys(other)
-    # The longest first, and a space may be the end of a line.
-    longest = sorted(known, key=len, reverse=True)
-    shapes = "|".join(_pattern(form).replace(r"\ ", r"\s") for form in longest)
-    return Words(re.compile(rf"(?<![\w\-/.])(?:{shapes})(?![\w\-/])"), known)
+    return {shape: term for form, term in known.items() for shape in shapes(form)}
 
 
-def _pattern(form: str) -> str:
-    """Return a pattern for a form; one without capitals may begin a sentence."""
-    if form == form.lower() and form[0].isalpha():
-        return f"[{form[0]}{form[0].upper()}]{re.escape(form[1:])}"
-    return re.escape(form)
+def pattern(wanted: Iterable[str]) -> re.Pattern[str]:
+    """Return a pattern for these forms, the longest first; a space may be the end of a line."""
+    longest = sorted(map(re.escape, wanted), key=len, reverse=True)
+    every = "|".join(longest).replace(r"\ ", r"\s")
+    return re.compile(rf"(?<![\w\-/.])(?:{every})(?![\w\-/])")
 
 
 def prose(document: nodes.document) -> Iterator[nodes.paragraph]:
@@ -113,11 +106,10 @@ def prose(document: nodes.document) -> Iterator[nodes.paragraph]:
 
 def plain(element: nodes.Element) -> Iterator[nodes.Text]:
     """Yield the text of a paragraph that is neither code, formula nor link, joining its lines."""
-    children: list[nodes.Node] = []
-    for is_text, each in groupby(element.children, lambda node: isinstance(node, nodes.Text)):
-        children += [nodes.Text("".join(each))] if is_text else list(each)
-    element[:] = children
-    for child in children:
+    runs = groupby(element.children, lambda node: isinstance(node, nodes.Text))
+    whole = [[nodes.Text("".join(run))] if is_text else list(run) for is_text, run in runs]
+    element[:] = [child for run in whole for child in run]
+    for child in element.children:
         if isinstance(child, nodes.Text):
             yield child
         elif isinstance(child, EMPHASIS):
@@ -127,15 +119,18 @@ def plain(element: nodes.Element) -> Iterator[nodes.Text]:
 def link(shown: str, term: str, page: str) -> pending_xref:
     """Return the reference that the role `{term}` would make."""
     target = {"refdomain": "std", "reftype": "term", "reftarget": term, "refdoc": page}
-    words = nodes.inline(shown, shown, classes=["xref", "std", "std-term"])
+    words = nodes.inline(shown, " ".join(shown.split()), classes=["xref", "std", "std-term"])
     return pending_xref(shown, words, refexplicit=True, refwarn=True, **target)
 
 
-def link_terms(paragraph: nodes.paragraph, wanted: Words, done: set[str], page: str) -> None:
+def link_terms(
+    paragraph: nodes.paragraph, wanted: Mapping[str, str | None], done: set[str], page: str
+) -> None:
     """Link the first use of each entry that is not yet `done`, and add it to these."""
     linkable = {id(text) for text in plain(paragraph)}
     whole = "".join(paragraph.findall(nodes.Text))
-    found = [(match, wanted.entry(match[0])) for match in wanted.pattern.finditer(whole)]
+    matches = pattern(wanted).finditer(whole)
+    found = [(match, wanted[" ".join(match[0].split())]) for match in matches]
     end = 0
     for text in list(paragraph.findall(nodes.Text)):
         at, end = end, end + len(text)
@@ -163,7 +158,24 @@ class LinkTerms(SphinxTransform):
             link_terms(paragraph, wanted, done, page)
 
 
+def beside_terms(_app: Sphinx, document: nodes.document) -> None:
+    """Move the Chinese at the beginning of a definition to the term that is defined."""
+    for item in document.findall(nodes.definition_list_item):
+        term, definition = item[0], item[-1]
+        words = next(iter(definition.findall(nodes.inline)), None)
+        if words is None or CHINESE not in words["classes"] or words.parent.index(words) > 0:
+            continue
+        paragraph = words.parent
+        paragraph.remove(words)
+        if isinstance(rest := paragraph[0], nodes.Text):
+            paragraph.replace(rest, nodes.Text(rest.lstrip()))
+        term.insert(len(term), [nodes.Text(" "), words])
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to Sphinx."""
+    app.add_role("zh", roles.CustomRole("zh", roles.generic_custom_role, {"class": [CHINESE]}))
+    # Terms have their names when a document has been read.
+    app.connect("doctree-read", beside_terms)
     app.add_transform(LinkTerms)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
