@@ -119,7 +119,7 @@ def affordable(name: str, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def sample(name: str) -> pd.DataFrame:
-    """One row of each strategy, of one job (or with ALL=1 of one job for each setting)."""
+    """One row of each strategy of one job; with ALL=1 for each target, scanner, mechanism, too."""
     study, rng = STUDIES[name], np.random.default_rng([YEAR, WEEK, *name.encode()])
     frame = affordable(name, results.load(name)).sample(frac=1, random_state=rng)
     about = list(study.jobs[0])
@@ -129,7 +129,8 @@ def sample(name: str) -> pd.DataFrame:
     block = frame.merge(jobs[about])
     if TABLES[name].dear:  # little data and early repeats take least
         block = block.sort_values([c for c in ("n", "fraction", "repeat") if c in block])
-    return block.drop_duplicates([*setting, study.keys[0]])
+    kinds = [c for c in study.keys if c not in ("n", "fraction", "repeat")]
+    return block.drop_duplicates([*setting, *(kinds if everything() else kinds[:1])])
 
 
 def test_every_table_has_a_study_and_every_study_a_table() -> None:
