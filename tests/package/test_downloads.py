@@ -24,29 +24,12 @@ import numpy as np
 import pooch
 import pytest
 
-from medxfer_utils.data import (
-    HEART,
-    KNOWN_COPIES,
-    PARTS,
-    REGISTRY,
-    SETS,
-    WEIGHTS,
-    ChecksumError,
-    ContentError,
-    DataError,
-    DownloadError,
-    ImageSet,
-    MedMNIST,
-    RemoteFile,
-    fetch,
-    files,
-    find_local,
-    imagenet_weights,
-    medmnist,
-    sums_of,
-)
+from medxfer_utils import data
+from medxfer_utils.data import files
 from medxfer_utils.data.__main__ import main
 from tests.faults import untold
+
+Patch = pytest.MonkeyPatch
 
 ROOT = Path(__file__).resolve().parents[2]
 COUNTS = (4, 2, 3)
@@ -57,7 +40,9 @@ def images(name: str = "tinymnist", seed: int = 0) -> Arrays:
     """Arrays as a set should hold them, at 28 pixels, labels in turn."""
     rng = np.random.default_rng(seed)
     arrays = {}
-    for part, n in zip(PARTS, SETS[name].counts if name in SETS else COUNTS, strict=True):
+    for part, n in zip(
+        data.PARTS, data.SETS[name].counts if name in data.SETS else COUNTS, strict=True
+    ):
         arrays[f"{part}_images"] = rng.integers(0, 256, (n, 28, 28), dtype=np.uint8)
         arrays[f"{part}_labels"] = (np.arange(n, dtype=np.uint8) % 2)[:, None]
     return arrays
@@ -112,7 +97,7 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture(autouse=True)
-def away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def away(monkeypatch: Patch, tmp_path: Path) -> None:
     """Nobody's own folder or cache, and no proxy, has a part in these tests."""
     monkeypatch.delenv("MEDXFER_DATA", raising=False)
     monkeypatch.setenv("MEDXFER_CACHE", str(tmp_path / "cache"))
@@ -120,12 +105,12 @@ def away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def tiny(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RemoteFile:
+def tiny(server: Server, monkeypatch: Patch, tmp_path: Path) -> data.RemoteFile:
     """A set of nine images in the registry, official on the local server."""
-    about = ImageSet({28: md5(GOOD, tmp_path)[4:]}, COUNTS, ("ill", "well"), "-", "Tiny.", 0)
+    about = data.ImageSet({28: md5(GOOD, tmp_path)[4:]}, COUNTS, ("ill", "well"), "-", "Tiny.", 0)
     file = replace(about.file("tinymnist", 28), url=server.url)
-    monkeypatch.setitem(SETS, "tinymnist", about)
-    monkeypatch.setitem(REGISTRY, file.name, file)
+    monkeypatch.setitem(data.SETS, "tinymnist", about)
+    monkeypatch.setitem(data.REGISTRY, file.name, file)
     return file
 
 
@@ -134,7 +119,7 @@ def kept(tmp_path: Path) -> list[str]:
     return sorted(path.name for path in (tmp_path / "cache").rglob("*") if path.is_file())
 
 
-def own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes, at: str) -> Path:
+def own(monkeypatch: Patch, tmp_path: Path, content: bytes, at: str) -> Path:
     """A file in a reader's own folder."""
     path = tmp_path / "own" / at
     path.parent.mkdir(parents=True)
@@ -144,27 +129,27 @@ def own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes, at: str
 
 
 def test_a_download_is_read_kept_and_not_asked_for_again(
-    tiny: RemoteFile, server: Server, tmp_path: Path
+    tiny: data.RemoteFile, server: Server, tmp_path: Path
 ) -> None:
     expected = images()
     for _ in range(2):
-        data = medmnist("tinymnist")
-        np.testing.assert_array_equal(data.val.x, expected["val_images"])
-        np.testing.assert_array_equal(data.test.official, expected["test_labels"][:, 0])
+        found = data.medmnist("tinymnist")
+        np.testing.assert_array_equal(found.val.x, expected["val_images"])
+        np.testing.assert_array_equal(found.test.official, expected["test_labels"][:, 0])
     assert (server.asked, kept(tmp_path)) == (1, ["tinymnist.npz"])
-    assert data.is_official
-    assert data.sums[0] == tiny.sum
+    assert found.is_official
+    assert found.sums[0] == tiny.sum
 
 
 @pytest.mark.parametrize("at", ["medmnist/tinymnist.npz", "tinymnist.npz"])
 def test_the_own_folder_comes_before_the_cache_and_the_cache_before_the_network(
-    tiny: RemoteFile, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, at: str
+    tiny: data.RemoteFile, server: Server, monkeypatch: Patch, tmp_path: Path, at: str
 ) -> None:
-    cached = fetch(tiny)
+    cached = data.fetch(tiny)
     server.status = 500
-    assert fetch(tiny) == cached
+    assert data.fetch(tiny) == cached
     mine = own(monkeypatch, tmp_path, GOOD, at)
-    assert fetch(tiny) == mine
+    assert data.fetch(tiny) == mine
     assert server.asked == 1
 
 
@@ -200,29 +185,29 @@ NOT_THE_FILE = {
 
 
 def test_a_faulty_file_has_its_own_error_and_a_faulty_download_is_not_kept(
-    tiny: RemoteFile, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    tiny: data.RemoteFile, server: Server, monkeypatch: Patch, tmp_path: Path
 ) -> None:
     faults = NOT_THE_FILE | WRONG_CONTENT
 
     def downloaded(_: str, content: bytes) -> None:
         server.content = content
         # As if this were what the registry knows, so that the sum does not speak first.
-        fetch(replace(tiny, sum=md5(content, tmp_path)))
+        data.fetch(replace(tiny, sum=md5(content, tmp_path)))
 
-    assert untold(faults, downloaded, ContentError) == {}
+    assert untold(faults, downloaded, data.ContentError) == {}
     assert (server.asked, kept(tmp_path)) == (len(faults), [])
     mine = own(monkeypatch, tmp_path, b"", "tinymnist.npz")
 
     def readers(_: str, content: bytes) -> None:
         mine.write_bytes(content)
-        medmnist("tinymnist", also=[md5(content, tmp_path)])
+        data.medmnist("tinymnist", also=[md5(content, tmp_path)])
 
-    assert untold(faults, readers, ContentError) == {}
+    assert untold(faults, readers, data.ContentError) == {}
     assert mine.read_bytes() == faults["broken bytes"][0]  # a reader's own is left alone
 
 
 def test_python_objects_are_never_loaded(
-    tiny: RemoteFile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    tiny: data.RemoteFile, monkeypatch: Patch, tmp_path: Path
 ) -> None:
     class Trap:
         def __reduce__(self) -> tuple[Any, ...]:
@@ -230,51 +215,53 @@ def test_python_objects_are_never_loaded(
 
     content = spoiled(train_labels=np.array([[Trap()]] * 4))
     own(monkeypatch, tmp_path, content, "tinymnist.npz")
-    with pytest.raises(ContentError):
-        medmnist("tinymnist", also=[md5(content, tmp_path)])
+    with pytest.raises(data.ContentError):
+        data.medmnist("tinymnist", also=[md5(content, tmp_path)])
     assert not (tmp_path / "sprung").exists()
 
 
 def test_another_sum_is_refused_with_both_sums_and_accepted_if_asked_for(
-    tiny: RemoteFile, server: Server, tmp_path: Path
+    tiny: data.RemoteFile, server: Server, tmp_path: Path
 ) -> None:
     server.content = npz(images(seed=1))
     other = md5(server.content, tmp_path)
-    with pytest.raises(ChecksumError) as refused:
-        medmnist("tinymnist")
+    with pytest.raises(data.ChecksumError) as refused:
+        data.medmnist("tinymnist")
     message = str(refused.value)
     assert all(part in message for part in (other, tiny.sum, tiny.url, "tinymnist.npz"))
     assert "It is known" not in message
     assert kept(tmp_path) == []
     (advice,) = re.findall(r"also=\['(sha256:\w+)'\]", message)
     for also in ([other], [advice], advice):
-        data = medmnist("tinymnist", also=also)
-        assert not data.is_official
-        assert {other, advice} == set(data.sums)
+        found = data.medmnist("tinymnist", also=also)
+        assert not found.is_official
+        assert {other, advice} == set(found.sums)
 
 
 def test_a_known_copy_is_refused_too_but_with_what_is_known_of_it(
-    tiny: RemoteFile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    tiny: data.RemoteFile, monkeypatch: Patch, tmp_path: Path
 ) -> None:
     mine = own(monkeypatch, tmp_path, npz(images(seed=1)), "tinymnist.npz")
-    monkeypatch.setitem(KNOWN_COPIES, sums_of(mine)[1], "made for a test")
-    with pytest.raises(ChecksumError, match=r"It is known: made for a test.*also=KNOWN_COPIES"):
-        medmnist("tinymnist")
-    assert not medmnist("tinymnist", also=KNOWN_COPIES).is_official
+    monkeypatch.setitem(data.KNOWN_COPIES, data.sums_of(mine)[1], "made for a test")
+    with pytest.raises(
+        data.ChecksumError, match=r"It is known: made for a test.*also=KNOWN_COPIES"
+    ):
+        data.medmnist("tinymnist")
+    assert not data.medmnist("tinymnist", also=data.KNOWN_COPIES).is_official
 
 
 def test_a_file_damaged_in_the_cache_is_replaced_or_at_least_goes(
-    tiny: RemoteFile, server: Server, tmp_path: Path
+    tiny: data.RemoteFile, server: Server, tmp_path: Path
 ) -> None:
-    cached = fetch(tiny)
+    cached = data.fetch(tiny)
     cached.write_bytes(GOOD[:-100])
     with pytest.warns(UserWarning, match="Removed from the cache: .*cut off"):
-        assert fetch(tiny).read_bytes() == GOOD
+        assert data.fetch(tiny).read_bytes() == GOOD
     assert server.asked == 2
     cached.write_bytes(PAGE)
     refuse(server)
-    with pytest.warns(UserWarning, match="web page"), pytest.raises(DownloadError):
-        fetch(tiny)
+    with pytest.warns(UserWarning, match="web page"), pytest.raises(data.DownloadError):
+        data.fetch(tiny)
     assert kept(tmp_path) == []
 
 
@@ -293,28 +280,30 @@ NO_ANSWER: dict[str, tuple[Callable[[Server], None], str]] = {
 
 @pytest.mark.parametrize("fault", NO_ANSWER)
 def test_without_an_answer_the_error_says_where_to_put_the_file(
-    tiny: RemoteFile, server: Server, tmp_path: Path, fault: str
+    tiny: data.RemoteFile, server: Server, tmp_path: Path, fault: str
 ) -> None:
     act, why = NO_ANSWER[fault]
     act(server)
-    with pytest.raises(DownloadError, match=why) as failed:
-        medmnist("tinymnist")
+    with pytest.raises(data.DownloadError, match=why) as failed:
+        data.medmnist("tinymnist")
     message = str(failed.value)
     assert all(part in message for part in (tiny.url, tiny.name, "called medmnist", "MEDXFER_DATA"))
     assert kept(tmp_path) == []
 
 
 def test_a_fault_of_this_machine_is_not_called_a_network_fault(
-    tiny: RemoteFile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    tiny: data.RemoteFile, monkeypatch: Patch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("MEDXFER_CACHE", str(tmp_path / "file" / "cache"))
-    # Not an OSError: chapter 05 goes on with simulated patients only after a DataError.
-    with pytest.raises(DownloadError, match=r"Not a directory|cannot find the path|File exists"):
-        fetch(tiny)
+    # Not an OSError: chapter 05 goes on with simulated patients only after a data.DataError.
+    with pytest.raises(
+        data.DownloadError, match=r"Not a directory|cannot find the path|File exists"
+    ):
+        data.fetch(tiny)
     monkeypatch.setenv("MEDXFER_CACHE", str(tmp_path / "cache"))
     ends: dict[type[BaseException], BaseException] = {
-        DownloadError: OSError(28, "No space left on device"),
+        data.DownloadError: OSError(28, "No space left on device"),
         KeyboardInterrupt: KeyboardInterrupt("No space left on device"),
     }
     for expected, end in ends.items():
@@ -325,20 +314,20 @@ def test_a_fault_of_this_machine_is_not_called_a_network_fault(
 
         monkeypatch.setattr(pooch.HTTPDownloader, "__call__", interrupted)
         with pytest.raises(expected, match="No space left on device"):
-            fetch(tiny)
+            data.fetch(tiny)
         assert kept(tmp_path) == []
 
 
 def test_a_folder_that_is_not_there_is_an_error(
-    tiny: RemoteFile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    tiny: data.RemoteFile, monkeypatch: Patch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("MEDXFER_DATA", str(tmp_path / "typo"))
-    with pytest.raises(DataError, match="typo': there is no such folder"):
-        fetch(tiny)
+    with pytest.raises(data.DataError, match="typo': there is no such folder"):
+        data.fetch(tiny)
 
 
 def test_weights_come_from_the_folder_keras_or_the_network(
-    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    server: Server, monkeypatch: Patch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     path = tmp_path / "summed.h5"
@@ -346,24 +335,24 @@ def test_weights_come_from_the_folder_keras_or_the_network(
         file["kernel"] = np.ones(3)
     content = path.read_bytes()
     url = server.url.replace("tinymnist.npz", "w.h5")
-    known = RemoteFile("w.h5", url, md5(content, tmp_path), "-", "-", folder="weights")
-    monkeypatch.setitem(REGISTRY, "w.h5", known)
+    known = data.RemoteFile("w.h5", url, md5(content, tmp_path), "-", "-", folder="weights")
+    monkeypatch.setitem(data.REGISTRY, "w.h5", known)
     server.content = PAGE
-    with pytest.raises(ContentError, match=r"is a web page, not w\.h5"):
-        imagenet_weights(url)
+    with pytest.raises(data.ContentError, match=r"is a web page, not w\.h5"):
+        data.imagenet_weights(url)
     server.content = content
-    assert imagenet_weights(url) == tmp_path / "cache" / "weights" / "w.h5"
+    assert data.imagenet_weights(url) == tmp_path / "cache" / "weights" / "w.h5"
     theirs = tmp_path / "keras" / "models" / "w.h5"
     theirs.parent.mkdir(parents=True)
     theirs.write_bytes(content)
-    assert imagenet_weights(url) == theirs
+    assert data.imagenet_weights(url) == theirs
     theirs.write_bytes(content + b"1")
-    with pytest.raises(ChecksumError):
-        imagenet_weights(url)
+    with pytest.raises(data.ChecksumError):
+        data.imagenet_weights(url)
     mine = own(monkeypatch, tmp_path, content, "weights/w.h5")
-    assert imagenet_weights(url) == mine
+    assert data.imagenet_weights(url) == mine
     # Of another width nobody publishes a sum.
-    assert imagenet_weights(f"{server.url[:-13]}other.h5").read_bytes() == content
+    assert data.imagenet_weights(f"{server.url[:-13]}other.h5").read_bytes() == content
 
 
 TEXT = b"63.0,1.0,?,0\r\n67.0,1.0,4.0,2\n"
@@ -377,35 +366,35 @@ NOT_TEXT = {
 
 
 @pytest.fixture
-def text(server: Server, tmp_path: Path) -> RemoteFile:
+def text(server: Server, tmp_path: Path) -> data.RemoteFile:
     """A text file, official on the local server."""
     server.content = TEXT
-    return RemoteFile("t.data", server.url, md5(TEXT, tmp_path), "-", "-", folder="texts")
+    return data.RemoteFile("t.data", server.url, md5(TEXT, tmp_path), "-", "-", folder="texts")
 
 
-def test_a_text_file_is_kept_as_it_is(text: RemoteFile, tmp_path: Path) -> None:
-    path = fetch(text)
+def test_a_text_file_is_kept_as_it_is(text: data.RemoteFile, tmp_path: Path) -> None:
+    path = data.fetch(text)
     assert path == tmp_path / "cache" / "texts" / "t.data"
     assert path.read_bytes() == TEXT
 
 
 def test_what_is_no_text_is_refused_before_its_sum_and_what_is_changed_by_it(
-    text: RemoteFile, server: Server, tmp_path: Path
+    text: data.RemoteFile, server: Server, tmp_path: Path
 ) -> None:
     def downloaded(_: str, content: bytes, known: str = text.sum) -> None:
         server.content = content
-        fetch(replace(text, sum=known))
+        data.fetch(replace(text, sum=known))
 
-    assert untold(NOT_TEXT, downloaded, ContentError) == {}
+    assert untold(NOT_TEXT, downloaded, data.ContentError) == {}
     known = partial(md5, folder=tmp_path)
-    same = untold(NOT_TEXT, lambda k, c: downloaded(k, c, known(c)), ContentError)
+    same = untold(NOT_TEXT, lambda k, c: downloaded(k, c, known(c)), data.ContentError)
     assert same == {}
     not_official = r"not the official t\.data"
     changed = {
         "cut off": (TEXT[:-10], not_official),
         "": (TEXT.replace(b"67", b"76"), not_official),
     }
-    assert untold(changed, downloaded, ChecksumError) == {}
+    assert untold(changed, downloaded, data.ChecksumError) == {}
     assert kept(tmp_path) == []
 
 
@@ -418,42 +407,44 @@ def closed_port() -> int:
 
 
 def test_without_a_network_the_files_of_the_hospitals_fail_at_once(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: Patch, tmp_path: Path
 ) -> None:
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port()}")
-    for file in HEART.values():
-        with pytest.raises(DownloadError, match="called uci_heart, and set MEDXFER_DATA") as failed:
-            fetch(file)
+    for file in data.HEART.values():
+        with pytest.raises(
+            data.DownloadError, match="called uci_heart, and set MEDXFER_DATA"
+        ) as failed:
+            data.fetch(file)
         assert file.url in str(failed.value)
     assert kept(tmp_path) == []
 
 
 def test_a_server_that_says_nothing_is_not_waited_for(
-    text: RemoteFile, monkeypatch: pytest.MonkeyPatch
+    text: data.RemoteFile, monkeypatch: Patch
 ) -> None:
     assert files.SECONDS[0] < 10  # to connect
     monkeypatch.setattr(files, "SECONDS", (5, 0.2))
     with socket.create_server(("127.0.0.1", 0)) as silent:  # connects, and never answers
         file = replace(text, url=f"http://127.0.0.1:{silent.getsockname()[1]}/t.data")
-        with pytest.raises(DownloadError, match="or it broke off: ReadTimeout"):
-            fetch(file)
+        with pytest.raises(data.DownloadError, match="or it broke off: ReadTimeout"):
+            data.fetch(file)
 
 
 def test_every_file_has_address_sum_licence_and_a_cited_source() -> None:
     keys = set(
         re.findall(r"^@\w+\{(\w+),", (ROOT / "book/references.bib").read_text("utf-8"), re.M)
     )
-    for name, file in REGISTRY.items():
+    for name, file in data.REGISTRY.items():
         assert file.url.startswith("https://")
         assert file.url.endswith(f"/{name}")
         assert re.fullmatch(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}", file.sum)
         assert file.licence in {"CC BY 4.0", "CC BY-NC 4.0", "Apache-2.0"}
         assert file.citation in keys, file.citation
         assert file.faults or file.folder == "weights"
-    assert len({file.sum for file in REGISTRY.values()}) == len(REGISTRY)
+    assert len({file.sum for file in data.REGISTRY.values()}) == len(data.REGISTRY)
 
 
 def test_the_sets_are_those_of_the_paper() -> None:
@@ -461,8 +452,8 @@ def test_the_sets_are_those_of_the_paper() -> None:
     published = {"breastmnist": (780, 2), "pneumoniamnist": (5856, 2), "nodulemnist3d": (1633, 2)}
     published |= {"dermamnist": (10015, 7), "bloodmnist": (17092, 8)}
     for name, (images_, classes) in published.items():
-        assert (sum(SETS[name].counts), len(SETS[name].labels)) == (images_, classes)
-    shape = {name: SETS[name].file(name, 64).arrays["val_images"] for name in SETS}
+        assert (sum(data.SETS[name].counts), len(data.SETS[name].labels)) == (images_, classes)
+    shape = {name: data.SETS[name].file(name, 64).arrays["val_images"] for name in data.SETS}
     assert shape["bloodmnist"] == (1712, 64, 64, 3)
     assert shape["nodulemnist3d"] == (165, 64, 64, 64)
     assert shape["organamnist"] == (6491, 64, 64)
@@ -471,7 +462,7 @@ def test_the_sets_are_those_of_the_paper() -> None:
 def test_a_set_or_size_that_does_not_exist_is_refused() -> None:
     faults = {"mnist": (28, "choose breastmnist, pneu")}
     faults |= {"nodulemnist3d": (224, "nodulemnist3d at 28, 64 p")}
-    assert untold(faults, medmnist, ValueError) == {}
+    assert untold(faults, data.medmnist, ValueError) == {}
 
 
 def stand_in(name: str) -> Arrays:
@@ -479,7 +470,9 @@ def stand_in(name: str) -> Arrays:
     arrays = images(name)
     for part, prevalence in PREVALENCE[name].items():
         ill = np.arange(len(arrays[f"{part}_labels"])) < prevalence * len(arrays[f"{part}_labels"])
-        arrays[f"{part}_labels"] = (ill if SETS[name].disease else ~ill)[:, None].astype(np.uint8)
+        arrays[f"{part}_labels"] = (ill if data.SETS[name].disease else ~ill)[:, None].astype(
+            np.uint8
+        )
     if name == "breastmnist":  # one image, malignant in train and benign in test
         arrays["test_images"][-1] = arrays["train_images"][0]
     else:
@@ -490,29 +483,27 @@ def stand_in(name: str) -> Arrays:
 # Prevalence of the disease: 210 malignant of 780 (Al-Dhabyani et al. 2020), the same in each part;
 # 4,273 pneumonias of 5,856 (Kermany et al. 2018), 390 of the 624 in test.
 PREVALENCE = {
-    "breastmnist": dict.fromkeys(PARTS, 210 / 780),
+    "breastmnist": dict.fromkeys(data.PARTS, 210 / 780),
     "pneumoniamnist": {"train": 3883 / 5232, "val": 3883 / 5232, "test": 390 / 624},
 }
-HERE = [name for name in PREVALENCE if find_local(f"{name}.npz", "medmnist")]
+HERE = [name for name in PREVALENCE if data.find_local(f"{name}.npz", "medmnist")]
 REAL_FOLDER = os.environ.get("MEDXFER_DATA", "")
 
 
 @pytest.fixture(params=[*(f"{name}, stand-in" for name in PREVALENCE), *HERE])
-def real(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> MedMNIST:
+def real(request: pytest.FixtureRequest, monkeypatch: Patch, tmp_path: Path) -> data.MedMNIST:
     name, _, made = request.param.partition(", ")
     if not made:
         monkeypatch.setenv("MEDXFER_DATA", REAL_FOLDER)
-        return medmnist(name, also=KNOWN_COPIES)
+        return data.medmnist(name, also=data.KNOWN_COPIES)
     content = npz(stand_in(name))
     own(monkeypatch, tmp_path, content, f"medmnist/{name}.npz")
-    return medmnist(name, also=[md5(content, tmp_path)])
+    return data.medmnist(name, also=[md5(content, tmp_path)])
 
 
-def test_the_disease_is_one_in_the_published_numbers(real: MedMNIST) -> None:
+def test_the_disease_is_one_in_the_published_numbers(real: data.MedMNIST) -> None:
     assert real.labels[1] == {"breastmnist": "malignant", "pneumoniamnist": "pneumonia"}[real.name]
-    for part in PARTS:
+    for part in data.PARTS:
         y = getattr(real, part).y
         assert set(y) == {0, 1}
         assert y.mean() == pytest.approx(PREVALENCE[real.name][part], abs=0.01)
@@ -520,10 +511,10 @@ def test_the_disease_is_one_in_the_published_numbers(real: MedMNIST) -> None:
         assert agree == (0 if real.name == "breastmnist" else 1)
 
 
-def test_the_known_faults_are_in_the_file(real: MedMNIST) -> None:
+def test_the_known_faults_are_in_the_file(real: data.MedMNIST) -> None:
     where = {
         part: dict(zip(map(bytes, getattr(real, part).x), getattr(real, part).y, strict=True))
-        for part in PARTS
+        for part in data.PARTS
     }
     other = "test" if real.name == "breastmnist" else "val"
     shared = where["train"].keys() & where[other].keys()
@@ -536,39 +527,37 @@ def test_the_known_faults_are_in_the_file(real: MedMNIST) -> None:
         assert "Eight images are in both train and val" in real.file.faults
 
 
-def test_from_the_command_line(
-    tiny: RemoteFile, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_from_the_command_line(tiny: data.RemoteFile, monkeypatch: Patch, capsys: Any) -> None:
     assert main(["tinymnist"]) == 0
     assert "4 in train, 2 in val, 3 in test" in capsys.readouterr().out
     assert main(["--list"]) == 0
     listed = capsys.readouterr().out
-    assert all(f"{name}  " in listed for name in REGISTRY)
+    assert all(f"{name}  " in listed for name in data.REGISTRY)
     assert main(["tinymnist", "--size", "64"]) == 1
     assert "28 pixels" in capsys.readouterr().out
     monkeypatch.setattr(f"{main.__module__}.imagenet_weights", lambda url: url)
     assert main(["weights"]) == 0
-    assert capsys.readouterr().out == f"{WEIGHTS[0].url}: Apache-2.0.\n"
+    assert capsys.readouterr().out == f"{data.WEIGHTS[0].url}: Apache-2.0.\n"
 
 
-HEART_HERE = all(find_local(file.name, file.folder) for file in HEART.values())
+HEART_HERE = all(data.find_local(file.name, file.folder) for file in data.HEART.values())
 
 
 @pytest.mark.parametrize("really", [False, *([True] if HEART_HERE else [])])
 def test_the_hospitals_from_the_command_line(
     really: bool,
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: Patch,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    capsys: Any,
 ) -> None:
     monkeypatch.setenv("MEDXFER_DATA", REAL_FOLDER if really else str(tmp_path))
     patients = {"Cleveland": 303, "Budapest": 294, "Zurich": 123, "Long Beach": 200}
     if not really:
-        patients = {name: n for n, name in enumerate(HEART, start=1)}
-        for (name, file), n in zip(HEART.items(), patients.values(), strict=True):
+        patients = {name: n for n, name in enumerate(data.HEART, start=1)}
+        for (name, file), n in zip(data.HEART.items(), patients.values(), strict=True):
             (tmp_path / file.name).write_bytes(TEXT[14:] * n)
             monkeypatch.setitem(
-                cast(dict[str, RemoteFile], HEART),
+                cast(dict[str, data.RemoteFile], data.HEART),
                 name,
                 replace(file, sum=md5(TEXT[14:] * n, tmp_path)),
             )
@@ -577,7 +566,7 @@ def test_the_hospitals_from_the_command_line(
     assert [line.split(" Beware: ")[0] for line in lines] == [
         f"{name}: {n} patients." for name, n in patients.items()
     ]
-    assert all(file.faults in line for file, line in zip(HEART.values(), lines, strict=True))
-    own(monkeypatch, tmp_path, b"1", HEART["Cleveland"].name)
+    assert all(file.faults in line for file, line in zip(data.HEART.values(), lines, strict=True))
+    own(monkeypatch, tmp_path, b"1", data.HEART["Cleveland"].name)
     assert main(["heart"]) == 1
     assert "not the official processed.cleveland.data" in capsys.readouterr().out

@@ -36,6 +36,8 @@ from medxfer_utils.data import Volume, read_dicom, read_nifti, resample, scans
 from medxfer_utils.images import AIR, ImagingError
 from tests.faults import untold
 
+Patch = pytest.MonkeyPatch
+
 SERIES, OTHER_SERIES = generate_uid(entropy_srcs=["a"]), generate_uid(entropy_srcs=["b"])
 AXIAL = [1, 0, 0, 0, 1, 0]
 STORED = np.arange(20, dtype=np.uint16).reshape(4, 5)
@@ -382,7 +384,7 @@ def is_silent(content: bytes | str) -> bool:
 
 
 def test_nothing_of_the_patient_is_in_what_is_returned_or_even_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: Patch
 ) -> None:
     kept = []
     keep = scans._volume
@@ -413,7 +415,7 @@ QUOTED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("as_series", [False, True])
 def test_nothing_of_the_patient_is_in_an_error_a_warning_or_the_log(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, as_series: bool
+    tmp_path: Path, caplog: Any, as_series: bool
 ) -> None:
     caplog.set_level(logging.DEBUG)
     loud = []
