@@ -187,11 +187,11 @@ def test_each_fault_has_its_own_error() -> None:
     }
     for shares in ((0.5, 0.6), (0.5, 0.4), (1.2, -0.2), (0.0, 1.0), (np.nan, 1)):
         message = "fractions must be positive and sum to 1"
-        faults[f"{shares}"] = lambda shares=shares: split(eight, shares, rng), message
+        faults[f"{shares}"] = partial(split, eight, shares, rng), message
     for n in (0, -1, 9):
         message = f"Cannot draw {n} patients from 'here', which has 8"
-        faults[f"{n}"] = lambda n=n: draw(eight, n, rng), message
-    bad = (
+        faults[f"{n}"] = partial(draw, eight, n, rng), message
+    bad: tuple[tuple[int, list[float], int, str], ...] = (
         (3, [0, 1], 3, "lengths differ, .*'x': 3, 'y': 2"),
         (2, [0, 1], 3, "lengths differ, .*'patient': 3"),
         (0, [], 0, "has no rows"),
