@@ -109,23 +109,6 @@ def test_no_zero_passes_for_a_cholesterol(hospitals: dict[str, Cohort]) -> None:
             assert not (values == 0).any()
 
 
-@pytest.mark.parametrize("real", REAL)
-def test_a_file_has_more_rows_without_a_question_mark_than_complete_patients(
-    real: bool, tmp_path: Path
-) -> None:
-    paths = {name: data.find_local(file.name, file.folder) for name, file in HEART.items()}
-    expected = {"Cleveland": 303, "Budapest": 261, "Zurich": 46, "Long Beach": 130}
-    if not real:
-        rows = [PATIENT, with_field("cholesterol", "0"), with_field("age", "?")]
-        (tmp_path / "three.data").write_text("\n".join(rows), "utf-8")
-        paths, expected = {"Zurich": tmp_path / "three.data"}, {"Zurich": 2}
-        assert complete(data.read_hospital(tmp_path / "three.data", "Zurich")) == 1
-    for name, path in paths.items():
-        assert path is not None
-        lines = path.read_text("utf-8").splitlines()
-        assert sum("?" not in line.split(",")[: len(SHARED)] for line in lines) == expected[name]
-
-
 def test_the_catalogue_tells_what_was_not_measured(hospitals: dict[str, Cohort]) -> None:
     counted = ("vessels", "thallium scan", "ST slope", "cholesterol")
     measured = {
@@ -146,21 +129,6 @@ def test_the_catalogue_tells_what_was_not_measured(hospitals: dict[str, Cohort])
     assert hospitals["Zurich"].prevalence == pytest.approx(0.935, abs=0.0005)
 
 
-@pytest.mark.parametrize("real", REAL)
-def test_a_row_that_is_there_twice_is_found(real: bool, tmp_path: Path) -> None:
-    paths = {name: data.find_local(file.name, file.folder) for name, file in HEART.items()}
-    expected = {"Cleveland": 0, "Budapest": 1, "Zurich": 0, "Long Beach": 1}
-    if not real:
-        (tmp_path / "twice.data").write_text("\n".join([PATIENT] * 2), "utf-8")
-        paths, expected = {"Budapest": tmp_path / "twice.data"}, {"Budapest": 1}
-    for name, path in paths.items():
-        assert path is not None
-        cohort = data.read_hospital(path, name)
-        rows = np.nan_to_num(np.column_stack([cohort.x, cohort.y]), nan=-99)
-        assert len(cohort) - len(np.unique(rows, axis=0)) == expected[name]
-        assert ("One row is there twice" in HEART[name].faults) == bool(expected[name])
-
-
 def test_the_slope_was_reported_for_the_ill_more_often(hospitals: dict[str, Cohort]) -> None:
     budapest = hospitals["Budapest"]
     reported = ~np.isnan(column(budapest, "ST slope"))
@@ -177,18 +145,36 @@ def test_the_ill_have_the_findings_of_the_disease(hospitals: dict[str, Cohort]) 
         assert slower < np.nanmean(column(cohort, "maximum heart rate")[healthy]) - 10
 
 
-@pytest.mark.parametrize("real", REAL)
-def test_the_first_patient_is_read_as_it_is_written(real: bool, tmp_path: Path) -> None:
-    path, x, y = tmp_path / "one.data", X, 1
-    path.write_text(PATIENT, "utf-8")
-    if real:  # typical angina, and healthy
-        path = data.find_local(HEART["Cleveland"].name, HEART["Cleveland"].folder) or path
-        x, y = [63, 1, 1, 145, 233, 1, 2, 150, 0, 2.3, 3, 0, 6], 0
-    cohort = data.read_hospital(path, "Cleveland")
-    assert cohort.x[0].tolist() == x
-    assert (cohort.y[0], cohort.patient[0]) == (y, "Cleveland-001")
-    assert cohort.y.dtype.kind == "i"
-    assert cohort.x.dtype == float
+def test_what_the_files_themselves_hold(tmp_path: Path) -> None:
+    # A row that is there twice; rows without a question mark, where 0 is a cholesterol; the first.
+    rows = [PATIENT, with_field("cholesterol", "0"), with_field("age", "?"), PATIENT]
+    made = tmp_path / "made.data"
+    made.write_text("\n".join(rows), "utf-8")
+    paths = {"Budapest": (made, 1, 3)}
+    if HERE:
+        counts = {"Cleveland": (0, 303), "Zurich": (0, 46), "Long Beach": (1, 130)}
+        found = {name: data.find_local(HEART[name].name, "uci_heart") for name in counts}
+        paths |= {name: (path, *counts[name]) for name, path in found.items() if path}
+    for name, (path, twice, complete_rows) in paths.items():
+        cohort = data.read_hospital(path, name)
+        all_rows = np.nan_to_num(np.column_stack([cohort.x, cohort.y]), nan=-99)
+        assert len(cohort) - len(np.unique(all_rows, axis=0)) == twice
+        assert ("One row is there twice" in HEART[name].faults) == bool(twice)
+        lines = path.read_text("utf-8").splitlines()
+        fields = [line.split(",")[: len(SHARED)] for line in lines]
+        assert sum("?" not in each for each in fields) == complete_rows
+        first = X if path == made else cohort.x[0].tolist()
+        if name == "Cleveland":  # typical angina, and healthy
+            first = [63, 1, 1, 145, 233, 1, 2, 150, 0, 2.3, 3, 0, 6]
+            assert cohort.y[0] == 0
+        assert (cohort.x[0].tolist(), cohort.patient[0]) == (first, f"{name}-001")
+    cohort = data.read_hospital(made, "Zurich")
+    assert (complete(cohort), cohort.y[0], cohort.y.dtype.kind, cohort.x.dtype) == (
+        2,
+        1,
+        "i",
+        float,
+    )
 
 
 def test_every_way_to_write_a_patient_that_occurs_is_understood(tmp_path: Path) -> None:
@@ -386,48 +372,30 @@ def test_a_seed_gives_the_same_patients_and_another_does_not(
 
 
 @pytest.mark.parametrize(("name", "y"), STRATA)
-def test_every_value_is_one_that_the_file_could_hold(
-    draws: list[dict[str, Cohort]], name: str, y: int, tmp_path: Path
+def test_values_are_possible_and_distributed_as_in_the_hospital(
+    draws: list[dict[str, Cohort]], name: str, y: int
 ) -> None:
     for feature, x in zip(HEART_FEATURES, values(draws, name, y).T, strict=True):
         known, marginal = x[~np.isnan(x)], marginal_of(name, y, feature)
+        if not len(known):
+            continue
         if feature in data.CODES:
             assert set(known) <= {float(code) for code, share in marginal.items() if share > 0}
+            for code, share in marginal.items():
+                error = np.sqrt(max(share * (1 - share), 0.01) / len(known))
+                assert abs(np.mean(known == float(code)) - share) < 4.5 * error, (feature, code)
             continue
-        digits = 1 if feature == "ST depression" else 0
-        np.testing.assert_array_equal(known, np.round(known, digits))
-        if len(known):
-            least, greatest = marginal[0], marginal[-1]
-            assert (known >= least - 0.5).all()
-            assert (known <= greatest + 0.5).all()
-
-
-@pytest.mark.parametrize(("name", "y"), STRATA)
-def test_numbers_are_distributed_as_in_the_hospital(
-    draws: list[dict[str, Cohort]], name: str, y: int
-) -> None:
-    table = values(draws, name, y)
-    for feature in ("age", "maximum heart rate", "ST depression"):
-        x = table[:, HEART_FEATURES.index(feature)]
-        knots = np.array(marginal_of(name, y, feature))
-        # Between two knots all values are equally likely.
-        mean = ((knots[1:] + knots[:-1]) / 2 * np.diff(KNOWN["levels"])).sum()
-        error = np.nanstd(x) / np.sqrt((~np.isnan(x)).sum())
-        assert abs(np.nanmean(x) - mean) < 4.5 * error + 0.02, feature
-        assert np.nanmedian(x) == pytest.approx(knots[3], abs=0.25 * np.nanstd(x)), feature
-
-
-@pytest.mark.parametrize(("name", "y"), STRATA)
-def test_codes_have_the_shares_of_the_hospital(
-    draws: list[dict[str, Cohort]], name: str, y: int
-) -> None:
-    table = values(draws, name, y)
-    for feature in data.CODES:
-        x = table[:, HEART_FEATURES.index(feature)]
-        known = x[~np.isnan(x)]
-        for code, share in marginal_of(name, y, feature).items():
-            error = np.sqrt(max(share * (1 - share), 0.01) / len(known))
-            assert abs(np.mean(known == float(code)) - share) < 4.5 * error, (feature, code)
+        np.testing.assert_array_equal(
+            known, np.round(known, 1 if feature == "ST depression" else 0)
+        )
+        knots, spread = np.array(marginal), known.std()
+        assert (known >= knots[0] - 0.5).all()
+        assert (known <= knots[-1] + 0.5).all()
+        if feature in ("age", "maximum heart rate", "ST depression"):
+            # Between two knots all values are equally likely.
+            mean = ((knots[1:] + knots[:-1]) / 2 * np.diff(KNOWN["levels"])).sum()
+            assert abs(known.mean() - mean) < 4.5 * spread / np.sqrt(len(known)) + 0.02, feature
+            assert np.median(known) == pytest.approx(knots[3], abs=0.25 * spread), feature
 
 
 @pytest.mark.parametrize("y", [0, 1])
@@ -463,33 +431,31 @@ def test_the_ill_can_be_told_from_the_healthy_as_well_as_in_cleveland(
 # --- real or simulated ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fault", ["no such folder", "another file", "no network"])
 def test_without_the_files_the_patients_are_said_to_be_simulated(
-    fault: str, tmp_path: Path, monkeypatch: Patch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MEDXFER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("MEDXFER_DATA", str(tmp_path))
-    if fault == "no such folder":
-        monkeypatch.setenv("MEDXFER_DATA", str(tmp_path / "typo"))
-    elif fault == "another file":
-        (tmp_path / "processed.cleveland.data").write_text("63,1\n", "utf-8")
-    else:
-        file = HEART["Cleveland"]
-        elsewhere = replace(file, url="http://127.0.0.1:9/processed.cleveland.data")
-        monkeypatch.setattr("medxfer_utils.data.hospitals.HEART", {"Cleveland": elsewhere})
-    cohorts, message = data.heart_hospitals("builtin", np.random.default_rng(0))
-    for name, cohort in data.simulated_hospitals(np.random.default_rng(0)).items():
-        np.testing.assert_array_equal(cohorts[name].x, cohort.x)
-    advised, reason = message.split("\n")
-    assert advised.startswith("SIMULATED patients. ")
-    assert advised.endswith("python -m medxfer_utils.data heart")
-    assert len(advised) < 90  # a page shows it without scrolling
-    assert reason.count(". ") == 1  # of the error only what went wrong; the advice is the book's
-    reasons = {"no such folder": "typo': there is no such folder."}
-    reasons |= {"another file": "not the official processed.cleveland.data"}
-    assert reasons.get(fault, "no connection, or it broke off: ConnectionError)") in reason
-    for advice in ("python -m medxfer_utils.data heart", "folder uci_heart of MEDXFER_DATA"):
-        assert advice in message
+    simulated = data.simulated_hospitals(np.random.default_rng(0))
+    (tmp_path / "wrong").mkdir()
+    (tmp_path / "wrong" / "processed.cleveland.data").write_text("63,1\n", "utf-8")
+    elsewhere = replace(HEART["Cleveland"], url="http://127.0.0.1:9/processed.cleveland.data")
+    monkeypatch.setattr("medxfer_utils.data.hospitals.HEART", {"Cleveland": elsewhere})
+    for folder, why in {
+        "typo": "typo': there is no such folder.",
+        "wrong": "not the official processed.cleveland.data",
+        "": "no connection, or it broke off: ConnectionError)",
+    }.items():
+        monkeypatch.setenv("MEDXFER_DATA", str(tmp_path / folder))
+        cohorts, message = data.heart_hospitals("builtin", np.random.default_rng(0))
+        for name, cohort in simulated.items():
+            np.testing.assert_array_equal(cohorts[name].x, cohort.x)
+        advised, reason = message.split("\n")
+        command = "python -m medxfer_utils.data heart"
+        assert advised == f"SIMULATED patients. For the real ones: {command}"
+        assert len(advised) < 90  # a page shows it without scrolling
+        assert "folder uci_heart of MEDXFER_DATA" in reason
+        assert reason.count(". ") == 1  # only what went wrong; the advice is the book's
+        assert why in reason
 
 
 def test_a_folder_is_read_and_its_faults_are_not_hidden(tmp_path: Path) -> None:
