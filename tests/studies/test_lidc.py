@@ -85,7 +85,7 @@ def test_where_there_is_no_file_the_error_says_how_one_is_made(
             monkeypatch.delenv("MEDXFER_DATA")
         with pytest.raises(DataError) as error:
             lidc_nodules()
-        for part in (FILE, "folder lidc", "LO9QL9SX", "lidc_cohort", "load('lidc_transfer')"):
+        for part in (FILE, "folder lidc", "LO9QL9SX", "load('lidc_transfer')"):
             assert part in str(error.value)
 
 
