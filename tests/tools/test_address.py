@@ -140,8 +140,8 @@ def test_the_container_builds_from_the_lock_with_the_books_own_tool() -> None:
     (command,) = re.findall(r"^CMD (\[.*\])$", CONTAINER, re.M)
     script, *rest = json.loads(command)[1:]
     told = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text("utf-8"))
-    files = (script, f".devcontainer/{told['build']['dockerfile']}")
-    files += (told["postCreateCommand"].split()[1],)
+    dockerfile, prepares = told["build"]["dockerfile"], told["postCreateCommand"].split()[1]
+    files = (script, f".devcontainer/{dockerfile}", prepares)
     assert [name for name in files if not (ROOT / name).is_file()] == []
     assert (ROOT / rest[2]).is_dir(), "JupyterLab is told of a folder that is there"
     assert re.search(rf"^FROM \S+ AS {told['build']['target']}$", CONTAINER, re.M)

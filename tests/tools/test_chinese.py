@@ -29,9 +29,8 @@ def test_the_second_configuration_keeps_the_rest_of_the_first(
     first = (ROOT / "_config.yml").read_bytes()
     changes = yaml.safe_load((ROOT / chinese.HOME / "config.yml").read_text("utf-8"))
     english = yaml.safe_load(first)
-    monkeypatch.setattr(
-        chinese.site, "staged", lambda _: {"_config.yml": first, "book/index.md": b"#"}
-    )
+    made = {"_config.yml": first, "book/index.md": b"#"}
+    monkeypatch.setattr("book.tools.pages.site.staged", lambda _: made)
     files = in_chinese(Edition(ROOT))
     config = yaml.safe_load(files["_config.yml"])
     assert files["book/index.md"] == b"#"
