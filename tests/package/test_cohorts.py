@@ -149,10 +149,10 @@ def test_values_decide_nothing() -> None:
 
 @given(sizes, sizes, st.integers(2, 10), st.integers(0, 99))
 def test_folds_differ_by_one_patient_and_by_one_ill_patient(
-    ill: int, healthy: int, folds: int, seed: int
+    ill: int, healthy: int, k: int, seed: int
 ) -> None:
     cohort = cohort_of(ill, healthy, rows_each=2)
-    parts = dealt(cohort, folds, np.random.default_rng(seed))
+    parts = folds(cohort, k, np.random.default_rng(seed))
     assert sorted(np.concatenate(parts)) == sorted(cohort.patients)
     for counts in (
         [len(part) for part in parts],
