@@ -20,9 +20,6 @@ from medxfer_utils.models.backbones import NETWORKS, Preprocess
 
 REAL = find_local("mobilenet_2_5_224_tf_no_top.h5", "weights")
 PICTURES = np.random.default_rng(0).integers(0, 256, (5, 48, 48), dtype=np.uint8)
-# A fixed picture with shapes in it: a disc on a ramp.
-_Y, _X = np.ogrid[:64, :64]
-DISC = np.where((_Y - 30) ** 2 + (_X - 34) ** 2 < 200, 0.9, _X / 128).astype(np.float32)[None]
 
 
 def official(path: Path, body: keras.Model) -> Path:
