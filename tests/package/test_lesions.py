@@ -34,6 +34,8 @@ from medxfer_utils.data import (
 from medxfer_utils.images import ImagingError
 from tests.faults import untold
 
+Patch = pytest.MonkeyPatch
+
 MARK = "MUSTERFRAU"  # stands in every name of a file or folder that a hospital may choose
 SIZE, PIXEL = 24, 1.0
 
@@ -271,7 +273,7 @@ def test_padding_is_no_tissue(tmp_path: Path) -> None:
     assert found.cohort.x.min() == -1024
 
 
-def test_only_one_volume_is_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_one_volume_is_in_memory(tmp_path: Path, monkeypatch: Patch) -> None:
     made: list[weakref.ref[Volume]] = []
     alive: list[int] = []
     original = read_nifti
@@ -296,7 +298,7 @@ def test_a_lesion_without_room_beside_it_is_counted(tmp_path: Path) -> None:
 
 
 def test_voxels_of_exactly_one_millimetre_are_worth_a_look(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: Patch
 ) -> None:
     monkeypatch.setitem(globals(), "SPACING", (1.0, 1.0, 1.0))
     with pytest.warns(UserWarning, match="liver: 1 volumes have voxels of 1 x 1 x 1 mm"):
