@@ -152,7 +152,7 @@ def _in_worker(packed: NDArray[np.uint8], wanted: int, fit: Fit) -> Row:
 
 @lru_cache(maxsize=1)  # a question is opened once, and kept until the next
 def _unpacked(packed: bytes) -> Question:
-    if b"keras" in packed:
+    if b"keras" in packed or b"tensorflow" in packed:  # a model, or a strategy that imports it
         settle_tensorflow()
     return cast(Question, pickle.loads(packed))
 

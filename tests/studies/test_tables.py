@@ -129,8 +129,10 @@ def sample(name: str) -> pd.DataFrame:
     first = frame.drop_duplicates(setting) if setting else frame.head(1)
     jobs = first if everything() or study.keys[0] in about else first.head(1)
     block = frame.merge(jobs[about])
-    if TABLES[name].dear:  # little data and early repeats take least
-        block = block.sort_values([c for c in ("n", "fraction", "repeat") if c in block])
+    # Little data take least, and a repeat is asked for with all before it.
+    cheap = ("n", "fraction", "repeat") if TABLES[name].dear else ("repeat",)
+    if order := [column for column in cheap if column in study.keys]:
+        block = block.sort_values(order)
     kinds = [c for c in study.keys if c not in ("n", "fraction", "repeat")]
     return block.drop_duplicates([*setting, *(kinds if everything() else kinds[:1])])
 
