@@ -7,7 +7,8 @@ second is drawn from a stored table of the book.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,10 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold, train_test_split
 from statsmodels.stats.proportion import proportion_confint
 
+from book.studies.study import ALL, Only, Study
 from medxfer_utils import metrics, missing, results
 from medxfer_utils.cohorts import Cohort
-from medxfer_utils.data import hospitals as tabular
-from medxfer_utils.data.catalogue import HEART
-from medxfer_utils.data.files import fetch
+from medxfer_utils.data import HEART, SHARED, fetch
 
 # Accuracy at Cleveland, Budapest, Zurich and Long Beach, as published for this division.
 PUBLISHED = {
@@ -48,7 +48,7 @@ def complete(path: Path) -> NDArray[np.bool_]:
     A cholesterol or a pressure of 0 counts as measured there, though nobody measured it.
     """
     table = pd.read_csv(path, header=None, na_values="?")
-    return table.iloc[:, : len(tabular.SHARED)].notna().all(axis=1).to_numpy()
+    return table.iloc[:, : len(SHARED)].notna().all(axis=1).to_numpy()
 
 
 def flamby_split(cohort: Cohort, rows: NDArray[np.bool_]) -> tuple[Cohort, Cohort]:
@@ -78,7 +78,7 @@ class Pooled:
 
     def __init__(self, train: Mapping[str, Cohort], own_intercepts: bool) -> None:
         self.names, self.own = list(train), own_intercepts
-        self.scaler = missing.ruler(np.concatenate([part.x for part in train.values()]))
+        self.scaler = missing.median_scaler(np.concatenate([part.x for part in train.values()]))
         self.z = np.concatenate([self.read(name, part.x) for name, part in train.items()])
         self.y = np.concatenate([part.y for part in train.values()])
 
@@ -115,35 +115,43 @@ def chosen(losses: Any, cautious: bool) -> float:
     return float(STRENGTHS[mean <= mean.min() + error].min())
 
 
-def accuracies() -> pd.DataFrame:
-    """Accuracy of each model at each hospital of the benchmark's division, with the counts."""
-    hospitals = four_hospitals.shared(tabular.four_hospitals())
-    halves = {
-        name: flamby_split(cohort, complete(fetch(HEART[name])))
-        for name, cohort in hospitals.items()
+@cache
+def halves() -> dict[str, tuple[Cohort, Cohort]]:
+    """Training and test patients of each hospital, in the benchmark's division."""
+    rows = {name: complete(fetch(file)) for name, file in HEART.items()}
+    return {
+        name: flamby_split(cohort, rows[name])
+        for name, cohort in four_hospitals.hospitals().items()
     }
-    train = {name: half[0] for name, half in halves.items()}
+
+
+@cache
+def models() -> dict[str, tuple[Pooled, float]]:
+    """Each model's columns and its C."""
+    train = {name: half[0] for name, half in halves().items()}
     blind, knowing = Pooled(train, own_intercepts=False), Pooled(train, own_intercepts=True)
     losses = knowing.losses()
-    models = {
+    return {
         "pooled, C = 1": (blind, 1.0),
         "pooled + hospital, C = 1": (knowing, 1.0),
         "pooled + hospital, least CV loss": (knowing, chosen(losses, cautious=False)),
         "pooled + hospital, one standard error": (knowing, chosen(losses, cautious=True)),
     }
-    table = []
-    for name, (_, test) in halves.items():
-        common = train[name].prevalence > 0.5
-        table.append(_row(name, "the commoner class", test.y == common))
-        for title, (design, c) in models.items():
-            said = design.fitted(c).predict(design.read(name, test.x))
-            table.append(_row(name, title, said == test.y))
-    return pd.DataFrame(table)
 
 
-def _row(hospital: str, model: str, right: Any) -> dict[str, Any]:
+def one_hospital(hospital: str, only: Only = ALL) -> Iterator[Mapping[str, Any]]:
+    """Accuracy of each model at a hospital with the counts; the published came without."""
+    train, test = halves()[hospital]
+    yield _row("the commoner class", test.y == (train.prevalence > 0.5))
+    for title, (design, c) in models().items():
+        yield _row(title, design.fitted(c).predict(design.read(hospital, test.x)) == test.y)
+    for title, values in PUBLISHED.items():
+        yield {"model": title, "accuracy": dict(zip(HEART, values, strict=True))[hospital]}
+
+
+def _row(model: str, right: Any) -> dict[str, Any]:
     low, high = proportion_confint(right.sum(), len(right), method="wilson")
-    row = {"hospital": hospital, "model": model, "accuracy": right.mean()}
+    row = {"model": model, "accuracy": right.mean()}
     return row | {"low": low, "high": high, "right": int(right.sum()), "patients": len(right)}
 
 
@@ -161,25 +169,18 @@ def gains(n: int = N) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def published() -> pd.DataFrame:
-    """Return the published accuracies as rows of the same table; they came without counts."""
-    return pd.DataFrame(
-        [
-            {"hospital": hospital, "model": title, "accuracy": value}
-            for title, values in PUBLISHED.items()
-            for hospital, value in zip(HEART, values, strict=True)
-        ]
-    )
+FACTS, EACH = {"train": TRAIN, "seed": SEED}, [{"hospital": name} for name in HEART]
+STUDIES = (Study(TABLE, EACH, one_hospital, ("model",), PACKAGES, FACTS),)
 
 
 def main() -> None:
     """Store and print the accuracies, then print what the gate is worth."""
-    record = results.provenance(__file__, PACKAGES, train=TRAIN, seed=SEED)
-    table = pd.concat([accuracies(), published()], ignore_index=True)
-    results.store(TABLE, table, record)
-    print(table.round(3).to_string(index=False))
+    STUDIES[0].store()
+    print(results.load(TABLE).round(3).to_string(index=False))
     print(f"\nGated, with {N} labels; a gain is positive\n{gains().round(3).to_string()}")
 
 
 if __name__ == "__main__":
-    main()
+    from benchmarks import four_hospitals as benchmark  # by its name, for other processes
+
+    benchmark.main()

@@ -8,12 +8,13 @@ and validation images; the test images are scored once for each seed. Run it wit
 
 from __future__ import annotations
 
-import argparse
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, cast
 
-from medxfer_utils.models.training import Recipe, outputs, reinitialised, train
+from medxfer_utils.models import Training, backbone, outputs, reinitialised, train, weights_url
 
 # isort: split
 import keras
@@ -28,11 +29,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from statsmodels.stats.proportion import proportion_confint
 
+from book.studies.study import ALL, Only, Study, chosen
 from medxfer_utils import metrics, results
-from medxfer_utils.data.catalogue import KNOWN_COPIES
-from medxfer_utils.data.files import MedMNIST, medmnist
+from medxfer_utils.data import KNOWN_COPIES, MedMNIST, imagenet_weights, medmnist
 from medxfer_utils.images import scaled
-from medxfer_utils.models.backbones import backbone
 
 Array = NDArray[np.floating]
 Labels = NDArray[np.integer]
@@ -42,6 +42,7 @@ SEEDS = 5
 BATCH, RATE, SMOOTHING = 64, 0.003, 0.1
 ALPHA, PIXELS, STRENGTH = 0.25, 128, 0.03  # width of MobileNet, its images; C of the regression
 STAGES = (3, 5, 7, 9, 11, 13)  # blocks of MobileNet whose mean over the image is a feature
+TOGETHER = ("committee", "networks only", "committee, training prevalence")
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "keras")
 
 
@@ -179,7 +180,8 @@ def seen_by_mobilenet(x: NDArray[np.uint8]) -> Array:
 
     Means over the image after six blocks of MobileNet (α = 0.25) with ImageNet's weights.
     """
-    body = backbone("MobileNet", PIXELS, alpha=ALPHA).layers[-1]
+    weights = imagenet_weights(weights_url("MobileNet", ALPHA))
+    body = backbone("MobileNet", PIXELS, weights, ALPHA).layers[-1]
     stages = [body.get_layer(f"conv_pw_{k}_relu").output for k in STAGES]
     pool = keras.layers.GlobalAveragePooling2D()
     see = keras.Model(body.inputs, keras.layers.Concatenate()([pool(s) for s in stages]))
@@ -212,8 +214,8 @@ def by_network(
     rng = np.random.default_rng(own)
     rows = balanced_rows(y, rng) if plan.balanced else np.arange(len(y))
     steps = plan.epochs * len(rows) // BATCH
-    recipe = Recipe(steps, RATE, BATCH, smoothing=SMOOTHING, cosine=True, augment=moved)
-    fitted = train(network(own), grey(x[rows], standardised), y[rows], recipe, own)
+    training = Training(steps, RATE, BATCH, smoothing=SMOOTHING, cosine=True, augment=moved)
+    fitted = train(network(own), grey(x[rows], standardised), y[rows], training, own)
     return outputs(fitted, grey(x_test, standardised))[:, 0]
 
 
@@ -229,12 +231,13 @@ def fit_and_score(
     seen: tuple[Array, Array],
     plan: Plan,
     seed: int,
+    members: int,
 ) -> dict[str, tuple[Array, float]]:
     """Log odds of the test images and processor seconds, of the committee and of its parts."""
     start = time.process_time()
     features = by_features(seen[0], y, seen[1], plan.balanced)
     alone, clock, networks = time.process_time() - start, [], []
-    for member in range(plan.networks):
+    for member in range(members):
         before = time.process_time()
         networks.append(by_network(x, y, x_test, plan, member, seed))
         clock.append(time.process_time() - before)
@@ -285,21 +288,35 @@ def about(data: MedMNIST) -> dict[str, Any]:
     }
 
 
-def run(data: MedMNIST, seeds: int) -> pd.DataFrame:
-    """Every seed on the official test images, one row for each model and seed."""
-    x, y = training_images(data)
+def files(names: Sequence[str]) -> dict[str, Any]:
+    """What a record says of the data."""
+    return {"files": {name: about(medmnist(name, also=KNOWN_COPIES)) for name in names}}
+
+
+@cache
+def prepared(name: str) -> tuple[MedMNIST, Any, Labels, tuple[Array, Array], float]:
+    """A set, its training images and labels, what MobileNet sees, and how long it looked."""
+    whole = medmnist(name, also=KNOWN_COPIES)
+    x, y = training_images(whole)
     start = time.process_time()
-    seen = seen_by_mobilenet(x), seen_by_mobilenet(data.test.x)
-    looking = time.process_time() - start
-    rows: list[dict[str, Any]] = []
-    for seed in range(seeds):
-        found = fit_and_score(x, y, data.test.x, seen, PLANS[data.name], seed)
-        for model, (log_odds, seconds) in found.items():
-            seconds += looking * ("network" not in model)
-            rows.append({"data": data.name, "model": model, "seed": seed})
-            rows[-1] |= row(data, log_odds, seconds)
-        print(f"{data.name}, seed {seed} of {seeds}", flush=True)
-    return pd.DataFrame(rows)
+    seen = seen_by_mobilenet(x), seen_by_mobilenet(whole.test.x)
+    return whole, x, y, seen, time.process_time() - start
+
+
+def one_seed(data: str, seed: int, only: Only = ALL) -> Iterator[Mapping[str, Any]]:
+    """Every model of one seed on the official test images."""
+    whole, x, y, seen, looking = prepared(data)
+    # One network is enough where no more is wanted of them.
+    members = PLANS[data].networks if chosen(only, "model", TOGETHER) else 1
+    found = fit_and_score(x, y, whole.test.x, seen, PLANS[data], seed, members)
+    for model, (log_odds, seconds) in found.items():
+        yield {"model": model} | row(whole, log_odds, seconds + looking * ("network" not in model))
+
+
+FACTS = {"seeds": list(range(SEEDS)), "tried": TRIED}
+EACH = [{"data": name, "seed": seed} for name in PLANS for seed in range(SEEDS)]
+FILES = partial(files, tuple(PLANS))
+STUDIES = (Study(NAME, EACH, one_seed, ("model",), PACKAGES, FACTS, FILES),)
 
 
 def summary(frame: pd.DataFrame, measure: str) -> pd.DataFrame:
@@ -323,23 +340,14 @@ def summary(frame: pd.DataFrame, measure: str) -> pd.DataFrame:
     return pd.DataFrame(lines).T.rename_axis(["data", "model"])
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main() -> None:
     """Run the recipe on both data sets, store the rows with their provenance, print the tables."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--seeds", type=int, default=SEEDS)
-    seeds = parser.parse_args(arguments).seeds
-    sets = {name: medmnist(name, also=KNOWN_COPIES) for name in PLANS}
-    files = {name: about(data) for name, data in sets.items()}
-    record = results.provenance(
-        __file__, PACKAGES, seeds=list(range(seeds)), tried=TRIED, files=files
-    )
-    start = time.perf_counter()
-    frame = pd.concat([run(data, seeds) for data in sets.values()], ignore_index=True)
-    record["seconds"] = round(time.perf_counter() - start)
-    results.store(NAME, frame, record)
+    STUDIES[0].store()
     for measure in ("AUROC", "accuracy"):
-        print(f"\n{measure}\n{summary(frame, measure).to_string()}")
+        print(f"\n{measure}\n{summary(results.load(NAME), measure).to_string()}")
 
 
 if __name__ == "__main__":
-    main()
+    from benchmarks import medmnist_recipe  # by its name, so that other processes find it too
+
+    medmnist_recipe.main()

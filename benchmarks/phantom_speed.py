@@ -16,9 +16,7 @@ from numpy.typing import NDArray
 from skimage.transform import iradon, radon
 from threadpoolctl import threadpool_limits
 
-from medxfer_utils.clinic import patients as phantoms
-from medxfer_utils.clinic import scanner
-from medxfer_utils.clinic.patients import Site
+from medxfer_utils import clinic
 
 SIZES, ORGANS = (28, 64, 96), ("lung", "liver")
 PATIENTS, LONGER, REPEATS, PATCHES, VIEWS = 240, 4, 5, 6, 180
@@ -34,29 +32,29 @@ def seconds(work: Callable[[], int]) -> float:
     return float(np.median(taken))
 
 
-def ours(site: Site, patients: int) -> int:
+def ours(site: clinic.Site, patients: int) -> int:
     """Draw a clinic in parts, and count its lesions."""
-    return sum(len(part.cohort) for part in phantoms.stream(site, patients, 0))
+    return sum(len(part.cohort) for part in clinic.stream(site, patients, 0))
 
 
 def one_by_one(hu: NDArray[np.float32], pixel: float, rng: np.random.Generator) -> int:
     """Project each patch over half a turn, count photons, reconstruct; return how many."""
     angles = np.linspace(0, 180, VIEWS, endpoint=False)
     for patch in hu:
-        lines = radon(scanner.MU_WATER * (1 + patch / 1000), angles, circle=False) * pixel
-        counted = np.maximum(rng.poisson(scanner.PHOTONS * np.exp(-lines)), 1)
-        noisy = -np.log(counted / scanner.PHOTONS)
+        lines = radon(clinic.MU_WATER * (1 + patch / 1000), angles, circle=False) * pixel
+        counted = np.maximum(rng.poisson(clinic.PHOTONS * np.exp(-lines)), 1)
+        noisy = -np.log(counted / clinic.PHOTONS)
         iradon(noisy, angles, len(patch), filter_name="hann", circle=False)
     return len(hu)
 
 
 def row(organ: str, size: int) -> dict[str, object]:
     """Time both at one organ and size; a patch is 48 mm wide."""
-    site = Site(organ, size=size, pixel=48 / size)
+    site = clinic.Site(organ, size=size, pixel=48 / size)
     ours(site, 24)  # what is done once only
     fast = seconds(lambda: ours(site, PATIENTS))
     long = seconds(lambda: ours(site, LONGER * PATIENTS))
-    hu = phantoms.clinic(site, PATCHES, 0).cohort.x[:PATCHES]
+    hu = clinic.simulate(site, PATCHES, 0).cohort.x[:PATCHES]
     rng = np.random.default_rng(0)
     slow = seconds(lambda: one_by_one(hu, site.pixel, rng))
     return {

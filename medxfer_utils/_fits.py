@@ -1,46 +1,48 @@
-"""Fits that come out the same wherever they run: here, in other processes, on a cluster.
+"""Fits that come out the same wherever they run, and the file of rows from which a grid goes on.
 
-Each starts from its own seed, with as many threads as the caller has, and never beside another fit
-of its process. A worker that dies costs time, and no result.
+Where they run is joblib's affair. Each starts from its own seed, with as many threads as the caller
+has, and never beside another fit of its process.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import pickle
 import random
 import sys
 import threading
-import uuid
-import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, Protocol, cast
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, cast
 
 import cloudpickle
 import joblib
 import numpy as np
 import threadpoolctl
-from joblib.externals.loky.process_executor import TerminatedWorkerError
-from joblib.parallel import get_active_backend
 from numpy.typing import NDArray
 
 import medxfer_utils
 from medxfer_utils import seed_tensorflow, settle_tensorflow, threads
-from medxfer_utils._journal import Fit, Row, fit_of
+from medxfer_utils.cohorts import Cohort
+
+Row = dict[str, Any]
 
 
-class Question(Protocol):
-    """A comparison, with all that a process must know to run any of its fits."""
+class Fit(NamedTuple):
+    """Which fit of a comparison: the name of its strategy, the labelled patients, the draw."""
 
-    def row(self, fit: Fit) -> Row:
-        """Run one fit, within `alone`, and judge it."""
-        ...
+    strategy: str
+    n: int
+    repeat: int
 
-    def row_of_dead(self, fit: Fit) -> Row:
-        """Make the row of a fit that ends its process each time."""
-        ...
+
+def fit_of(row: Row) -> Fit:
+    """Return the fit that a row of results is of."""
+    return Fit(row["strategy"], row["n"], row["repeat"])
 
 
 # --- what makes a fit the same in every process ---------------------------------------------------
@@ -50,51 +52,32 @@ _one_at_a_time = threading.RLock()
 
 
 @contextmanager
-def alone(seed: int, allowed: int) -> Iterator[None]:
+def undisturbed(seed: int, allowed: int) -> Iterator[None]:
     """Run the block beside no other fit, from `seed`, with `allowed` threads and no processes.
 
     Parameters
     ----------
     seed : int
-        For Python's, NumPy's, TensorFlow's and Keras's generators; taken modulo 2**32.
+        For Python's and NumPy's generators, and for TensorFlow's and Keras's where the seed is
+        another than before: they compile anew then, slowly. Taken modulo 2**32.
     allowed : int
         Threads of the numerical libraries, as `allowed` gives them.
     """
     limits = _libraries(len(sys.modules)).limit(limits=allowed)
     # Without this a forest within a Dask worker would send its trees back to the cluster.
-    inner = joblib.parallel_config(backend="threading", n_jobs=1)
-    with _one_at_a_time, limits, inner:
-        _seed(seed % 2**32)
+    with _one_at_a_time, limits, joblib.parallel_config(backend="sequential"):
+        if medxfer_utils._seed != seed % 2**32:
+            seed_tensorflow(seed % 2**32)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
         yield
-
-
-def _seed(seed: int) -> None:
-    """Seed every global generator. TensorFlow's only if need be: it then compiles anew, slowly."""
-    if not _untouched(seed):
-        seed_tensorflow(seed)
-    random.seed(seed)
-    np.random.seed(seed)
-
-
-def _untouched(seed: int) -> bool:
-    """Tell whether TensorFlow and Keras stand as `seed_tensorflow(seed)` has left them."""
-    if "keras" not in sys.modules or medxfer_utils._seed != seed:
-        return False
-    # Neither says in public how far its generator has got.
-    from keras.src.backend.common import global_state
-    from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
-    from tensorflow.python.eager.context import context
-
-    numbers = context()._rng
-    fresh = random.Random(seed).getstate()
-    used = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
-    return used is None and numbers is not None and bool(numbers.getstate() == fresh)
 
 
 @contextmanager
 def chance_kept() -> Iterator[None]:
     """Leave the caller's global chance as it was; Keras begins anew from the caller's seed."""
     kept, own, numbers = medxfer_utils._seed, random.getstate(), np.random.get_state()
+    seed_tensorflow(kept)  # a fit of this very seed shall start as any other
     try:
         yield
     finally:
@@ -118,7 +101,17 @@ def _libraries(modules: int) -> threadpoolctl.ThreadpoolController:
 # --- where the fits run ---------------------------------------------------------------------------
 
 
-def rows(question: Question, fits: Sequence[Fit], n_jobs: int | None) -> Generator[Row, None, None]:
+class Question(Protocol):
+    """A comparison, with all that a process must know to run any of its fits."""
+
+    def row(self, fit: Fit) -> Row:
+        """Run one fit, `undisturbed`, and judge it."""
+        ...
+
+
+def computed(
+    question: Question, fits: Sequence[Fit], n_jobs: int | None
+) -> Generator[Row, None, None]:
     """Give the rows of all fits, each once, as they come.
 
     Close it if you do not want all: its workers would go on, and end within a later comparison.
@@ -128,82 +121,17 @@ def rows(question: Question, fits: Sequence[Fit], n_jobs: int | None) -> Generat
     question : Question
         The comparison; it goes to other processes by cloudpickle.
     fits : sequence of Fit
-        Which of its fits to run; all distinct.
+        Which of its fits to run.
     n_jobs : int or None
-        Processes on this machine; None: what `joblib.parallel_config` says.
-
-    Yields
-    ------
-    dict
-        The row of a fit; of a fit that has ended three workers, its `row_of_dead`.
+        As joblib takes it; None: what `joblib.parallel_config` says.
     """
-    with_dask = n_jobs is None and hasattr(get_active_backend()[0], "client")
-    # Processes, whatever joblib's backend: on a cluster a fit that dies would be waited for, and
-    # threads would wait for the fit that began them, if an arm makes a comparison of its own.
-    local = joblib.parallel_config(backend="loky") if n_jobs is not None else nullcontext()
-    with local:
-        alone_here = not with_dask and joblib.effective_n_jobs(n_jobs) == 1
-    if alone_here:
+    if joblib.effective_n_jobs(n_jobs) == 1:
         yield from map(question.row, fits)
         return
-    with nullcontext() if with_dask else _restarts_unmentioned():
-        yield from _rows_of_workers(question, fits, n_jobs, with_dask)
-
-
-@contextmanager
-def _restarts_unmentioned() -> Iterator[None]:
-    """Hide that loky replaces a worker whose memory has grown, as it does with TensorFlow.
-
-    Such a worker leaves after it has sent its result, and what waits goes to the new one; one that
-    dies in a fit is an error, not this warning. Where warnings are errors, this one would end the
-    thread that collects the results, and the caller would wait for ever.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "A worker stopped while some jobs were", UserWarning)
-        yield
-
-
-def _rows_of_workers(
-    question: Question, fits: Sequence[Fit], n_jobs: int | None, with_dask: bool
-) -> Iterator[Row]:
-    """The rows of all fits by worker processes, some of which may die.
-
-    New workers go on with what is left. After two deaths without a row between, the first fit runs
-    alone; if that kills its worker too, the fit is at fault, and that is its row.
-    """
-    todo, packed, deaths = dict.fromkeys(fits), _packed(question), 0
-    while todo:
-        some = list(todo)[: 1 if deaths == 2 else None]
-        try:
-            with closing(_streamed(packed, some, n_jobs, with_dask)) as stream:
-                for row in stream:
-                    del todo[fit_of(row)]
-                    deaths = 0
-                    yield row
-        except Exception as problem:
-            if not _is_death(problem):
-                raise
-            deaths += 1
-        if deaths == 3:
-            del todo[some[0]]
-            deaths = 0
-            yield question.row_of_dead(some[0])
-
-
-def _streamed(
-    packed: bytes, fits: Sequence[Fit], n_jobs: int | None, with_dask: bool
-) -> Generator[Row, None, None]:
-    """Rows of workers in the order in which they come; few fits are on their way at a time."""
-    blob = np.frombuffer(packed, np.uint8)  # a large array goes to each process only once
-    backend = _telling(blob) if with_dask else "loky" if n_jobs is not None else None
-    parallel = joblib.Parallel(
-        n_jobs, backend=backend, return_as="generator_unordered", batch_size=1
-    )
-    keras = "tensorflow" in sys.modules and b"keras" in packed
-    call = joblib.delayed(_row_of_worker)
-    name = uuid.uuid4().hex
-    stream = parallel(call(name, blob, threads(), keras, fit) for fit in fits)
-    return cast("Generator[Row, None, None]", stream)
+    packed = np.frombuffer(_packed(question), np.uint8)  # joblib sends a large array only once
+    call = joblib.delayed(_in_worker)
+    parallel = joblib.Parallel(n_jobs, return_as="generator_unordered", batch_size=1)
+    yield from parallel(call(packed, threads(), fit) for fit in fits)
 
 
 def _packed(question: Question) -> bytes:
@@ -211,77 +139,107 @@ def _packed(question: Question) -> bytes:
     try:
         return cast(bytes, cloudpickle.dumps(question))
     except Exception as problem:
-        problem.add_note("The arms, with all that they refer to, must go to other processes.")
+        problem.add_note("The strategies, with all they refer to, must go to other processes.")
         raise
 
 
-_opened: dict[str, Question] = {}  # in a worker: the newest question
-
-
-def _row_of_worker(name: str, blob: NDArray[np.uint8], wanted: int, keras: bool, fit: Fit) -> Row:
-    """One fit in a worker, which opens a question once and then keeps it until the next."""
+def _in_worker(packed: NDArray[np.uint8], wanted: int, fit: Fit) -> Row:
+    """One fit in a worker; TensorFlow is settled there before any model is unpacked."""
     with _one_at_a_time:
-        if "tensorflow" in sys.modules and threads() != wanted:
-            raise RuntimeError(
-                f"A worker has computed with MEDXFER_THREADS={threads()} before, and now shall "
-                f"with {wanted}, which TensorFlow cannot: restart the workers (or the kernel)."
-            )
         os.environ["MEDXFER_THREADS"] = str(wanted)
-        if keras:
-            settle_tensorflow()  # before any model is unpickled
-        if name not in _opened:
-            _opened.clear()
-            _give_dask_its_own_chance()
-            _opened[name] = pickle.loads(blob.data)
-        return _opened[name].row(fit)
+        return _unpacked(packed.tobytes()).row(fit)
 
 
-def _give_dask_its_own_chance() -> None:
-    """Keep the other threads of a Dask worker from Python's global random numbers.
+@lru_cache(maxsize=1)  # a question is opened once, and kept until the next
+def _unpacked(packed: bytes) -> Question:
+    if b"keras" in packed:
+        settle_tensorflow()
+    return cast(Question, pickle.loads(packed))
 
-    They delay messages and weigh samples of data at random, at any time, and each number that they
-    take would be missing in the fit.
+
+# --- the file of rows -----------------------------------------------------------------------------
+
+
+class Journal:
+    """Finished rows in a file: a first line that says of which question, then one for each row.
+
+    A line that ends with the file instead of a line break was being written when the process was
+    killed; it is dropped.
+
+    Parameters
+    ----------
+    path : Path
+        The file. It need not be there, nor its folder.
+    cohorts : sequence of Cohort
+        The patients of the question, in their order.
+    seed : int
+        The seed of the question.
+    columns : sequence of str
+        What a row must have; "error" is one of them.
+
+    Attributes
+    ----------
+    rows : dict of Fit to dict
+        What the file held when it was opened, without failed fits; the last row of a fit counts.
+
+    Raises
+    ------
+    ValueError
+        If the file is of another question, and it is then left alone; or a line is not a row.
     """
-    for name, module in list(sys.modules.items()):
-        of_dask = name.split(".")[0] in ("dask", "distributed", "tornado")
-        if of_dask and getattr(module, "random", None) is random:
-            module.random = random.Random()  # type: ignore[attr-defined]
+
+    def __init__(
+        self, path: Path, cohorts: Sequence[Cohort], seed: int, columns: Sequence[str]
+    ) -> None:
+        self.path, self.columns = Path(path), columns
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        about = {"cohorts": _fingerprint(cohorts), "seed": seed, "columns": list(columns)}
+        head = json.dumps(about).encode() + b"\n"
+        text = self.path.read_bytes() if self.path.exists() else b""
+        if not head.startswith(text[: len(head)]):
+            raise ValueError(
+                f"{self.path} is not the journal of these cohorts and measures with seed {seed}: "
+                "name another file for this comparison, or delete that one."
+            )
+        whole = text[: text.rfind(b"\n") + 1]
+        if len(whole) < len(text):
+            os.truncate(self.path, len(whole))
+        if not whole:
+            self._append(head)
+        self.rows = dict(self._read(whole.split(b"\n")[1:-1]))
+
+    def _read(self, lines: Sequence[bytes]) -> Iterator[tuple[Fit, Row]]:
+        for number, line in enumerate(lines, start=2):
+            try:
+                row = json.loads(line)
+                if not row["error"]:
+                    yield fit_of(row), {name: row[name] for name in self.columns}
+            except (ValueError, KeyError, TypeError) as problem:
+                raise ValueError(
+                    f"{self.path}, line {number}, is not a row of results: delete the line, and "
+                    "its fit will be run again."
+                ) from problem
+
+    def add(self, row: Row) -> None:
+        """Append one row: Python writes floats so that they are read back to the bit."""
+        self._append(json.dumps(row).encode() + b"\n")
+
+    def _append(self, line: bytes) -> None:
+        # Buffered: an unbuffered write on a disk that is nearly full leaves half a line and says
+        # nothing, and the next row would go on in the middle of that line.
+        with self.path.open("ab") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())  # the power may fail
 
 
-def _is_death(problem: Exception) -> bool:
-    """Tell whether a worker process, not the code, is the reason why a fit has no result."""
-    # By name, since Dask is not installed with the book: a fit whose worker died too often, and
-    # one whose data were on a worker that died.
-    by_dask = {"KilledWorker", "CancelledError", "FutureCancelledError"}
-    return isinstance(problem, TerminatedWorkerError) or type(problem).__name__ in by_dask
-
-
-def _telling(blob: NDArray[np.uint8]) -> Any:
-    """The Dask backend of joblib, with `blob` on every worker, that tells what Dask gives up.
-
-    joblib (1.6.0) waits for ever for a task whose worker died too often: its callback comes with
-    results only. And it runs everything in this process where a cluster has a single thread.
-    """
-    active = get_active_backend()[0]
-
-    class Telling(type(active)):  # type: ignore[misc]
-        def effective_n_jobs(self, n_jobs: int) -> int:
-            return max(2, int(super().effective_n_jobs(n_jobs)))
-
-        def submit(self, function: Any, callback: Callable[[Any], None]) -> Any:
-            def tell(done: Any) -> None:
-                if problem := done.exception():
-                    callback(problem)
-
-            future = super().submit(function, callback)
-            future.add_done_callback(tell)
-            return future
-
-        def retrieve_result_callback(self, out: Any) -> Any:
-            if isinstance(out, BaseException):
-                raise out
-            return super().retrieve_result_callback(out)
-
-    patience = active.wait_for_workers_timeout
-    given = active.submit_kwargs
-    return Telling(client=active.client, scatter=[blob], wait_for_workers_timeout=patience, **given)
+def _fingerprint(cohorts: Sequence[Cohort]) -> str:
+    """SHA-256 of what was measured, the diagnoses and the patient ids of all cohorts."""
+    digest = hashlib.sha256()
+    for cohort in cohorts:
+        for array in (cohort.x, cohort.y, cohort.patient):
+            digest.update(f"{array.dtype} {array.shape} ".encode())
+            # An array of objects holds addresses, which are new in every process.
+            plain = repr(array.tolist()).encode() if array.dtype.hasobject else array
+            digest.update(plain if isinstance(plain, bytes) else np.ascontiguousarray(plain).data)
+    return digest.hexdigest()

@@ -14,7 +14,7 @@ from IPython.core.getipython import get_ipython
 from IPython.display import display
 
 from medxfer_utils import seed_tensorflow, threads
-from medxfer_utils.plots import curves as plots
+from medxfer_utils.plots import COLOURS, mark, use_style
 
 PROFILES = ("full", "fast")
 T = TypeVar("T")
@@ -57,8 +57,8 @@ def start(profile: str, seed: int, data: str) -> "Chapter":
     random.seed(seed)
     np.random.seed(seed)
     seed_tensorflow(seed)
-    plots.use_style()
-    plots.mark("")  # of the kernel's former chapter
+    use_style()
+    mark("")  # of the kernel's former chapter
     return Chapter(profile, seed)
 
 
@@ -243,7 +243,7 @@ def _beside_band(
     # The band takes the middle half of the line; a value far off sticks to the line's end.
     share = (value - low) / (high - low) if high > low else (0.5 if value == low else math.inf)
     share = min(max(share, -0.45), 1.45)
-    colour = plots.COLOURS["within" if entry["within"] else "outside"]
+    colour = COLOURS["within" if entry["within"] else "outside"]
     line = (
         f'<div class="band {"band-ok" if entry["within"] else "band-off"}">'
         f'<svg class="band-bar" width="120" height="12" viewBox="0 0 120 12" aria-hidden="true">'

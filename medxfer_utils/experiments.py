@@ -13,66 +13,55 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, cast
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from medxfer_utils import _fits as workers
-from medxfer_utils import metrics
-from medxfer_utils._journal import Fit, Journal, Row, fit_of
+from medxfer_utils import _fits, metrics
+from medxfer_utils._fits import Fit, Journal, Row, fit_of
 from medxfer_utils.cohorts import Cohort, draw, require_disjoint
+from medxfer_utils.models import Array, Labels, Predicts, Strategy, ranking
 
-
-class Predicts(Protocol):
-    """Anything that turns raw features (n, d) into probabilities of the disease (n,)."""
-
-    def probability(self, x: NDArray[np.floating]) -> NDArray[np.floating]: ...
-
-
-class Classical:
-    """A scikit-learn classifier with `predict_proba`, as the experiments want it."""
-
-    def __init__(self, fitted: Any) -> None:
-        self.fitted = fitted
-
-    def probability(self, x: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Probability of class 1, shape (n,)."""
-        return np.asarray(self.fitted.predict_proba(x))[:, 1]
-
-
-Arm = Callable[[Cohort, int], Predicts]
-MEASURES = ("AUROC", "accuracy", "Brier", "log loss", "average precision", "calibration slope")
-COLUMNS = ("strategy", "n", "repeat", *MEASURES, "rows", "seconds", "error")
+Measure = Callable[[Labels, Array, Array], float]  # of truth, probability, ranking
+MEASURES: dict[str, Measure] = {
+    "AUROC": lambda y, p, rank: metrics.auroc(y, rank),
+    "accuracy": lambda y, p, rank: float(np.mean((p >= 0.5) == (y == 1))),
+    "Brier": lambda y, p, rank: metrics.brier(y, p),
+    "log loss": lambda y, p, rank: metrics.log_loss(y, p),
+    "average precision": lambda y, p, rank: metrics.average_precision(y, rank),
+    "calibration slope": lambda y, p, rank: metrics.calibration(y, p)[1],
+}
+USUAL = ("AUROC", "accuracy", "Brier", "log loss")  # the others take longer than a linear fit
 
 
 def learning_curve(
-    arms: Mapping[str, Arm],
+    strategies: Mapping[str, Strategy],
     pool: Cohort,
     test: Cohort,
     sizes: Sequence[int],
     repeats: int,
     seed: int,
     *,
+    measures: Sequence[str] = USUAL,
     n_jobs: int | None = None,
     journal: Path | None = None,
 ) -> pd.DataFrame:
-    """Train every arm on the same draws of labelled patients and test it on the same others.
+    """Train every strategy on the same draws of labelled patients and test it on the same others.
 
     Where the fits run is decided by `n_jobs` and by `joblib.parallel_config`, and changes nothing
     but the time: each fit starts from its own seed, with as many threads as the caller has, and
-    never beside another fit of its process. An arm must not remember earlier fits. What it needs
-    goes to the other processes by cloudpickle, so it may be a lambda of a notebook and hold Keras
-    models; its libraries must be installed there. Python's, NumPy's and Keras's global random
-    states are afterwards what they were.
+    never beside another fit of its process. A strategy must not remember earlier fits. What it
+    needs goes to the other processes by cloudpickle, so it may be a lambda of a notebook and hold
+    Keras models; its libraries must be installed there. Python's, NumPy's and Keras's global
+    random states are afterwards what they were. A worker that dies raises joblib's own error.
 
     Parameters
     ----------
-    arms : mapping of str to callable
-        Name of the strategy, and a function (labelled patients, seed) -> model. The seed is for
-        the arm's own chance (initial weights, trees); it is the same for all arms of a draw.
+    strategies : mapping of str to callable
+        Name, and a function (labelled patients, seed) -> model. The seed is for the strategy's own
+        chance (initial weights, trees); it is the same for all strategies of a draw, and whatever
+        of Keras or TensorFlow takes a seed must be given it.
     pool, test : Cohort
         The target's training patients, of whom some get a label, and its test patients.
     sizes : sequence of int
@@ -81,66 +70,68 @@ def learning_curve(
         Draws for each size.
     seed : int
         Decides the draws; at least 0.
+    measures : sequence of str
+        What is computed of each fit, of `MEASURES`. AUROC and average precision are of the log
+        odds where the model has them; accuracy is at 0.5; calibration slope is NaN where there is
+        none.
     n_jobs : int, optional
-        Processes on this machine. By default what `joblib.parallel_config` says, and without it
-        this process alone.
+        As joblib takes it: 2 are two processes of this machine. By default what
+        `joblib.parallel_config` says, and without it this process alone.
     journal : Path, optional
         File that gets each row as soon as it is there, one line of JSON for each. A call that
-        finds rows of its own in it does not fit them again, except for failed ones. It knows the
-        patients and the seed of its comparison, but not the code of the arms: name it by commit.
+        finds rows of its own in it does not fit them again, except for failed ones: so it goes on
+        after an interruption, or the death of a worker. It knows the patients, the measures and
+        the seed of its comparison, but not the code of the strategies: name it by commit.
 
     Returns
     -------
     DataFrame
-        One row a fit, by repeat, then size, then arm: strategy, n (labelled patients), repeat,
-        AUROC and average precision (of the log odds where the model has them), accuracy (at 0.5),
-        Brier, log loss, calibration slope (NaN where there is none), rows (labelled ones, of all n
-        patients), seconds (processor time of the fit), error (empty, or why the fit failed:
-        the measures are then NaN). Failed fits are counted in a warning.
+        One row a fit, by repeat, then size, then strategy: strategy, n (labelled patients), repeat,
+        the measures, rows (labelled ones, of all n patients), seconds (processor time of the
+        fit), error (empty, or why the fit failed: the measures are then NaN). Failed fits are
+        counted in a warning.
 
     Raises
     ------
     ValueError
-        If a patient is in both cohorts, a size cannot be drawn, or the journal is one of other
-        patients or of another seed. No fit has been run then.
+        If a patient is in both cohorts, a size cannot be drawn, a measure is unknown, or the
+        journal is one of other patients or of another seed. No fit has been run then.
     """
     require_disjoint(pool, test)
-    fits = [Fit(name, int(n), k) for k in range(repeats) for n in sizes for name in arms]
+    fits = [Fit(name, int(n), k) for k in range(repeats) for n in sizes for name in strategies]
     _require_drawn(pool, fits, seed)
-    book = Journal(journal, (pool, test), seed, COLUMNS) if journal else None
+    _require_known(measures)
+    given = (dict(strategies), _laid_out(pool), _laid_out(test), seed, tuple(measures))
+    question = _Question(*given, _fits.allowed())
+    done = _done(question, fits, n_jobs, journal)
+    _warn_of_failures([done[fit] for fit in fits])
+    return pd.DataFrame([done[fit] for fit in fits], columns=list(question.columns))
+
+
+def _done(
+    question: _Question, fits: Sequence[Fit], n_jobs: int | None, journal: Path | None
+) -> dict[Fit, Row]:
+    """The rows of all fits, those of the journal as they stand there."""
+    about = ((question.pool, question.test), question.seed, question.columns)
+    book = Journal(journal, *about) if journal else None
     done = {fit: book.rows[fit] for fit in fits if fit in book.rows} if book else {}
     todo = [fit for fit in dict.fromkeys(fits) if fit not in done]
-    question = _Question(dict(arms), _laid_out(pool), _laid_out(test), seed, workers.allowed())
     with (
         tqdm(total=len(done) + len(todo), initial=len(done), unit="fit", disable=None) as bar,
-        workers.chance_kept(),
-        closing(workers.rows(question, todo, n_jobs)) as rows,
+        _fits.chance_kept(),
+        closing(_fits.computed(question, todo, n_jobs)) as rows,
     ):
         for row in rows:
             done[fit_of(row)] = row
             if book:
                 book.add(row)
             bar.update()
-    _warn_of_failures([done[fit] for fit in fits])
-    return pd.DataFrame([done[fit] for fit in fits], columns=list(COLUMNS))
+    return done
 
 
-def ranking(model: Predicts, x: NDArray[np.floating]) -> NDArray[np.floating]:
-    """What to rank patients by, shape (n,): log odds where the model has them.
-
-    Log odds beyond about 37 all become a probability of exactly 1, and those patients would tie.
-    """
-    return cast(NDArray[np.floating], getattr(model, "logit", model.probability)(x))
-
-
-def score(y: NDArray[np.integer], p: NDArray[np.floating]) -> dict[str, float]:
+def score(y: Labels, p: Array) -> dict[str, float]:
     """AUROC, accuracy at 0.5, Brier score and log loss of probabilities `p` for labels `y`."""
-    return {
-        "AUROC": metrics.auroc(y, p),
-        "accuracy": metrics.operating_point(y, p, 0.5)["accuracy"],
-        "Brier": metrics.brier(y, p),
-        "log loss": metrics.log_loss(y, p),
-    }
+    return {name: MEASURES[name](y, p, p) for name in USUAL}
 
 
 # --- one fit --------------------------------------------------------------------------------------
@@ -150,45 +141,37 @@ def score(y: NDArray[np.integer], p: NDArray[np.floating]) -> dict[str, float]:
 class _Question:
     """A comparison, but for its sizes: all that a process must know to run any of its fits."""
 
-    arms: dict[str, Arm]
+    strategies: dict[str, Strategy]
     pool: Cohort
     test: Cohort
     seed: int
+    measures: tuple[str, ...]
     allowed: int  # threads of the numerical libraries
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the table holds."""
+        return (*Fit._fields, *self.measures, "rows", "seconds", "error")
 
     def row(self, fit: Fit) -> Row:
         """Run one fit and judge it. What goes wrong in it is part of the result."""
-        own = 1000 * self.seed + fit.repeat
-        with workers.alone(own, self.allowed):
-            labelled = _drawn(self.pool, fit, self.seed)
+        own, judged, error = 1000 * self.seed + fit.repeat, dict.fromkeys(self.measures, np.nan), ""
+        with _fits.undisturbed(own, self.allowed):
+            labelled = _labelled(self.pool, fit, self.seed)
             start = time.process_time()  # other programs on the machine do not count
             try:
-                model = self.arms[fit.strategy](labelled, own)
+                model = self.strategies[fit.strategy](labelled, own)
                 seconds = time.process_time() - start
-                judged, error = _judged(model, self.test), ""
+                judged = self._judge(model)
             except Exception as problem:
                 seconds = time.process_time() - start
-                judged, error = {}, f"{type(problem).__name__}: {problem}"
-        return _row(fit, judged, len(labelled), seconds, error)
+                error = f"{type(problem).__name__}: {problem}"
+        about = {"rows": len(labelled), "seconds": seconds, "error": error}
+        return fit._asdict() | judged | about
 
-    def row_of_dead(self, fit: Fit) -> Row:
-        """Make the row of a fit that ends its process each time."""
-        return _row(fit, {}, len(_drawn(self.pool, fit, self.seed)), np.nan, "worker died")
-
-
-def _row(fit: Fit, judged: dict[str, float], rows: int, seconds: float, error: str) -> Row:
-    """One row of the table; measures that are not there are NaN."""
-    values = {name: float(judged.get(name, np.nan)) for name in MEASURES}
-    return fit._asdict() | values | {"rows": rows, "seconds": seconds, "error": error}
-
-
-def _judged(model: Predicts, test: Cohort) -> dict[str, float]:
-    p, rank = model.probability(test.x), ranking(model, test.x)
-    return score(test.y, p) | {
-        "AUROC": metrics.auroc(test.y, rank),
-        "average precision": metrics.average_precision(test.y, rank),
-        "calibration slope": metrics.calibration(test.y, p)[1],
-    }
+    def _judge(self, model: Predicts) -> dict[str, float]:
+        p, rank = model.probability(self.test.x), ranking(model, self.test.x)
+        return {name: float(MEASURES[name](self.test.y, p, rank)) for name in self.measures}
 
 
 def _laid_out(cohort: Cohort) -> Cohort:
@@ -201,7 +184,7 @@ def _laid_out(cohort: Cohort) -> Cohort:
     return cohort if cohort.x.flags.forc else replace(cohort, x=np.ascontiguousarray(cohort.x))
 
 
-def _drawn(pool: Cohort, fit: Fit, seed: int) -> Cohort:
+def _labelled(pool: Cohort, fit: Fit, seed: int) -> Cohort:
     return draw(pool, fit.n, np.random.default_rng([seed, fit.repeat]))
 
 
@@ -209,7 +192,12 @@ def _require_drawn(pool: Cohort, fits: Sequence[Fit], seed: int) -> None:
     """Raise ValueError now if any draw is impossible; the images of a pool are not copied."""
     patients = replace(pool, x=np.empty((len(pool), 0)))
     for fit in {fit._replace(strategy="") for fit in fits}:
-        _drawn(patients, fit, seed)
+        _labelled(patients, fit, seed)
+
+
+def _require_known(measures: Sequence[str]) -> None:
+    if strange := [name for name in measures if name not in MEASURES]:
+        raise ValueError(f"No measure is called {strange[0]!r}: choose from {list(MEASURES)}.")
 
 
 def _warn_of_failures(rows: Sequence[Row]) -> None:

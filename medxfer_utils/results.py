@@ -17,8 +17,8 @@ from medxfer_utils import threads
 
 ROOT = Path(__file__).resolve().parents[1]
 # In the book's folder they lie beside the pages; an installed package brings a copy with it.
-BESIDE, INSIDE = ROOT / "book" / "results", Path(__file__).with_name("stored")
-FOLDER = BESIDE if BESIDE.is_dir() else INSIDE
+_BESIDE = ROOT / "book" / "results"
+FOLDER = _BESIDE if _BESIDE.is_dir() else Path(__file__).with_name("stored")
 
 
 def load(name: str) -> pd.DataFrame:
@@ -44,34 +44,26 @@ def load(name: str) -> pd.DataFrame:
     return pd.read_csv(table)
 
 
-def record_of(name: str) -> dict[str, Any]:
-    """Read where a stored table came from: code, packages, seed, processor, time."""
-    record: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text("utf-8"))
-    return record
-
-
 def store(name: str, frame: pd.DataFrame, record: dict[str, Any]) -> None:
     """Write a table (five digits) and its record; neither is ever there by half."""
     _write(FOLDER / f"{name}.csv", frame.to_csv(index=False, float_format="%.5g"))
     _write(FOLDER / f"{name}.json", json.dumps(record, indent=2) + "\n")
 
 
-def provenance(script: str, packages: Iterable[str], **facts: Any) -> dict[str, Any]:
+def provenance(packages: Iterable[str], **facts: Any) -> dict[str, Any]:
     """Everything one needs to compute a table again, and to know how old it is.
 
     Call it before the long run: it tells what of the code that is loaded differs from the commit.
 
     Parameters
     ----------
-    script : str
-        The file that makes the table.
     packages : iterable of str
         Distributions whose versions matter.
     facts : object
         What else the run was told: seed, sizes, repeats.
     """
-    code = [script]
-    code += [str(m.__file__) for name, m in sys.modules.items() if name.startswith("medxfer_utils")]
+    files = [Path(getattr(module, "__file__", None) or "") for module in sys.modules.values()]
+    code = [str(file) for file in files if file.is_relative_to(ROOT)]  # git ignores libraries
     return {
         "commit": _git("rev-parse", "HEAD").strip(),
         "uncommitted": _git("status", "--porcelain", "--", *code).splitlines(),

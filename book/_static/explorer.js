@@ -1,5 +1,5 @@
 // Adds sliders for threshold and prevalence to the ROC curves of medxfer_utils.plots.explorer.
-// Without this file a reader has the drawing and the table. Nobody is counted here: who is called
+// Without this file a reader has the figure and its words. Nobody is counted here: who is called
 // ill at which threshold stands in the page.
 (() => {
   "use strict";

@@ -6,35 +6,16 @@ tested on; four source networks of each kind (`lung_sources`) serve five repeats
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import cache, partial
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 # First: it decides how TensorFlow starts.
 from book.studies import lung_sources
-from book.studies.lung_sources import (
-    DOSES,
-    FILTERS,
-    LIVER,
-    SEEDS,
-    SHAPE,
-    SOURCES,
-    Prepare,
-    flips,
-    in_liver,
-    in_lung,
-    lung,
-    source,
-    window,
-)
+from book.studies.lung_sources import LIVER, SEEDS, SOURCES, in_liver, in_lung, lung, source
 
 # isort: split
-import joblib
-import keras
 import numpy as np
 import pandas as pd
 from scipy.ndimage import gaussian_filter
@@ -43,14 +24,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from medxfer_utils import experiments, metrics, results
-from medxfer_utils.clinic import patients as phantoms
+from book.studies.study import ALL, Only, Study, chosen, curve
+from medxfer_utils import clinic, metrics, models, transfer
 from medxfer_utils.cohorts import Cohort, draw, split
-from medxfer_utils.experiments import Arm, Classical, Predicts
-from medxfer_utils.models import penalties
-from medxfer_utils.models import surgery as finetuning
-from medxfer_utils.models import training as convnets
-from medxfer_utils.models.training import Array, Hold, ImageModel, Recipe
+from medxfer_utils.models import Array, Average, Model, Predicts, Shrink, Strategy, Training
 
 TABLE, SHIFTS, STARTS = "lung_to_liver", "lung_to_liver_shifts", "lung_to_liver_starts"
 EXTRAS = "lung_to_liver_extras"
@@ -58,7 +35,6 @@ PACKAGES = (*lung_sources.PACKAGES, "joblib")
 # Repeat 0 is the one on which rates and strengths were chosen; it is not reported.
 REPEATS, SIZES, MANY = range(1, 21), (10, 20, 50, 100, 200), 1400
 PATIENTS = {"pool": 1400, "test": 750}
-JOBS = 2
 BEST = "doses"
 
 
@@ -66,56 +42,26 @@ BEST = "doses"
 def liver(repeat: int) -> tuple[Cohort, Cohort]:
     """A repeat's liver patients: those who may be labelled, and those who are only tested."""
     patients = PATIENTS["pool"] + PATIENTS["test"]
-    everybody = phantoms.clinic(LIVER, patients, seed=30_000 + repeat).cohort
+    everybody = clinic.simulate(LIVER, patients, seed=30_000 + repeat).cohort
     share = PATIENTS["pool"] / patients
     pool, test = split(everybody, (share, 1 - share), np.random.default_rng(repeat))
     return pool, test
 
 
-def steps(n: int) -> int:
-    """Updates that every arm gets for `n` labelled patients."""
-    return 150 if n <= 50 else 300 if n <= 100 else 500 if n <= 200 else 2000
-
-
-def recipe(rate: float, n: int, **more: Any) -> Recipe:
-    """The budget of an arm: its learning rate is its own, all else is the same for all."""
-    batch = 16 if n <= 200 else 64
-    return Recipe(steps(n), rate, batch, cosine=True, augment=flips, **more)
+def told(rate: float, t: Cohort, **changes: Any) -> Training:
+    """The budget of a strategy: its learning rate is its own, all else is the same for all."""
+    n = len(t.patients)
+    steps = 150 if n <= 50 else 300 if n <= 100 else 500 if n <= 200 else 2000
+    training = Training(
+        steps, rate, 16 if n <= 200 else 64, cosine=True, augment=lung_sources.flips
+    )
+    return replace(training, **changes)
 
 
 SCRATCH, TUNE, HEAD, SMALL = 0.005, 0.001, 0.01, 0.003  # learning rates, chosen in repeat 0
 STRENGTH = {"L2-SP": 0.1, "L1-SP": 0.001, "BSS": 0.1, "DELTA": 0.1}  # chosen in repeat 0
-LAYERS = ("relu_3", "relu_4")
-
-
-def features(network: keras.Model, prepare: Prepare, classifier: Callable[[int], Any]) -> Arm:
-    """A scikit-learn classifier on the frozen features of a network."""
-
-    def take(hu: Array) -> Array:
-        return convnets.outputs(network, prepare(hu), "features")
-
-    def arm(t: Cohort, s: int) -> Classical:
-        pipeline = make_pipeline(FunctionTransformer(take), StandardScaler(), classifier(s))
-        return Classical(pipeline.fit(t.x, t.y))
-
-    return arm
-
-
-def regression(s: int) -> LogisticRegression:
-    """Logistic regression; C chosen in repeat 0."""
-    return LogisticRegression(C=0.01)
-
-
-def fine_tuned(
-    start: Callable[[int], keras.Model], prepare: Prepare, rate: float, **more: Any
-) -> Arm:
-    """Training from a start (which may depend on the seed), with what `convnets.train` takes."""
-
-    def arm(t: Cohort, s: int) -> ImageModel:
-        told = recipe(rate, len(t.patients))
-        return ImageModel(convnets.train(start(s), prepare(t.x), t.y, told, s, **more), prepare)
-
-    return arm
+REGRESSION = LogisticRegression(C=0.01)  # on frozen features; C chosen in repeat 0
+Change = Callable[[Training], Training]
 
 
 def measured(hu: Array) -> Array:
@@ -134,130 +80,105 @@ def measured(hu: Array) -> Array:
     return np.column_stack([np.sqrt(area), mean, np.abs(mean), spread, edge])
 
 
-def rules(t: Cohort, s: int) -> Classical:
-    """The simple baseline: logistic regression on the five measurements."""
-    take = FunctionTransformer(measured)
-    return Classical(make_pipeline(take, StandardScaler(), LogisticRegression()).fit(t.x, t.y))
+FIVE = make_pipeline(FunctionTransformer(measured), StandardScaler(), LogisticRegression())
 
 
-def fresh(s: int) -> keras.Model:
+def fresh(s: int = 0) -> Model:
     """The course's image network with new weights."""
-    return convnets.image_network(SHAPE, filters=FILTERS, seed=s)
+    return Model(
+        models.image_network(lung_sources.SHAPE, filters=lung_sources.FILTERS, seed=s), in_liver
+    )
 
 
-def strategies(start: keras.Model, beside: Cohort) -> dict[str, Arm]:
+def best(seed: int) -> Model:
+    """The best source network, as the liver is shown to it, and as the lung was."""
+    return Model(source(BEST, seed), in_liver, in_lung)
+
+
+def stored(kind: str, seed: int) -> Model:
+    """A source network of a kind, as the liver is shown to it."""
+    return Model(source(kind, seed), SOURCES[kind][1] if kind in SOURCES else in_liver)
+
+
+def tuned(start: Model, rate: float = TUNE, **more: Any) -> Strategy:
+    """Fine-tuning within the budget."""
+    return lambda t, s: transfer.fine_tuned(start, t, told(rate, t), s, **more)
+
+
+def from_stored(kind: str, seed: int) -> Strategy:
+    """Fine-tuning from a source network that is looked for when its turn comes."""
+    return lambda t, s: tuned(stored(kind, seed))(t, s)
+
+
+def scratch(change: Change = lambda training: training) -> Strategy:
+    """Training from scratch within the budget, which may be changed."""
+    return lambda t, s: transfer.target_only(fresh(), t, change(told(SCRATCH, t)), s)
+
+
+def lp_ft(start: Model, t: Cohort, s: int) -> Model:
+    """LP-FT: one half of the steps for the head, the other for all."""
+    half = told(TUNE, t)
+    half = replace(half, steps=half.steps // 2)
+    return transfer.lp_ft(start, t, half, s, replace(half, rate=HEAD))
+
+
+def strategies(start: Model, beside: Cohort) -> dict[str, Strategy]:
     """Every strategy from one source network; `beside` are lung patients for joint training."""
-    prepare, whole = in_liver, convnets.body(start)
-    norms = finetuning.norms(start)
-    pace = {name: 2.0 ** (int(name[-1]) - 5) for name in whole}
-
-    def held(penalty: penalties.Penalty, strength: float) -> Arm:
-        hold = Hold(penalty, strength, start)
-        return fine_tuned(lambda s: start, prepare, TUNE, hold=hold)
-
-    def delta(t: Cohort, s: int) -> ImageModel:
-        attention = finetuning.channel_attention(start, prepare(t.x), t.y, LAYERS)
-        hold = Hold(penalties.MapDistance(LAYERS), STRENGTH["DELTA"], start, attention)
-        return fine_tuned(lambda s: start, prepare, TUNE, hold=hold)(t, s)  # type: ignore[return-value]
-
-    def lp_ft(t: Cohort, s: int) -> ImageModel:
-        n = len(t.patients)
-        half = steps(n) // 2
-        head, rest = (replace(recipe(rate, n), steps=half) for rate in (HEAD, TUNE))
-        return ImageModel(finetuning.lp_ft(start, prepare(t.x), t.y, (head, rest), s), prepare)
-
-    def gradual(t: Cohort, s: int) -> ImageModel:
-        told = recipe(TUNE, len(t.patients))
-        return ImageModel(convnets.gradually_unfrozen(start, prepare(t.x), t.y, told, s), prepare)
-
-    def joint(t: Cohort, s: int) -> ImageModel:
-        told = recipe(TUNE, len(t.patients))
-        x = np.concatenate([prepare(t.x), in_lung(beside.x)])
-        y = np.concatenate([t.y, beside.y])
-        order = finetuning.joint_order(len(t), len(beside), told, s)
-        net = convnets.train(start, x, y, told, s, frozen=norms, order=order)
-        return ImageModel(net, prepare)
-
-    def small(build: Callable[[int], keras.Model], frozen: tuple[str, ...]) -> Arm:
-        def arm(t: Cohort, s: int) -> ImageModel:
-            told = recipe(SMALL, len(t.patients))
-            net = convnets.train(build(s), prepare(t.x), t.y, told, s, frozen=frozen)
-            return ImageModel(finetuning.merged(net, start), prepare)
-
-        return arm
-
-    bent = finetuning.convolutions(start)
+    x, v = transfer, STRENGTH
     return {
-        "as is": lambda t, s: ImageModel(start, prepare),
-        "frozen features + regression": features(start, prepare, regression),
-        "fine-tuned": fine_tuned(lambda s: start, prepare, TUNE),
-        "two blocks frozen": fine_tuned(
-            lambda s: start,
-            prepare,
-            TUNE,
-            frozen=convnets.blocks(start, 2),
-        ),
-        "LP-FT": lp_ft,
-        "gradual unfreezing": gradual,
-        "discriminative rates": fine_tuned(lambda s: start, prepare, TUNE, pace=pace),
-        "L2-SP": held(penalties.Anchor(2), STRENGTH["L2-SP"]),
-        "L1-SP": held(penalties.Anchor(1), STRENGTH["L1-SP"]),
-        "BSS": held(penalties.SpectralShrinkage(1), STRENGTH["BSS"]),
-        "DELTA": delta,
-        "joint training": joint,
-        "residual adapters": small(lambda s: finetuning.with_adapters(start), (*bent, *norms)),
-        "LoRA": small(lambda s: finetuning.with_lora(start, 4, s), norms),
+        "as is": lambda t, s: start,
+        "frozen features + regression": lambda t, s: x.classical_head(start, t, REGRESSION),
+        "fine-tuned": tuned(start),
+        "two blocks frozen": lambda t, s: x.first_blocks_frozen(start, t, told(TUNE, t), s, 2),
+        "LP-FT": lambda t, s: lp_ft(start, t, s),
+        "gradual unfreezing": lambda t, s: x.gradually_unfrozen(start, t, told(TUNE, t), s),
+        "discriminative rates": lambda t, s: x.discriminative_rates(start, t, told(TUNE, t), s),
+        "L2-SP": lambda t, s: x.l2_sp(start, t, v["L2-SP"], told(TUNE, t), s),
+        "L1-SP": lambda t, s: x.l1_sp(start, t, v["L1-SP"], told(TUNE, t), s),
+        "BSS": lambda t, s: x.bss(start, t, v["BSS"], told(TUNE, t), s),
+        "DELTA": lambda t, s: x.delta(start, t, v["DELTA"], told(TUNE, t), s),
+        "joint training": lambda t, s: x.joint_batches(start, t, beside, told(TUNE, t), s),
+        "residual adapters": lambda t, s: x.residual_adapters(start, t, told(SMALL, t), s),
+        "LoRA": lambda t, s: x.lora(start, t, told(SMALL, t), s),
     }
 
 
-def baselines() -> dict[str, Arm]:
+def baselines() -> dict[str, Strategy]:
     """What uses nothing of the lung."""
-    return {"scratch": fine_tuned(fresh, in_liver, SCRATCH), "five measurements": rules}
+    return {"scratch": scratch(), "five measurements": lambda t, s: transfer.classical(FIVE, t)}
 
 
-def ladder(seed: int, pool: Cohort) -> dict[str, Arm]:
+def ladder(seed: int, pool: Cohort) -> dict[str, Strategy]:
     """From the naive transfer upwards, one repair at a time; all fine-tune everything."""
-    arms = {
-        f"source: {kind}": fine_tuned(partial(_stored, kind, seed), SOURCES[kind][1], TUNE)
-        for kind in SOURCES
-        if kind != BEST
+    naive = stored("window", seed)
+    own = transfer.restandardised(naive, pool.x)
+    arms = {f"source: {kind}": from_stored(kind, seed) for kind in SOURCES if kind != BEST}
+    return arms | {
+        "source: window, statistics of the lung": tuned(naive, frozen=naive.norms),
+        "source: window, statistics of the liver": tuned(own, frozen=own.norms),
     }
-    naive = source("window", seed)
-    norms = finetuning.norms(naive)
-    own = convnets.with_statistics_of(naive, window(pool.x), seed=0)
-    for name, network in {"statistics of the lung": naive, "statistics of the liver": own}.items():
-        arm = fine_tuned(partial(_same, network), window, TUNE, frozen=norms)
-        arms[f"source: window, {name}"] = arm
-    return arms
 
 
-def _same(network: keras.Model, s: int) -> keras.Model:
-    return network
+def borrowed(kind: str, seed: int, s: int) -> Model:
+    """The backbone of a source whose classes are not the liver's, under a new head."""
+    start = fresh(s)
+    return replace(start, network=models.with_backbone_of(source(kind, seed), start.network))
 
 
-def _stored(kind: str, seed: int, s: int) -> keras.Model:
-    return source(kind, seed)
-
-
-def _borrowed(kind: str, seed: int, s: int) -> keras.Model:
-    """The body of a source whose classes are not the liver's, under a new head."""
-    return convnets.with_body_of(source(kind, seed), fresh(s))
-
-
-def controls(seed: int) -> dict[str, Arm]:
+def controls(seed: int) -> dict[str, Strategy]:
     """Sources that know nothing of lesions."""
     return {
-        f"source: {kind}": fine_tuned(partial(_borrowed, kind, seed), in_liver, SCRATCH)
-        for kind in ("digits", "textures")
+        "source: digits": lambda t, s: tuned(borrowed("digits", seed, s), SCRATCH)(t, s),
+        "source: textures": lambda t, s: tuned(borrowed("textures", seed, s), SCRATCH)(t, s),
     }
 
 
-def arms_of(repeat: int) -> dict[str, Arm]:
-    """Every arm of a repeat."""
+def arms_of(repeat: int) -> dict[str, Strategy]:
+    """Every strategy of a repeat."""
     seed = repeat % len(SEEDS)
-    beside = lung(seed, DOSES).of(lung(seed, DOSES).patients[:1000])
+    beside = lung(seed, lung_sources.DOSES).of(lung(seed, lung_sources.DOSES).patients[:1000])
     pool, _ = liver(repeat)
-    every = baselines() | strategies(source(BEST, seed), beside) | ladder(seed, pool)
+    every = baselines() | strategies(best(seed), beside) | ladder(seed, pool)
     return every | controls(seed)
 
 
@@ -269,21 +190,15 @@ FOLLOWED = (
 COMPARED = (20, 100)
 
 
-def one_repeat(
-    repeat: int,
-    sizes: Iterable[int],
-    some: Iterable[str] | None = None,
-    journal: Path | None = None,
-    jobs: int = JOBS,
-    more: dict[str, Arm] | None = None,
-) -> pd.DataFrame:
-    """Some arms (or all that are not followed) on one repeat's patients, one row a fit."""
-    every, (pool, test) = more or arms_of(repeat), liver(repeat)
-    chosen = {name: every[name] for name in some or [k for k in every if k not in FOLLOWED]}
-    frame = experiments.learning_curve(
-        chosen, pool, test, tuple(sizes), repeats=1, seed=repeat, n_jobs=jobs, journal=journal
-    )
-    return frame.assign(repeat=repeat)
+def one_repeat(repeat: int, only: Only = ALL) -> pd.DataFrame:
+    """Learning curves, all strategies at two sizes, and as many labels as anyone could wish."""
+    every, halves, frames = arms_of(repeat), liver(repeat), []
+    followed = {name: every.pop(name) for name in FOLLOWED}
+    most = {name: followed[name] for name in ("scratch", "fine-tuned")}
+    parts = [(followed, SIZES), (every, COMPARED), (most, (MANY,))]
+    for arms, sizes in parts if repeat in REPEATS[:4] else parts[:2]:
+        frames.append(curve(arms, halves, sizes, repeat, only))
+    return pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
 
 
 # --- other scanners, and what else is said to generalise ------------------------------------------
@@ -297,86 +212,56 @@ SCANNERS = {
 }
 
 
-def ensemble(arm: Arm, members: int) -> Arm:
-    """The mean of several fits that differ in their seed only."""
-
-    def fit(t: Cohort, s: int) -> finetuning.Ensemble:
-        return finetuning.Ensemble([arm(t, 100 * s + k) for k in range(members)])  # type: ignore[misc]
-
-    return fit
-
-
-def one_start_each(networks: list[keras.Model]) -> Arm:
-    """Ensemble of the same fine-tuning from several source networks."""
-
-    def fit(t: Cohort, s: int) -> finetuning.Ensemble:
-        arms = [fine_tuned(partial(_same, n), in_liver, TUNE) for n in networks]
-        return finetuning.Ensemble([arm(t, s) for arm in arms])  # type: ignore[misc]
-
-    return fit
-
-
-def generalising(seed: int) -> dict[str, Arm]:
+def generalising(seed: int) -> dict[str, Strategy]:
     """What may help a model to hold elsewhere, on top of plain fine-tuning."""
-    start = source(BEST, seed)
-    every = [source(BEST, k) for k in SEEDS]
-    tuned = partial(fine_tuned, partial(_same, start), in_liver, TUNE)
-
-    def bare(t: Cohort, s: int) -> ImageModel:
-        told = replace(recipe(TUNE, len(t.patients)), augment=None)
-        return ImageModel(convnets.train(start, in_liver(t.x), t.y, told, s), in_liver)
-
-    def decoupled(t: Cohort, s: int) -> ImageModel:
-        told = replace(recipe(TUNE, len(t.patients)), optimiser="AdamW")
-        return ImageModel(convnets.train(start, in_liver(t.x), t.y, told, s), in_liver)
-
+    start, every = best(seed), [best(k) for k in SEEDS]
+    x, strong, bare = transfer, STRENGTH["L2-SP"], {"augment": None}
     return {
-        "scratch": fine_tuned(fresh, in_liver, SCRATCH),
-        "scratch, ensemble of 5": ensemble(fine_tuned(fresh, in_liver, SCRATCH), 5),
-        "fine-tuned": tuned(),
-        "no augmentation": bare,
-        "L1": tuned(hold=Hold(penalties.Shrink(1), 1e-4)),
-        "L2": tuned(hold=Hold(penalties.Shrink(2), 1e-3)),
-        "decoupled weight decay": decoupled,
-        "L2-SP": tuned(hold=Hold(penalties.Anchor(2), STRENGTH["L2-SP"], start)),
-        "ensemble of 1": ensemble(tuned(), 1),
-        "ensemble of 5": ensemble(tuned(), 5),
-        "ensemble of 4 sources": one_start_each(every),
-        "frozen features + regression": features(start, in_liver, regression),
-        "frozen features + bagging": features(
-            start, in_liver, lambda s: RandomForestClassifier(300, random_state=s)
+        "scratch": scratch(),
+        "scratch, ensemble of 5": x.ensemble(scratch(), 5),
+        "fine-tuned": tuned(start),
+        "no augmentation": lambda t, s: x.fine_tuned(start, t, told(TUNE, t, **bare), s),
+        "L1": lambda t, s: x.penalised(start, t, Shrink(1), 1e-4, told(TUNE, t), s),
+        "L2": lambda t, s: x.penalised(start, t, Shrink(2), 1e-3, told(TUNE, t), s),
+        "decoupled weight decay": lambda t, s: x.fine_tuned(
+            start, t, told(TUNE, t, optimiser="AdamW"), s
         ),
-        "frozen features + boosting": features(
-            start,
-            in_liver,
-            lambda s: HistGradientBoostingClassifier(min_samples_leaf=5, random_state=s),
+        "L2-SP": lambda t, s: x.l2_sp(start, t, strong, told(TUNE, t), s),
+        "ensemble of 1": x.ensemble(tuned(start), 1),
+        "ensemble of 5": x.ensemble(tuned(start), 5),
+        "ensemble of 4 sources": lambda t, s: Average([tuned(m)(t, s) for m in every]),
+        "frozen features + regression": lambda t, s: x.classical_head(start, t, REGRESSION),
+        "frozen features + bagging": lambda t, s: x.classical_head(
+            start, t, RandomForestClassifier(300, random_state=s)
         ),
-        "five measurements": rules,
+        "frozen features + boosting": lambda t, s: x.classical_head(
+            start, t, HistGradientBoostingClassifier(min_samples_leaf=5, random_state=s)
+        ),
+        "five measurements": lambda t, s: x.classical(FIVE, t),
     }
 
 
-def one_shift(repeat: int, n: int = FEW, some: Iterable[str] | None = None) -> pd.DataFrame:
-    """Each arm once, on the same test patients seen by four scanners."""
+def one_shift(repeat: int, only: Only = ALL) -> Iterator[Mapping[str, Any]]:
+    """Each strategy once, on the same test patients seen by four scanners."""
     pool, _ = liver(repeat)
-    labelled = draw(pool, n, np.random.default_rng([repeat, 0]))
+    labelled = draw(pool, FEW, np.random.default_rng([repeat, 0]))
     tests = {
-        name: phantoms.clinic(site, PATIENTS["test"], seed=40_000 + repeat).cohort
-        for name, site in SCANNERS.items()
+        name: clinic.simulate(SCANNERS[name], PATIENTS["test"], seed=40_000 + repeat).cohort
+        for name in chosen(only, "scanner", SCANNERS)
     }
-    every, rows = generalising(repeat % len(SEEDS)), []
-    for strategy in some or every:
+    every = generalising(repeat % len(SEEDS))
+    for strategy in chosen(only, "strategy", every):
         model = every[strategy](labelled, 1000 * repeat)
         for scanner, test in tests.items():
-            row = {"strategy": strategy, "scanner": scanner, "n": n, "repeat": repeat}
-            rows.append(row | scored(model, test))
-    return pd.DataFrame(rows)
+            row = {"strategy": strategy, "scanner": scanner, "n": FEW}
+            yield row | scored(model, test)
 
 
 def scored(model: Predicts, test: Cohort) -> dict[str, float]:
     """AUROC by log odds, Brier score and calibration slope."""
     p = model.probability(test.x)
     return {
-        "AUROC": metrics.auroc(test.y, experiments.ranking(model, test.x)),
+        "AUROC": metrics.auroc(test.y, models.ranking(model, test.x)),
         "Brier": metrics.brier(test.y, p),
         "calibration slope": metrics.calibration(test.y, p)[1],
     }
@@ -391,37 +276,30 @@ CONTROLS = (
 TOGETHER = ("L2-SP, ensemble of 4 sources", "scratch, ensemble of 5")
 
 
-def extra_arms(repeat: int) -> dict[str, Arm]:
+def extra_arms(repeat: int) -> dict[str, Strategy]:
     """What a critic asks for."""
     seed = repeat % len(SEEDS)
-    start, every = source(BEST, seed), [source(BEST, k) for k in SEEDS]
-    norms = finetuning.norms(start)
-
-    def scratch(change: Callable[[Recipe], Recipe]) -> Arm:
-        def arm(t: Cohort, s: int) -> ImageModel:
-            told = change(recipe(SCRATCH, len(t.patients)))
-            return ImageModel(convnets.train(fresh(s), in_liver(t.x), t.y, told, s), in_liver)
-
-        return arm
-
-    anchored = [
-        fine_tuned(
-            partial(_same, n), in_liver, TUNE, hold=Hold(penalties.Anchor(2), STRENGTH["L2-SP"], n)
-        )
-        for n in every
-    ]
+    start, every, strong = best(seed), [best(k) for k in SEEDS], STRENGTH["L2-SP"]
+    contrast = models.flips_turns_and_contrast
     return {
-        "fine-tuned, norms frozen": fine_tuned(lambda s: start, in_liver, TUNE, frozen=norms),
-        "scratch, 3 times longer": scratch(lambda told: replace(told, steps=3 * told.steps)),
-        "scratch, contrast augmentation": scratch(
-            lambda told: replace(told, augment=convnets.flips_turns_and_contrast)
+        "fine-tuned, norms frozen": tuned(start, frozen=start.norms),
+        "scratch, 3 times longer": scratch(lambda its: replace(its, steps=3 * its.steps)),
+        "scratch, contrast augmentation": scratch(lambda its: replace(its, augment=contrast)),
+        "source: shuffled labels": from_stored("shuffled", seed),
+        "L2-SP, ensemble of 4 sources": lambda t, s: Average(
+            [transfer.l2_sp(m, t, strong, told(TUNE, t), s) for m in every]
         ),
-        "source: shuffled labels": fine_tuned(partial(_stored, "shuffled", seed), in_liver, TUNE),
-        "L2-SP, ensemble of 4 sources": lambda t, s: finetuning.Ensemble(
-            [arm(t, s) for arm in anchored]  # type: ignore[misc]
-        ),
-        "scratch, ensemble of 5": ensemble(fine_tuned(fresh, in_liver, SCRATCH), 5),
+        "scratch, ensemble of 5": transfer.ensemble(scratch(), 5),
     }
+
+
+def one_extra(repeat: int, only: Only = ALL) -> pd.DataFrame:
+    """Stronger fresh starts, harder controls, ensembles."""
+    every, halves = extra_arms(repeat), liver(repeat)
+    together = {name: every.pop(name) for name in TOGETHER}
+    parts = ((every, COMPARED), (together, (20, 200)))
+    frames = [curve(arms, halves, sizes, repeat, only) for arms, sizes in parts]
+    return pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
 
 
 # --- is a better source model a better start? ----------------------------------------------------
@@ -431,81 +309,38 @@ LESS = [
 ]
 
 
-def one_start(kind: str, steps: int, patients: int) -> dict[str, Any]:
+def one_start(
+    source: str, steps: int, patients: int, only: Only = ALL
+) -> Iterator[Mapping[str, Any]]:
     """A source network from less training or fewer patients, and what it is worth at the liver."""
-    told = replace(lung_sources.LONG, steps=steps)
-    whole = (steps, patients) == LESS[-1]
-    network = source(kind, 0) if whole else lung_sources.trained_source(kind, 0, told, patients)
-    row: dict[str, Any] = {"source": kind, "steps": steps, "patients": patients, "n": 20}
-    row |= lung_sources.held_out(kind, network, 0)
-    return row | {"AUROC": worth(network, SOURCES[kind][1], draws=5, n=20)}
+    training = replace(lung_sources.LONG, steps=steps)
+    if (steps, patients) == LESS[-1]:
+        network = lung_sources.source(source, 0)
+    else:
+        network = lung_sources.trained_source(source, 0, training, patients)
+    row = {"n": 20} | lung_sources.held_out(source, network, 0)
+    yield row | {"AUROC": worth(Model(network, SOURCES[source][1]), draws=5, n=20)}
 
 
-def worth(network: keras.Model, prepare: Prepare, draws: int, n: int) -> float:
+def worth(start: Model, draws: int, n: int) -> float:
     """Mean AUROC for liver lesions after fine-tuning on `n` patients, over several draws."""
-    arm = fine_tuned(partial(_same, network), prepare, TUNE)
     each = []
     for repeat in range(1, draws + 1):
         pool, test = liver(repeat)
-        model = arm(draw(pool, n, np.random.default_rng([repeat, 0])), 1000 * repeat)
+        model = tuned(start)(draw(pool, n, np.random.default_rng([repeat, 0])), 1000 * repeat)
         each.append(scored(model, test)["AUROC"])
     return float(np.mean(each))
 
 
-def main(names: Sequence[str] = ()) -> None:
-    """The four tables (or some), each stored with its provenance."""
-    facts = {"repeats": list(REPEATS), "sizes": [*SIZES, MANY], "patients": PATIENTS}
-    record = results.provenance(__file__, PACKAGES, **facts)
-    folder = results.ROOT / "_build" / "journals" / str(record["commit"])
-    makers = {TABLE: curves, SHIFTS: shifts, STARTS: starts, EXTRAS: extras}
-    for name in names or makers:
-        start = time.perf_counter()
-        frame = makers[name](folder)
-        results.store(name, frame, record | {"seconds": round(time.perf_counter() - start)})
+# --- the tables -----------------------------------------------------------------------------------
 
-
-def curves(folder: Path) -> pd.DataFrame:
-    """Learning curves, all strategies at two sizes, and as many labels as anyone could wish."""
-    frames = []
-    for repeat in REPEATS:
-        journal = folder / f"repeat_{repeat}.jsonl"
-        frames.append(one_repeat(repeat, SIZES, FOLLOWED, journal))
-        frames.append(one_repeat(repeat, COMPARED, None, journal))
-        if repeat in REPEATS[:4]:
-            frames.append(one_repeat(repeat, (MANY,), ("scratch", "fine-tuned"), journal))
-        print(f"repeat {repeat} of {len(REPEATS)}", flush=True)
-    return pd.concat(frames, ignore_index=True)
-
-
-def shifts(folder: Path) -> pd.DataFrame:
-    """Four scanners."""
-    each = (joblib.delayed(one_shift)(repeat) for repeat in REPEATS)
-    frames: list[pd.DataFrame] = joblib.Parallel(n_jobs=JOBS, verbose=5)(each)
-    return pd.concat(frames, ignore_index=True)
-
-
-def extras(folder: Path) -> pd.DataFrame:
-    """Stronger fresh starts, harder controls, ensembles."""
-    for seed in SEEDS:
-        if not lung_sources.path("shuffled", seed).is_file():
-            lung_sources.made("shuffled", seed)
-    frames = []
-    for repeat in REPEATS:
-        journal = folder / f"extras_{repeat}.jsonl"
-        frames.append(one_repeat(repeat, COMPARED, CONTROLS, journal, more=extra_arms(repeat)))
-        frames.append(one_repeat(repeat, (20, 200), TOGETHER, journal, more=extra_arms(repeat)))
-        print(f"extras: repeat {repeat} of {len(REPEATS)}", flush=True)
-    return pd.concat(frames, ignore_index=True)
-
-
-def starts(folder: Path) -> pd.DataFrame:
-    """Sources of all qualities."""
-    every = [(BEST, *less) for less in LESS] + [(k, *LESS[-1]) for k in SOURCES if k != BEST]
-    each = (joblib.delayed(one_start)(*some) for some in every)
-    return pd.DataFrame(joblib.Parallel(n_jobs=JOBS, verbose=5)(each))
-
-
-if __name__ == "__main__":
-    from book.studies import lung_to_liver  # by its name, so that other processes find it too
-
-    lung_to_liver.main(sys.argv[1:])
+FACTS = {"repeats": list(REPEATS), "sizes": [*SIZES, MANY], "patients": PATIENTS}
+EACH = [{"repeat": repeat} for repeat in REPEATS]
+QUALITIES = [(BEST, *less) for less in LESS] + [(k, *LESS[-1]) for k in SOURCES if k != BEST]
+STARTED = [dict(zip(("source", "steps", "patients"), some, strict=True)) for some in QUALITIES]
+STUDIES = (
+    Study(TABLE, EACH, one_repeat, ("strategy", "n"), PACKAGES, FACTS),
+    Study(SHIFTS, EACH, one_shift, ("strategy", "scanner"), PACKAGES, FACTS),
+    Study(EXTRAS, EACH, one_extra, ("strategy", "n"), PACKAGES, FACTS),
+    Study(STARTS, STARTED, one_start, ("source",), PACKAGES, FACTS),
+)

@@ -1,6 +1,6 @@
 """Run the chapters that need it, build the pages, say where they are: `make book`.
 
-python book/tools/env.py -m book.tools.build [--profile fast] [--seed N] [--only NAME]
+python book/tools/env.py -m book.tools.build [--profile fast] [--seed N] [--only NAME] [--committed]
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="NAME",
         action="append",
         help="run no other chapter (a name or its beginning, such as 02; may be repeated)",
+    )
+    parser.add_argument(
+        "--committed", action="store_true", help="run none; show the outputs in the repository"
     )
     return parser.parse_args(arguments)
 
@@ -79,7 +82,7 @@ def main(arguments: Sequence[str]) -> int:
     """Build what the command line asks for; 130 after an interruption."""
     asked = options(arguments)
     try:
-        return build(Edition(ROOT, asked.profile, asked.seed), asked.only)
+        return build(Edition(ROOT, asked.profile, asked.seed, asked.committed), asked.only)
     except KeyboardInterrupt:
         print("\nInterrupted. Finished chapters are kept; the same command goes on.", flush=True)
         return 130

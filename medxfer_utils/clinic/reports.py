@@ -77,13 +77,13 @@ FIELDS = {"lung": LUNG, "liver": LIVER}
 PER_LESION = {"upper_lobe"}
 
 
-def record(organ: str, y: NDArray[np.integer], u: Doubles) -> pd.DataFrame:
+def draw_record(organ: str, y: NDArray[np.integer], u: Doubles) -> pd.DataFrame:
     """Draw the record from uniform numbers, shape (n, fields)."""
     columns = {f.name: f.draw(y, column) for f, column in zip(FIELDS[organ], u.T, strict=True)}
     return pd.DataFrame(columns)
 
 
-def log_likelihood_ratio(table: pd.DataFrame, organ: str) -> Doubles:
+def evidence_of_record(table: pd.DataFrame, organ: str) -> Doubles:
     """Log of p(record | y = 1) / p(record | y = 0)."""
     parts = [f.log_likelihood_ratio(table[f.name].to_numpy()) for f in FIELDS[organ]]
     return np.asarray(np.sum(parts, axis=0))
@@ -152,7 +152,7 @@ def _report(organ: str, row: Mapping[Any, Any], about: Mapping[Any, Any], u: Dou
     return " ".join(text)
 
 
-def reports(organ: str, truth: pd.DataFrame, record: pd.DataFrame, u: Doubles) -> list[str]:
+def write_reports(organ: str, truth: pd.DataFrame, record: pd.DataFrame, u: Doubles) -> list[str]:
     """Write a report of each lesion from its findings and record, and uniform numbers (n, 10).
 
     Readers round, hedge near a threshold, disagree on it, and leave out what is not there.

@@ -136,7 +136,7 @@ CASE_MIX: dict[str, dict[str, float]] = {
 }
 
 
-def truth(organ: str, case_mix: str, y: NDArray[np.integer], normal: Doubles) -> pd.DataFrame:
+def draw_signs(organ: str, case_mix: str, y: NDArray[np.integer], normal: Doubles) -> pd.DataFrame:
     """Draw the findings of lesions from standard normal numbers, shape (n, 1 + findings)."""
     z = (y - 0.5) * SEPARATION + normal[:, 0]
     shifts = CASE_MIX[case_mix]
@@ -147,7 +147,7 @@ def truth(organ: str, case_mix: str, y: NDArray[np.integer], normal: Doubles) ->
     return pd.DataFrame(columns)
 
 
-def log_likelihood_ratio(table: pd.DataFrame, organ: str, case_mix: str) -> Doubles:
+def evidence_of_signs(table: pd.DataFrame, organ: str, case_mix: str) -> Doubles:
     """Log of p(findings | y = 1) / p(findings | y = 0), by Gauss-Hermite quadrature over z."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
     shifts = CASE_MIX[case_mix]

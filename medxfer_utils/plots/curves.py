@@ -1,205 +1,22 @@
-"""Every figure of the book; each function draws into axes and returns its alt text."""
+"""Curves and intervals; each function draws into axes and returns its alt text."""
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from IPython.display import display
 from matplotlib.axes import Axes
-from matplotlib.collections import QuadMesh
-from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 from sklearn.metrics import roc_curve
 
 from medxfer_utils import metrics
-
-# Colours that most colour-blind readers can tell apart (Okabe and Ito 2008). Their yellow is left
-# out: a thin yellow line on white cannot be seen.
-BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-ORANGE, BLACK, SKY_BLUE = "#E69F00", "#000000", "#56B4E9"
-OKABE_ITO = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, BLACK, SKY_BLUE)
-
-# What a colour stands for, the same in every chapter.
-COLOURS = {"source": BLUE, "target": VERMILION, "benign": SKY_BLUE, "malignant": VERMILION}
-COLOURS |= {"reference": BLACK, "within": GREEN, "outside": VERMILION}
+from medxfer_utils.plots.figure import COLOURS, OKABE_ITO, REFERENCE, axes_of
 
 # A second sign for each curve, for whoever cannot use colour.
 LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)), (0, (1, 3)))
 MARKERS = "osD^vPX"
-REFERENCE: dict[str, Any] = {"color": BLACK, "linestyle": ":", "linewidth": 1.2}
 # For each name on a figure: truth (1 = ill) and score or predicted risk, both of shape (n,).
 Curves = Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]]
-
-SHORTEST_ALT = 40
-DPI = 160
-CSS_PIXELS_PER_INCH = 96
-PALETTE, GREYS = 96, 64
-
-_mark = ""
-
-
-def mark(text: str) -> None:
-    """Write `text` on every figure that is shown from now on, and into its alt text; "" for none.
-
-    A chapter that has to run on simulated patients in the place of real ones says so with it.
-    """
-    global _mark
-    _mark = text
-
-
-def use_style() -> None:
-    """Apply the book's style sheet to every figure that is opened from now on."""
-    plt.style.use(Path(__file__).with_name("medxfer.mplstyle"))
-
-
-def show(alt: str, stored: bool = False) -> None:
-    """Display the open figure as an image with its alt text, and close it.
-
-    Parameters
-    ----------
-    alt : str
-        What one sees, with the numbers, in at least 40 characters. The plot functions return it.
-    stored : bool
-        The figure is of a stored result, which `mark` does not concern.
-
-    Raises
-    ------
-    ValueError
-        If the text is too short, or if not exactly one figure is open.
-    """
-    if len(alt.strip()) < SHORTEST_ALT:
-        raise ValueError(f"alt text {alt!r}: say in {SHORTEST_ALT} characters what one sees")
-    if len(plt.get_fignums()) != 1:
-        raise ValueError(f"{len(plt.get_fignums())} figures are open: a cell draws exactly one")
-    figure = plt.gcf()
-    if _mark and not stored:
-        figure.supxlabel(_mark, x=0.99, ha="right", fontsize=10, color=VERMILION, weight="bold")
-        alt = f"{_mark}. {alt}"
-    png = rendered(figure)
-    width = round(figure.get_figwidth() * CSS_PIXELS_PER_INCH)
-    about = {"alt": alt, "width": width, "kind": kind(figure)}
-    plt.close(figure)
-    data = {"image/png": png, "text/plain": f"Figure: {alt}"}
-    display(data, raw=True, metadata={"image/png": about})
-
-
-def kind(figure: Figure) -> str:
-    """Return "image" if a brightness means something in a figure (an image, a map), else "plot".
-
-    On a dark page plots are shown with light and dark exchanged, images as they are.
-    """
-    # The bar that explains a scale of colours is a QuadMesh.
-    shaded = figure.findobj(lambda artist: isinstance(artist, AxesImage | QuadMesh))
-    return "image" if shaded else "plot"
-
-
-def rendered(figure: Figure, dpi: int = DPI, about: PngInfo | None = None) -> bytes:
-    """Return a figure as a PNG file of few colours, with text chunks if any are given."""
-    png, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(png, format="png", dpi=dpi)
-    with Image.open(png) as drawn:
-        _reduced(drawn.convert("RGB")).save(small, "png", optimize=True, pnginfo=about)
-    return small.getvalue()
-
-
-def _reduced(drawn: Image.Image) -> Image.Image:
-    """A drawing in fewer colours, to no visible loss; the file is a third as large."""
-    red, green, blue = drawn.split()
-    if red.tobytes() == green.tobytes() == blue.tobytes():
-        # Even steps: a palette chosen by frequency leaves specks in a grey photograph.
-        return red.point([round(v / 255 * (GREYS - 1)) * 255 // (GREYS - 1) for v in range(256)])
-    return drawn.quantize(PALETTE, dither=Image.Dither.NONE)
-
-
-def panels(
-    images: Iterable[npt.NDArray[np.floating]],
-    columns: int,
-    alt: str,
-    captions: Sequence[str] = (),
-    cmap: str = "gray",
-    limits: tuple[float | None, float | None] = (None, None),
-) -> str:
-    """Draw images without axes, in rows of `columns`, in a new figure; returns `alt`.
-
-    `limits` are the values at the two ends of the colour map; each image's own if not given.
-    """
-    images = list(images)
-    lines = -(-len(images) // columns)
-    size = 8.0, 0.3 + lines * (8.0 / columns + 0.25)
-    _, axes = plt.subplots(lines, columns, figsize=size, squeeze=False)
-    for ax in axes.flat:
-        ax.set_axis_off()
-    for ax, image, caption in zip(axes.flat, images, captions or [""] * len(images), strict=False):
-        ax.imshow(image, cmap=cmap, vmin=limits[0], vmax=limits[1], interpolation="nearest")
-        ax.set_title(caption, fontsize=9 if columns > 4 else 11, pad=2)
-    return alt
-
-
-def patches(
-    images: npt.NDArray[np.floating],
-    captions: Sequence[str],
-    window: tuple[float, float],
-    pixel: float,
-    title: str,
-    columns: int = 8,
-) -> str:
-    """Draw image patches side by side in a new figure, black at `window[0]`, white at `window[1]`.
-
-    `images` has the shape (n, size, size) and square pixels of `pixel` mm; each patch gets one of
-    the `captions`. A bar of 10 mm is drawn into the first. The title says what they are, and
-    whether they are simulated.
-    """
-    panels(images, columns, title, captions, limits=window)
-    figure = plt.gcf()
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-    axes = figure.axes
-    place, bar = 0.93 * images.shape[1], [2, 2 + 10 / pixel]
-    axes[0].plot(bar, [place, place], color="white", linewidth=2)
-    said = ", ".join(f"{captions.count(c)} × {c}" for c in dict.fromkeys(captions))
-    side = pixel * images.shape[1]
-    return (
-        f"{title}: {len(images)} grey-scale patches of {side:.0f} mm, shown from {window[0]:g} to "
-        f"{window[1]:g}, with a bar of 10 mm: {said}."
-    )
-
-
-def heat_map(table: pd.DataFrame, label: str, ax: Axes | None = None) -> str:
-    """Draw a table as a map, with each number written into its field.
-
-    The names of the table's index and columns become the names of the axes.
-    """
-    ax = _axes(ax, 1.6 + 0.9 * table.shape[1], 1.4 + 0.6 * table.shape[0])
-    values = table.to_numpy(dtype=float)
-    drawn = ax.imshow(values, cmap="cividis", aspect="auto")
-    middle = (values.max() + values.min()) / 2
-    for (row, column), value in np.ndenumerate(values):
-        colour = "black" if value > middle else "white"
-        ax.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour)
-    ax.set_xticks(range(table.shape[1]), [str(name) for name in table.columns])
-    ax.set_yticks(range(table.shape[0]), [str(name) for name in table.index])
-    ax.set(xlabel=table.columns.name, ylabel=table.index.name)
-    ax.grid(False)
-    plt.colorbar(drawn, ax=ax, label=label)
-    ends = []
-    for at in (values.argmax(), values.argmin()):
-        row, column = divmod(int(at), values.shape[1])
-        ends.append(f"{values[row, column]:.2f} at {table.index[row]} and {table.columns[column]}")
-    return (
-        f"Map of {label} by {table.index.name} (rows) and {table.columns.name} (columns): "
-        f"highest {ends[0]}, lowest {ends[1]}."
-    )
-
-
-def _axes(ax: Axes | None, width: float, height: float) -> Axes:
-    """Return the given axes, or those of a new figure of this size in inches."""
-    return plt.subplots(figsize=(width, height))[1] if ax is None else ax
 
 
 def _looks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -222,9 +39,22 @@ def _reach(table: pd.DataFrame, centre: str) -> list[pd.Series]:
 
 
 def roc(curves: Curves, ax: Axes | None = None) -> str:
-    """Draw ROC curves, with each AUROC and its 95 % interval (DeLong) in the legend."""
+    """Draw ROC curves, with each AUROC and its 95 % interval (DeLong) in the legend.
+
+    Parameters
+    ----------
+    curves : mapping of str to (truth, score)
+        One to seven; truth (1 = ill) and score (any scale), both of shape (n,).
+    ax : Axes, optional
+        Where to draw; a new figure if not given.
+
+    Returns
+    -------
+    str
+        The figure's text.
+    """
     looks, said = _looks(curves), []
-    ax = _axes(ax, 5.6, 5.4)
+    ax = axes_of(ax, 5.6, 5.4)
     ax.plot([0, 1], [0, 1], **REFERENCE, label="chance")
     for name, look in looks.items():
         low, high = metrics.auroc_interval(*curves[name])
@@ -237,9 +67,24 @@ def roc(curves: Curves, ax: Axes | None = None) -> str:
 
 
 def reliability(curves: Curves, ax: Axes | None = None) -> str:
-    """Draw observed against predicted risk with Wilson's 95 % intervals, under a histogram."""
+    """Draw observed against predicted risk with Wilson's 95 % intervals, under a histogram.
+
+    Taught in lesson 02.
+
+    Parameters
+    ----------
+    curves : mapping of str to (truth, score)
+        One to seven; truth (1 = ill) and predicted risk in [0, 1], both of shape (n,).
+    ax : Axes, optional
+        Where to draw; a new figure if not given.
+
+    Returns
+    -------
+    str
+        The figure's text.
+    """
     looks, said = _looks(curves), []
-    ax = _axes(ax, 5.6, 6.0)
+    ax = axes_of(ax, 5.6, 6.0)
     strip = ax.inset_axes((0, 1.04, 1, 0.2), sharex=ax)
     ax.plot([0, 1], [0, 1], **REFERENCE, label="perfect")
     for name, look in looks.items():
@@ -259,29 +104,6 @@ def reliability(curves: Curves, ax: Axes | None = None) -> str:
     ax.set(xlabel="predicted risk", ylabel="observed share of ill")
     ax.legend()
     return f"Calibration plot with 95 % intervals and the diagonal: {'; '.join(said)}."
-
-
-def score_densities(
-    y: npt.ArrayLike, p: npt.ArrayLike, threshold: float = 0.5, ax: Axes | None = None
-) -> str:
-    """Draw histograms of the predicted risk of benign and malignant samples, and the threshold.
-
-    `y` and `p`, both of shape (n,): truth (1 = malignant) and prediction in [0, 1].
-    """
-    ax = _axes(ax, 6.4, 4.2)
-    said = []
-    for value, (name, hatch) in enumerate({"benign": "", "malignant": "///"}.items()):
-        risk = np.asarray(p)[np.asarray(y) == value]
-        said.append(f"{(risk >= threshold).sum()} of {len(risk)} {name} samples")
-        look: dict[str, Any] = {"color": COLOURS[name], "hatch": hatch, "edgecolor": BLACK}
-        look |= {"label": f"{name} ({len(risk)})", "alpha": 0.7, "linewidth": 0.6}
-        ax.hist(risk, bins=20, range=(0, 1), **look)
-    ax.axvline(threshold, color=BLACK, linestyle="--", label=f"threshold {threshold:.2f}")
-    ax.set(xlabel="predicted risk of malignancy", ylabel="samples")
-    ax.legend()
-    return (
-        f"Histograms of predicted risk: {' and '.join(said)} reach the threshold {threshold:.2f}."
-    )
 
 
 def _by_draw(frame: pd.DataFrame, metric: str, arms: Iterable[str]) -> pd.DataFrame:
@@ -312,9 +134,28 @@ def learning_curves(
 ) -> str:
     """Draw the mean of a metric against n, with the 95 % interval of the mean over draws.
 
-    `frame` has the columns strategy, n, repeat and `metric`; `arms` are the strategies to draw,
-    seven at most; `limit` is the metric of an ideal observer, drawn as a line. Raises
-    ``ValueError`` if a column, an arm or the result of a draw is missing.
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns strategy, n (labelled patients), repeat and `metric`; one row for each draw.
+    metric : str
+        The column to draw.
+    ax : Axes, optional
+        Where to draw; a new figure if not given.
+    arms : sequence of str, optional
+        The strategies to draw, seven at most; all if not given.
+    limit : float, optional
+        The metric of an ideal observer, drawn as a line.
+
+    Returns
+    -------
+    str
+        The figure's text, with the means at both ends.
+
+    Raises
+    ------
+    ValueError
+        If a column, a strategy or the result of a draw is missing.
     """
     wide = _by_draw(frame, metric, arms or ())
     looks = _looks(arms or [*wide])
@@ -322,7 +163,7 @@ def learning_curves(
     tables = sorted(
         ((arm, _intervals(wide[arm])) for arm in looks), key=lambda item: -item[1]["mean"].iloc[-1]
     )
-    ax = _axes(ax, 8.6, 4.6)
+    ax = axes_of(ax, 8.6, 4.6)
     said = []
     for arm, table in tables:
         ax.plot(table["mean"], label=arm, **looks[arm])
@@ -345,8 +186,29 @@ def paired_differences(
 ) -> str:
     """Draw each strategy's metric minus that of `baseline`, on the same draws, with 95 % intervals.
 
-    `frame` is that of `learning_curves`, with seven values of n at most. An interval that leaves
-    out 0 says that the two differ; the intervals are Student's, of the mean paired difference.
+    An interval that leaves out 0 says that the two differ; the intervals are Student's, of the mean
+    paired difference. Taught in lesson 01.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        That of `learning_curves`, with seven values of n at most.
+    metric : str
+        The column to draw.
+    baseline : str
+        The strategy that is subtracted.
+    ax : Axes, optional
+        Where to draw; a new figure if not given.
+
+    Returns
+    -------
+    str
+        The figure's text, with the differences at both ends.
+
+    Raises
+    ------
+    ValueError
+        As `learning_curves`.
     """
     wide = _by_draw(frame, metric, [baseline])
     differences = wide.sub(wide.pop(baseline), axis=0)
@@ -372,12 +234,25 @@ def intervals(
 ) -> str:
     """Draw estimates with their intervals, a row for each name, an own mark for each table.
 
-    Each table has the columns mean, low and high; all have the same index, whose name becomes that
-    of the axis. `reference` is where "no difference" lies.
+    Parameters
+    ----------
+    tables : mapping of str to DataFrame
+        Columns mean, low and high; all with the same index, whose name becomes that of the axis.
+    label : str
+        What is estimated, with its unit.
+    reference : float, optional
+        Where "no difference" lies.
+    ax : Axes, optional
+        Where to draw; a new figure if not given.
+
+    Returns
+    -------
+    str
+        The figure's text, with every estimate.
     """
     index = next(iter(tables.values())).index
     rows = np.arange(len(index))
-    ax = _axes(ax, 7.2, 1.6 + (0.25 + 0.1 * len(tables)) * len(rows))
+    ax = axes_of(ax, 7.2, 1.6 + (0.25 + 0.1 * len(tables)) * len(rows))
     step = 0.64 / (len(tables) + 1)  # of the distance between two rows
     for place, (name, look) in enumerate(_looks(tables).items()):
         look |= {"linestyle": "", "label": name}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from medxfer_utils.plots import curves as plots
+from medxfer_utils import plots
 
 ROOT = Path(__file__).resolve().parents[2]
 CSS = (ROOT / "book" / "_static" / "book.css").read_text("utf-8")

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from book.tools.chapters.headings import headings
 from book.tools.chapters.keys import source
 from book.tools.chapters.run import find_notebooks, load
+from book.tools.chapters.text import by_title, headings
 from book.tools.teach.exercises import exercises
-from book.tools.teach.teachers import BY_SECTION, by_title
+from book.tools.teach.notebooks import BY_SECTION
 
 ROOT = Path(__file__).resolve().parents[2]
 TEACHING = ROOT / "book" / "teaching"

@@ -1,4 +1,4 @@
-"""Backbones: the right file, the right preprocessing, and plain words when something is missing.
+"""Backbones: the right address, the right preprocessing, and plain words when something is wrong.
 
 A weights file in the official format is written here, from a network with random weights; where
 `MEDXFER_DATA` holds the real one, it goes through the same tests.
@@ -6,9 +6,6 @@ A weights file in the official format is written here, from a network with rando
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +14,9 @@ import keras
 import numpy as np
 import pytest
 
-from medxfer_utils.data.catalogue import REGISTRY
-from medxfer_utils.data.files import ChecksumError, DownloadError, find_local, sums_of
-from medxfer_utils.models import backbones
-from medxfer_utils.models.backbones import NETWORKS, Preprocess, backbone, features, weights_url
+from medxfer_utils.data import REGISTRY, find_local
+from medxfer_utils.models import backbone, backbone_features, backbones, weights_url
+from medxfer_utils.models.backbones import NETWORKS, Preprocess
 
 REAL = find_local("mobilenet_2_5_224_tf_no_top.h5", "weights")
 PICTURES = np.random.default_rng(0).integers(0, 256, (5, 48, 48), dtype=np.uint8)
@@ -58,37 +54,19 @@ def trained(body: keras.Model) -> keras.Model:
     return body
 
 
-@pytest.fixture(autouse=True)
-def away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No folder or cache of this machine, and no network, has a part in these tests."""
-    monkeypatch.delenv("MEDXFER_DATA", raising=False)
-    monkeypatch.setattr(keras.utils, "get_file", refused)
-
-
-def refused(*_: object, **__: object) -> None:
-    raise Exception("URL fetch failure on https://…: None -- [Errno -2] Name or service not known")
-
-
 @pytest.fixture(params=["stand-in", *(["real"] if REAL else [])])
-def mobilenet(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Path:
-    """The weights of MobileNet with alpha 0.25, in a reader's own folder."""
+def mobilenet(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A file of weights of MobileNet with alpha 0.25."""
     if request.param == "real" and REAL:
-        monkeypatch.setenv("MEDXFER_DATA", str(REAL.parents[1]))
         return REAL
     body = keras.applications.MobileNet(
         weights=None, include_top=False, alpha=0.25, input_shape=(64, 64, 3)
     )
-    path = official(tmp_path / "weights" / "mobilenet_2_5_224_tf_no_top.h5", trained(body))
-    known = replace(REGISTRY[path.name], sum=sums_of(path)[1])
-    monkeypatch.setitem(REGISTRY, path.name, known)
-    monkeypatch.setenv("MEDXFER_DATA", str(tmp_path))
-    return path
+    return official(tmp_path / "mobilenet_2_5_224_tf_no_top.h5", trained(body))
 
 
 def test_the_features_are_those_of_keras_on_what_keras_preprocesses(mobilenet: Path) -> None:
-    ours = features(backbone("MobileNet", 48, alpha=0.25), PICTURES)
+    ours = backbone_features(backbone("MobileNet", 48, mobilenet, 0.25), PICTURES)
     theirs = keras.applications.MobileNet(
         weights=str(mobilenet),
         include_top=False,
@@ -101,41 +79,6 @@ def test_the_features_are_those_of_keras_on_what_keras_preprocesses(mobilenet: P
     np.testing.assert_allclose(ours, np.asarray(theirs(colour)), rtol=1e-4, atol=1e-5)
     assert ours.shape == (5, 256)
     assert ours.std(axis=0).max() > 0.01  # not one answer to everything
-
-
-def test_a_picture_gives_features_that_random_weights_do_not(mobilenet: Path) -> None:
-    model = backbone("MobileNet", 64, alpha=0.25)
-    random = backbone("MobileNet", 64, alpha=0.25, weights=None)
-    seen, mirrored = features(model, DISC), features(model, DISC[:, :, ::-1])
-    assert np.isfinite(seen).all()
-    assert (seen > 0).mean() > 0.02
-    assert np.abs(seen - features(random, DISC)).max() > 0.1
-    assert np.abs(seen - mirrored).max() > 1e-3
-
-
-def test_the_same_weights_can_be_given_by_path_and_other_bytes_are_refused(
-    mobilenet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    by_path = backbone("MobileNet", 48, weights=mobilenet, alpha=0.25)
-    by_name = backbone("MobileNet", 48, alpha=0.25)
-    for a, b in zip(by_path.get_weights(), by_name.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
-    other = tmp_path / "other" / "weights" / mobilenet.name
-    other.parent.mkdir(parents=True)
-    other.write_bytes(mobilenet.read_bytes() + b"\0")
-    monkeypatch.setenv("MEDXFER_DATA", str(tmp_path / "other"))
-    with pytest.raises(ChecksumError, match=REGISTRY[mobilenet.name].sum):
-        backbone("MobileNet", 48, alpha=0.25)
-
-
-def test_the_real_file_is_the_one_that_is_pinned() -> None:
-    # Its sum stands in a list beside the file, made by somebody else.
-    listed = REAL.parents[1] / "SHA256SUMS" if REAL else Path(os.devnull)
-    pinned = REGISTRY["mobilenet_2_5_224_tf_no_top.h5"].sum.removeprefix("sha256:")
-    lines = [line for line in listed.read_text().splitlines() if "mobilenet" in line]
-    assert all(line.split()[0] == pinned for line in lines)
-    body = keras.applications.MobileNet(weights=None, include_top=False, alpha=0.25)
-    assert body.count_params() == 218_544
 
 
 # --- Preprocessing -------------------------------------------------------------------------------
@@ -161,7 +104,9 @@ def test_grey_and_the_same_grey_in_colour_give_the_same_features() -> None:
     trained(grey.layers[-1])
     colour.set_weights(grey.get_weights())
     thrice = np.repeat(PICTURES[..., None], 3, axis=-1)
-    np.testing.assert_allclose(features(grey, PICTURES), features(colour, thrice), rtol=1e-5)
+    np.testing.assert_allclose(
+        backbone_features(grey, PICTURES), backbone_features(colour, thrice), rtol=1e-5
+    )
 
 
 def test_efficientnet_from_a_file_is_what_keras_makes_of_that_file(
@@ -195,7 +140,9 @@ def test_a_saved_backbone_is_loaded_with_its_preprocessing(tmp_path: Path) -> No
     trained(model.layers[-1])
     model.save(tmp_path / "a.keras")
     again = keras.saving.load_model(tmp_path / "a.keras")
-    np.testing.assert_array_equal(features(again, PICTURES), features(model, PICTURES))
+    np.testing.assert_array_equal(
+        backbone_features(again, PICTURES), backbone_features(model, PICTURES)
+    )
 
 
 # --- Which file ----------------------------------------------------------------------------------
@@ -229,120 +176,52 @@ def test_the_file_is_the_one_that_keras_would_ask_for(
         assert REGISTRY[file].url == url
 
 
-def test_keras_cache_comes_after_the_own_folder_and_gets_the_sum(
-    mobilenet: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls: list[Any] = []
-
-    def cached(*given: Any, **named: Any) -> str:
-        calls.append((given, named))
-        return str(mobilenet)
-
-    monkeypatch.setattr(keras.utils, "get_file", cached)
-    backbone("MobileNet", 48, alpha=0.25)
-    assert calls == []
-    monkeypatch.delenv("MEDXFER_DATA")
-    backbone("MobileNet", 48, alpha=0.25)
-    total = REGISTRY[mobilenet.name].sum.removeprefix("sha256:")
-    (((file, url), named),) = calls
-    assert (file, url) == (mobilenet.name, weights_url("MobileNet", 0.25))
-    assert named == {"cache_subdir": "models", "file_hash": total}
-
-
-def test_without_a_network_the_error_says_what_to_do() -> None:
-    with pytest.raises(DownloadError) as failed:
-        backbone("MobileNet", 48, alpha=0.5)
-    message = str(failed.value)
-    parts = (weights_url("MobileNet", 0.5), "mobilenet_5_0_224_tf_no_top.h5", "MEDXFER_DATA")
-    assert all(part in message for part in (*parts, "Name or service not known", "weights=None"))
-
-
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:5000])
-
-
-def rewrite(path: Path) -> None:
-    path.write_text("These are no weights.")
-
-
-def absent(path: Path) -> None:
-    path.unlink()
-
-
-WRONG: dict[str, tuple[float, Callable[[Path], None] | None]] = {
-    "another width": (0.5, None),
-    "cut off": (0.25, cut),
-    "text": (0.25, rewrite),
-    "not there": (0.25, absent),
-}
-
-
-@pytest.mark.parametrize("fault", WRONG)
-def test_weights_that_do_not_fit_are_named(tmp_path: Path, fault: str) -> None:
-    alpha, spoil = WRONG[fault]
+def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
     body = keras.applications.MobileNet(
         weights=None, include_top=False, alpha=0.25, input_shape=(64, 64, 3)
     )
     path = official(tmp_path / "w.h5", body)
-    if spoil:
-        spoil(path)
-    with pytest.raises(ValueError, match=rf"w\.h5 does not hold weights of MobileNet \({alpha=}\)"):
-        backbone("MobileNet", 48, weights=path, alpha=alpha)
+    whole = path.read_bytes()
+    for alpha, content in ((0.5, whole), (0.25, whole[:5000]), (0.25, b"no weights"), (0.25, None)):
+        path.write_bytes(content) if content is not None else path.unlink()
+        said = rf"w\.h5 does not hold weights of MobileNet \({alpha=}\)"
+        with pytest.raises(ValueError, match=said):
+            backbone("MobileNet", 48, weights=path, alpha=alpha)
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
+def test_what_does_not_exist_is_refused() -> None:
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"name": "VGG16"}, "no network 'VGG16'; choose MobileNet, MobileNetV2"),
         ({"name": "MobileNet", "size": 28}, "32 pixels or more, not 28"),
         ({"name": "MobileNet", "alpha": 0.3}, "with alpha 0.25, 0.5, 0.75, 1.0 only"),
         ({"name": "ResNet50", "alpha": 0.5}, "one width only"),
-    ],
-)
-def test_what_does_not_exist_is_refused(given: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        backbone(**{"size": 48, "weights": None} | given)
+    ]
+    for given, message in wrong:
+        with pytest.raises(ValueError, match=message):
+            backbone(**{"size": 48, "weights": None} | given)
 
 
-# --- Features ------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def random_model() -> keras.Model:
+def test_features_do_not_depend_on_the_batch_or_the_type_and_other_images_are_refused() -> None:
     model = backbone("MobileNet", 48, weights=None, alpha=0.25)
     trained(model.layers[-1])
-    return model
-
-
-def test_integers_and_fractions_are_the_same_picture(random_model: keras.Model) -> None:
+    at_once = backbone_features(model, PICTURES)
     as_float = PICTURES.astype(float)[..., None] / 255
-    np.testing.assert_allclose(
-        features(random_model, as_float), features(random_model, PICTURES), rtol=1e-4
-    )
-
-
-def test_the_batch_makes_no_difference(random_model: keras.Model) -> None:
-    at_once = features(random_model, PICTURES)
-    np.testing.assert_allclose(features(random_model, PICTURES, batch=2), at_once, rtol=1e-4)
-    alone = np.concatenate([features(random_model, PICTURES[k : k + 1]) for k in range(5)])
-    np.testing.assert_allclose(alone, at_once, rtol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("images", "message"),
-    [
+    alone = [backbone_features(model, PICTURES[k : k + 1]) for k in range(5)]
+    for again in (
+        *(backbone_features(model, PICTURES, batch=2), np.concatenate(alone)),
+        backbone_features(model, as_float),
+    ):
+        np.testing.assert_allclose(again, at_once, rtol=1e-4)
+    wrong = [
         (PICTURES.astype(float), "between 0 and 1"),
         (PICTURES / 255.0 - 0.5, "between 0 and 1"),
         (np.full((1, 48, 48), np.nan), "between 0 and 1"),
         (PICTURES[:, :40], r"\(40, 48, 1\), but the network takes \(48, 48, 1\)"),
         (PICTURES[0], r"Images of \(48, 1\)"),
-    ],
-)
-def test_other_images_are_refused(
-    random_model: keras.Model, images: np.ndarray[Any, Any], message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        features(random_model, images)
+    ]
+    for images, message in wrong:
+        with pytest.raises(ValueError, match=message):
+            backbone_features(model, images)
 
 
 def test_the_constant_is_that_of_keras() -> None:

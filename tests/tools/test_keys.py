@@ -11,9 +11,14 @@ import pytest
 
 from book.tools.chapters import keys
 from book.tools.chapters.keys import chapter_key, modules
-from medxfer_utils.data.catalogue import HEART
+from medxfer_utils.data import HEART
 
 Edit = Callable[[Path], None]
+# A face is lazy: who imports a folder depends on all that stands in it.
+DEEP = {
+    *("__init__.py", "deep/__init__.py", "deep/__init__.pyi"),
+    *("deep/inner.py", "deep/other.py", "metrics.py"),
+}
 PARAMETERS: dict[str, Any] = {"PROFILE": "full", "SEED": 0}
 FILES = {
     "requirements.txt": "numpy==2",
@@ -24,8 +29,10 @@ FILES = {
     "medxfer_utils/transfer.py": "def late():\n    from . import models",
     "medxfer_utils/plots.py": "STYLE = 'book.mplstyle'",
     "medxfer_utils/book.mplstyle": "axes.grid: True",
-    "medxfer_utils/deep/__init__.py": "from .inner import x",
+    "medxfer_utils/deep/__init__.py": "__all__ = lazy_loader.attach_stub(__name__, __file__)",
+    "medxfer_utils/deep/__init__.pyi": "from .inner import x as x",
     "medxfer_utils/deep/inner.py": "from ..metrics import auroc",
+    "medxfer_utils/deep/other.py": "from .inner import x",
     "book/results/grid.csv": "n,auroc\n8,0.9",
     "book/results/other.csv": "n,auroc\n8,0.8",
     "book/index.md": "# Prose",
@@ -135,20 +142,22 @@ def test_key_ignores_a_parameters_cell_that_papermill_injected(root: Path) -> No
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        ("import medxfer_utils", {"__init__"}),
-        ("import medxfer_utils.metrics as m", {"__init__", "metrics"}),
-        ("from medxfer_utils.models import x", {"__init__", "models", "cohorts"}),
-        ("from medxfer_utils import deep", {"__init__", "deep/__init__", "deep/inner", "metrics"}),
+        ("import medxfer_utils", {"__init__.py"}),
+        ("import medxfer_utils.metrics as m", {"__init__.py", "metrics.py"}),
+        ("from medxfer_utils.models import x", {"__init__.py", "models.py", "cohorts.py"}),
+        ("from medxfer_utils import deep", DEEP),
+        ("from medxfer_utils.deep import x", DEEP),
+        ("import medxfer_utils.deep.inner", DEEP - {"deep/__init__.pyi", "deep/other.py"}),
         (
             "import importlib\nimportlib.import_module('medxfer_utils.plots')",
-            {"__init__", "plots"},
+            {"__init__.py", "plots.py"},
         ),
         ("import numpy, medxfer_utilities", set()),
     ],
 )
 def test_modules_follows_every_way_to_import(root: Path, code: str, expected: set[str]) -> None:
     found = {path.relative_to(root / "medxfer_utils").as_posix() for path in modules(code, root)}
-    assert found == {f"{name}.py" for name in expected}
+    assert found == expected
 
 
 @pytest.mark.parametrize("text", ["no JSON", '{"metadata": {}}'])
@@ -165,11 +174,10 @@ def test_a_chapter_with_a_stand_in_depends_on_whether_the_patients_are_here(
         monkeypatch.setattr(keys, "patients_here", lambda: list(names))
         return key(root)
 
-    # A chapter without a stand-in does not care.
+    # A chapter without a stand-in does not care, though it imports the room where they are kept.
+    replace_in_notebook("transfer", "deep")(root)
     assert with_patients() == with_patients("processed.va.data")
-    (root / "medxfer_utils" / "data").mkdir()
-    (root / "medxfer_utils" / "data" / "standin.py").write_text("")
-    (root / "medxfer_utils" / "transfer.py").write_text("from medxfer_utils.data import standin")
+    replace_in_notebook("read(", "heart_hospitals(")(root)
     assert with_patients() != with_patients("processed.va.data")
 
 

@@ -2,9 +2,10 @@
 
 A chapter is run again exactly when its key has changed. The key covers its code cells and their
 tags (but for the one that puts a cell on a slide), the modules of the helper package that it
-imports (directly or through other modules), the stored results that it names, the lock of the
-environment, the parameters of the run, and whether the real patients are here in whose place it
-would otherwise show simulated ones. It does not cover the prose.
+imports (directly or through other modules; of an imported folder all, for its face is lazy), the
+stored results that it names, the lock of the environment, the parameters of the run, and whether
+the real patients are here in whose place it would otherwise show simulated ones. It does not cover
+the prose.
 """
 
 from __future__ import annotations
@@ -20,9 +21,12 @@ from typing import Any
 
 PACKAGE = "medxfer_utils"
 RESULTS = Path("book", "results")
+PYTHON = (".py", ".pyi")  # a face names what it imports late in the one beside it
 # Tags that say where a cell is shown, and change nothing in its outputs.
 OF_SHOWING = {"slide"}
 MODULE = re.compile(rf"{PACKAGE}(\.\w+)+")
+# What a chapter says that asks for real patients and has simulated ones in their place.
+STAND_IN = re.compile(r"\bheart_hospitals\(")
 # Lines for IPython's own ears; they are no Python, and import nothing of ours.
 MAGIC = re.compile(r"^(\s*)[%!].*$", flags=re.MULTILINE)
 
@@ -64,7 +68,11 @@ def imported(tree: ast.AST, package: str) -> Iterator[str]:
 
 
 def files_of(name: str, root: Path) -> Iterator[Path]:
-    """Yield the files of the package that `import name` executes: parents first, then itself."""
+    """Yield the files of the package that `import name` may execute: parents first, then its own.
+
+    A folder's face imports what stands behind it late, when a name is first asked for; so who
+    imports a folder may execute every file in it.
+    """
     parts = name.split(".")
     if parts[0] != PACKAGE:
         return
@@ -73,6 +81,8 @@ def files_of(name: str, root: Path) -> Iterator[Path]:
         for path in (place / "__init__.py", place.with_suffix(".py")):
             if path.is_file():
                 yield path
+    if len(parts) > 1 and root.joinpath(*parts, "__init__.py").is_file():
+        yield from (p for p in sorted(root.joinpath(*parts).rglob("*")) if p.suffix in PYTHON)
 
 
 def modules(code: str, root: Path) -> set[Path]:
@@ -93,7 +103,7 @@ def modules(code: str, root: Path) -> set[Path]:
 def package_data(root: Path) -> Iterator[Path]:
     """Yield what the package holds besides Python, the style sheet of the figures for one."""
     for path in (root / PACKAGE).rglob("*"):
-        if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts:
+        if path.is_file() and path.suffix not in PYTHON and "__pycache__" not in path.parts:
             yield path
 
 
@@ -114,22 +124,41 @@ def dependencies(notebook: dict[str, Any], root: Path) -> list[Path]:
     return sorted({*helpers, *data, *results, root / "requirements.txt"})
 
 
-def asks_for_patients(needed: Iterable[Path], root: Path) -> bool:
-    """Tell whether a chapter with these dependencies has a stand-in for real patients."""
-    return root / PACKAGE / "data" / "standin.py" in needed
+def asks_for_patients(notebook: dict[str, Any]) -> bool:
+    """Tell whether a chapter's own code has a stand-in for real patients."""
+    return any(STAND_IN.search(source(cell)) for cell in code_cells(notebook))
 
 
 def patients_here() -> list[str]:
     """Name the official files of real patients that are on this machine."""
-    from medxfer_utils.data.catalogue import HEART
-    from medxfer_utils.data.files import DataError, cache, find_local
+    from medxfer_utils.data import HEART, DataError, cache_folder, find_local
 
     try:
         own = [file.name for file in HEART.values() if find_local(file.name, file.folder)]
     except DataError:  # the reader's folder is not there: the chapter will say so
         own = []
-    kept = [f.name for f in HEART.values() if (cache() / f.folder / f.name).is_file()]
+    kept = [f.name for f in HEART.values() if (cache_folder() / f.folder / f.name).is_file()]
     return sorted({*own, *kept})
+
+
+def read(notebook: Path) -> dict[str, Any]:
+    """Return the content of a chapter's file.
+
+    Raises
+    ------
+    ValueError
+        If the file is no notebook, or a code cell cannot be parsed; the message says what to do.
+    """
+    try:
+        content: dict[str, Any] = json.loads(notebook.read_text("utf-8"))
+        for cell in code_cells(content):
+            ast.parse(MAGIC.sub(r"\1pass", source(cell)))
+    except (SyntaxError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{notebook.name} cannot be read: {error}. If an edit or a merge has broken it, "
+            f"git restore notebooks/{notebook.name} brings back the version last committed."
+        ) from error
+    return content
 
 
 def chapter_key(notebook: Path, root: Path, parameters: dict[str, Any]) -> str:
@@ -149,19 +178,17 @@ def chapter_key(notebook: Path, root: Path, parameters: dict[str, Any]) -> str:
     ValueError
         If the file is no notebook, or a code cell cannot be parsed.
     """
-    try:
-        content = json.loads(notebook.read_text("utf-8"))
-        needed = dependencies(content, root)
-    except (SyntaxError, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"{notebook.name} cannot be read: {error}. If an edit or a merge has broken it, "
-            f"git restore notebooks/{notebook.name} brings back the version last committed."
-        ) from error
+    content = read(notebook)
     cells = [(source(cell), tags(cell)) for cell in code_cells(content)]
-    here = patients_here() if asks_for_patients(needed, root) else []
+    here = patients_here() if asks_for_patients(content) else []
     told = [cells, sorted(parameters.items()), sys.version_info[:2], here]
-    digest = hashlib.sha256(json.dumps(told).encode())
-    for path in needed:
-        digest.update(path.relative_to(root).as_posix().encode())
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
+    return digest(dependencies(content, root), root, told)
+
+
+def digest(files: Iterable[Path], root: Path, told: object = ()) -> str:
+    """Return one digest of the names and contents of files, and of what is told besides."""
+    whole = hashlib.sha256(json.dumps(told).encode())
+    for path in files:
+        whole.update(path.relative_to(root).as_posix().encode())
+        whole.update(hashlib.sha256(path.read_bytes()).digest())
+    return whole.hexdigest()

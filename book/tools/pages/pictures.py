@@ -27,10 +27,9 @@ BLUES = ("#00121d", "#00436a", "#3d8fbf", "#e3f1f9")  # around the accent of boo
 
 def _gallery(organ: str, y: int) -> str:
     """Draw 32 patients of one organ and class."""
-    from medxfer_utils.clinic import patients as phantoms
-    from medxfer_utils.plots import curves as plots
+    from medxfer_utils import clinic, plots
 
-    made = phantoms.clinic(phantoms.Site(organ), 80, seed=0)
+    made = clinic.simulate(clinic.Site(organ), 80, seed=0)
     rows = (made.cohort.y == y).nonzero()[0][:32]
     # The whole name would run into the next one.
     kinds = made.truth["type"].iloc[rows].str.removesuffix("-like").tolist()
@@ -42,15 +41,14 @@ def _compare(organ: str, sites: Mapping[str, dict[str, object]], title: str) -> 
     """Draw three patients, one a row, at each of several sites, one a column."""
     import numpy as np
 
-    from medxfer_utils.clinic import patients as phantoms
-    from medxfer_utils.plots import curves as plots
+    from medxfer_utils import clinic, plots
 
     windows = {"CT": WINDOWS[organ], "MR": (0.0, 1000.0)}
     columns = []
     for changed in sites.values():
-        site = phantoms.Site(organ, **{"slice_thickness": 1.0, **changed})  # type: ignore[arg-type]
+        site = clinic.Site(organ, **{"slice_thickness": 1.0, **changed})  # type: ignore[arg-type]
         low, high = windows[site.modality]
-        images = phantoms.clinic(site, 14, seed=4).cohort.x[[2, 9, 14]]
+        images = clinic.simulate(site, 14, seed=4).cohort.x[[2, 9, 14]]
         columns.append((images - low) / (high - low))
     images = np.stack(columns, axis=1).reshape(-1, 64, 64)
     return plots.patches(images, list(sites) * 3, (0, 1), 0.75, title, len(sites))
@@ -82,10 +80,10 @@ def _lesions(organ: str, number: int) -> list[Any]:
     """Return sharp images with little noise, from black (0) to white (1)."""
     import numpy as np
 
-    from medxfer_utils.clinic import patients as phantoms
+    from medxfer_utils import clinic
 
-    site = phantoms.Site(organ, size=96, pixel=0.5, dose=20.0, slice_thickness=3.0)
-    images = phantoms.clinic(site, number, seed=3).cohort.x[:number]
+    site = clinic.Site(organ, size=96, pixel=0.5, dose=20.0, slice_thickness=3.0)
+    images = clinic.simulate(site, number, seed=3).cohort.x[:number]
     low, high = WINDOWS[organ]
     return list(np.clip((images - low) / (high - low), 0, 1))
 
@@ -132,7 +130,7 @@ def drawn(function: Callable[[], str]) -> bytes:
     import matplotlib.pyplot as plt
     from PIL.PngImagePlugin import PngInfo
 
-    from medxfer_utils.plots import curves as plots
+    from medxfer_utils import plots
 
     with plt.style.context(Path(plots.__file__).with_name("medxfer.mplstyle")):
         about = PngInfo()

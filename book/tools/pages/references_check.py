@@ -14,16 +14,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-if TYPE_CHECKING:
-    from pybtex.database import Entry
+from book.tools.chapters.text import RESOLVER, address
 
 BIBLIOGRAPHY = Path(__file__).resolve().parents[2] / "references.bib"
-RESOLVER, ARXIV = "https://doi.org/", "https://arxiv.org/abs/"
 WHO = {"User-Agent": "medxfer-references-check/1 (a course book checks its own bibliography)"}
 SECONDS, PAUSE = 20.0, 1.0
 # The head alone is refused, though the page may be there; or visitors without a browser are.
@@ -72,16 +70,6 @@ class Follow(HTTPRedirectHandler):
         if new is not None:
             new.method = req.get_method()
         return new
-
-
-def address(entry: Entry) -> str:
-    """Return where a work is found, as people write it; nothing if its entry does not say."""
-    fields = entry.fields
-    if "doi" in fields:
-        return f"{RESOLVER}{fields['doi']}"
-    if "url" in fields:
-        return str(fields["url"])
-    return f"{ARXIV}{fields['eprint']}" if "eprint" in fields else ""
 
 
 def addresses(bibliography: Path) -> Iterator[tuple[str, str]]:

@@ -1,206 +1,282 @@
-"""The slides of a chapter, from its outline.
+"""The slides of a chapter, as a notebook that nbconvert turns into a deck.
 
-A `##` section is a group: its title with its question, then, one below the other, its tagged
-cells, what its prose sets apart (a list, a displayed formula, a table, an admonition), its
-exercises and its quiz. All other prose is in the notes of the speaker.
+A `##` section is a column of slides: its title with its question, then its tagged cells, what its
+prose sets apart (a list, a displayed formula, a table, an admonition), its exercises and its quiz.
+What the prose says from one slide to the next is in the notes of the speaker, after what
+`book/teaching` notes on the section.
 """
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from book.tools.teach import shown
-from book.tools.teach.captions import caption, gist, lead, opening_line, size
-from book.tools.teach.exercises import DIFFICULTY
-from book.tools.teach.outline import Cell, Item, Outline, Quiz, Section
-from book.tools.teach.prose import Block, Prose, sentences
+from markdown_it import MarkdownIt
+from mdit_py_plugins.dollarmath import dollarmath_plugin
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-SET_APART = ("list", "formula", "table", "admonition")
-# One closes every deck, the other is for reading.
-APART = {"Take-aways", "Further reading"}
-LONGEST_CODE = 8
-LONGEST_POINT = 170
+from book.tools.chapters.keys import source
+from book.tools.teach.exercises import HEADING
+from book.tools.teach.notebooks import Notebook, without_solutions
+
+PARSER = MarkdownIt("commonmark").enable("table").use(dollarmath_plugin)
+QUIZ = re.compile(r'^<div class="quiz">\n\n(.*?)\n</div>$', flags=re.MULTILINE | re.DOTALL)
+QUESTION = re.compile(r"\*\*(.+?)\*\*\n", flags=re.DOTALL)
+ANSWER = re.compile(
+    r'(?s)<details class="(right|wrong)"><summary>(.+?)</summary>\n\n(.+?)\n\n</details>'
+)
+# Here an explanation comes on demand, as all that appears bit by bit.
+ON_DEMAND = r'<li>\2\n<div class="fragment \1">\n\n\3\n\n</div>\n</li>'
+SET_APART = {"math_block": "formula", "table": "table", "blockquote": "admonition"}
+SET_APART |= dict.fromkeys(("bullet_list", "ordered_list"), "list")
+# Prose that points elsewhere on the page says nothing on a slide, nor does what leads to it.
+POINTS_AWAY = re.compile(r"\b(the table|above|below)\b|:$")
+# A sentence that begins so needs the one before it, as does a question of a few words.
+LEANS = re.compile(r"(They|It|That|This|These|Those|So)\b")
+FEW_WORDS = 9
+STOP = re.compile(r"[.?!][\"*)]*\s+(?=[^\sa-z])")  # not after an abbreviation
+LONGEST_CAPTION, LONGEST_OPENING, LONGEST_CODE = 130, 190, 8
+LAST, LEFT_OUT = "Take-aways", ("Further reading", "References")
+
+
+class SlidesError(ValueError):
+    """The slides cannot be made; the message says why."""
 
 
 @dataclass(frozen=True)
+class Item:
+    """A block of prose, a quiz or a cell: its kind as markdown-it says it, and its text."""
+
+    kind: str
+    text: str
+    cell: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """What a heading says."""
+        return self.text.lstrip("# ")
+
+
+@dataclass
 class Slide:
-    """One slide: its looks (classes), its HTML, and the notes of the speaker in HTML."""
+    """One slide: its class, its cells, and what the speaker has to say."""
 
     look: str
-    body: str
-    notes: str = ""
+    parts: list[NotebookNode]
+    notes: list[str] = field(default_factory=list)
+
+    def cells(self, kind: str) -> Iterator[NotebookNode]:
+        """Yield its cells, the first of which begins a slide of this kind."""
+        self.parts[0].metadata.update(look=self.look, slideshow={"slide_type": kind})
+        yield from self.parts
+        if notes := "\n\n".join(filter(None, self.notes)):
+            yield words(notes, slideshow={"slide_type": "notes"})
 
 
-class Deck:
-    """Makes the slides of one chapter.
+def words(text: str, **about: Any) -> NotebookNode:
+    """Return a cell of Markdown."""
+    cell: NotebookNode = new_markdown_cell(text, metadata=about)
+    return cell
+
+
+def items(cells: Iterable[Mapping[str, Any]]) -> Iterator[Item]:
+    """Yield the blocks, the quizzes and the code of a chapter, in their order."""
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            yield Item("code", source(dict(cell)), cell)
+            continue
+        for number, text in enumerate(QUIZ.split(source(dict(cell)))):
+            yield from [Item("quiz", text)] if number % 2 else blocks(text)
+
+
+def blocks(text: str) -> Iterator[Item]:
+    """Yield the blocks of a text; the kind of a heading is "h1", "h2" and so on."""
+    lines = text.splitlines()
+    for token in PARSER.parse(text):
+        if token.level == 0 and token.nesting != -1 and token.map:
+            kind = token.tag if token.type == "heading_open" else token.type.removesuffix("_open")
+            yield Item(kind, "\n".join(lines[slice(*token.map)]).strip())
+
+
+def sentences(paragraph: str) -> list[str]:
+    """Divide a paragraph into its sentences; what is in brackets or emphasised stays whole."""
+    text = " ".join(paragraph.split())
+    found, start = [], 0
+    for stop in STOP.finditer(text):
+        piece = text[start : stop.end()]
+        even = all(piece.count(mark) % 2 == 0 for mark in ("**", "*", "`", "$", '"'))
+        if even and piece.count("(") == piece.count(")"):
+            found.append(piece.strip())
+            start = stop.end()
+    return [*found, text[start:]] if text[start:] else found
+
+
+def opening_line(paragraph: str) -> str:
+    """Return what opens a section: its first question, else its first sentence, if short."""
+    said = sentences(paragraph)
+    asked = next((i for i, one in enumerate(said) if one.rstrip("*").endswith("?")), 0)
+    first = asked - (asked > 0 and len(said[asked].split()) < FEW_WORDS)
+    line = re.sub(":$", ".", " ".join(said[first : asked + 1]))
+    return line if len(line) <= LONGEST_OPENING else ""
+
+
+def gist(points: str) -> str:
+    """Return a list with the first sentence of each point; mere bold words count as none."""
+    short = []
+    for point in re.split(r"\n(?=[-*+] |\d+\. )", points):
+        told, *others = sentences(point) or [""]
+        while others and (told.endswith("**") or len(told) + len(others[0]) < LONGEST_CAPTION):
+            told = f"{told} {others.pop(0)}"
+        short.append(told)
+    return "\n".join(short)
+
+
+def caption(beside: Item | None, *, before: bool) -> list[NotebookNode]:
+    """Return the sentence that leads to something, or that says what to see, if it is short."""
+    said = sentences(beside.text) if beside and beside.kind == "paragraph" else []
+    line = (said[-1] if before else said[0]) if said else ""
+    alone = not (before and LEANS.match(line)) and not POINTS_AWAY.search(line.rstrip(":"))
+    alone &= before or not (line.endswith(":") or line[:1].islower())
+    if not line or not alone or len(line) > LONGEST_CAPTION:
+        return []
+    return [words(line, caption=True, slideshow={"slide_type": "-" if before else "fragment"})]
+
+
+def framed(
+    look: str, label: str, body: NotebookNode, around: Sequence[Item | None], *, told: bool
+) -> Slide:
+    """Return a slide under a small heading, with a sentence below if `told`, else above."""
+    below = caption(around[1], before=False) if told else []
+    above = [] if below else caption(around[0], before=True)
+    return Slide(look, [words(f"### {label}"), *above, body, *below])
+
+
+def of_cell(label: str, item: Item, around: Sequence[Item | None]) -> Iterator[Slide]:
+    """Yield the slide of a tagged cell; code that fails and draws has one of its own before it."""
+    outputs = item.cell["outputs"]
+    kinds = {kind for output in outputs for kind in output.get("data", {})} - {"text/plain"}
+    fails = "fails-on-purpose" in item.cell["metadata"]["tags"]
+    look = "fails cell" if fails else "cell"
+    if apart := fails and "image/png" in kinds:
+        yield Slide(look, [words(f"### {label}"), new_code_cell(item.text)])
+    few = not kinds and len(item.text.splitlines()) <= LONGEST_CODE
+    hidden = {"transient": {"remove_source": apart or not (fails or few or not outputs)}}
+    shown = new_code_cell(item.text, outputs=outputs, metadata=hidden)
+    yield framed(look, label, shown, around, told=bool(outputs))
+
+
+def set_apart(label: str, item: Item, around: Sequence[Item | None]) -> Slide:
+    """Return the slide of a list, a formula, a table or an admonition."""
+    look = SET_APART[item.kind]
+    body = words(gist(item.text) if look == "list" else item.text)
+    slide = framed(look, label, body, around, told=look == "formula")
+    slide.notes += [item.text] if look == "list" else []
+    return slide
+
+
+def quiz(text: str) -> Slide:
+    """Return the slide of a question.
+
+    Raises
+    ------
+    SlidesError
+        If the text has no question in bold, or no answers.
+    """
+    question, answers = QUESTION.match(text), list(ANSWER.finditer(text))
+    if question is None or not answers:
+        raise SlidesError(f"this quiz has no question in bold or no answers: {text[:60]!r}")
+    told = "\n".join(answer.expand(ON_DEMAND) for answer in answers)
+    return Slide("question", [words(f"## {question[1]}\n\n<ol>\n{told}\n</ol>")])
+
+
+def section(title: str, found: list[Item], note: str) -> Iterator[Slide]:
+    """Yield the slides of one `##` section; an exercise is asked for as the chapter asks."""
+    lead = found[0].text if found and found[0].kind == "paragraph" else ""
+    slide = Slide("section", [words(f"## {title}\n\n{opening_line(lead)}")], [note])
+    for before, item, after in zip([None, *found], found, [*found[1:], None], strict=False):
+        made: list[Slide] = []
+        if item.kind == "h3":
+            title = item.title
+            made = [Slide("exercise", [words(f"## {title}")])] if HEADING.match(title) else []
+        elif item.kind == "quiz":
+            made = [quiz(item.text)]
+        elif item.kind == "code":
+            if "slide" in item.cell["metadata"].get("tags", []):
+                made = [*of_cell(title, item, (before, after))]
+        elif HEADING.match(title):
+            slide.parts.append(words(item.text))
+        elif item.kind in SET_APART:
+            made = [set_apart(title, item, (before, after))]
+        else:
+            slide.notes.append(item.text)
+        for new in made:
+            yield slide
+            slide = new
+    yield slide
+
+
+def opening(found: Sequence[Item]) -> Iterator[Slide]:
+    """Yield the slide with title and question, and that with what the chapter teaches.
+
+    Raises
+    ------
+    SlidesError
+        If the chapter does not begin with a title.
+    """
+    if not found or found[0].kind != "h1":
+        raise SlidesError("the first cell is not markdown that starts with '# Title'")
+    texts = {item.kind: item.text for item in reversed(found)}
+    yield Slide("title", [words(f"{texts['h1']}\n\n{texts.get('paragraph', '')}")])
+    points = texts.get("bullet_list", "")
+    yield Slide("list", [words(f"## What you will be able to do\n\n{points}")])
+
+
+def columns(notebook: Notebook, notes: Mapping[str, str]) -> Iterator[list[Slide]]:
+    """Yield the slides of a chapter but for the last, section by section.
+
+    Raises
+    ------
+    SlidesError
+        If the chapter does not begin with a title, or a quiz cannot be read.
+    """
+    sections: dict[str, list[Item]] = {"": []}
+    for item in items(without_solutions(notebook, {})):
+        if item.kind == "h2":
+            sections[item.title] = []
+        else:
+            [*sections.values()][-1].append(item)
+    yield from ([slide] for slide in opening(sections.pop("")))
+    last = sections.pop(LAST, [])
+    for title, found in sections.items():
+        if title not in LEFT_OUT:
+            yield [*section(title, found, notes.get(title, ""))]
+    if last:
+        whole = "\n\n".join(item.text for item in last)
+        points = gist(next((item.text for item in last if "list" in item.kind), ""))
+        yield [Slide("list", [words(f"## {LAST}\n\n{points}")], [notes.get(LAST, ""), whole])]
+
+
+def deck(notebook: Notebook, notes: Mapping[str, str]) -> NotebookNode:
+    """Return the slides of a chapter but for the last, which is the same for all.
 
     Parameters
     ----------
-    outline
-        The chapter.
-    prose
-        Turns its markdown into HTML.
+    notebook
+        The chapter, in plain Markdown.
+    notes
+        What a teacher should know of a section, by its title.
+
+    Raises
+    ------
+    SlidesError
+        If the chapter does not begin with a title, or a quiz cannot be read.
     """
-
-    def __init__(self, outline: Outline, prose: Prose) -> None:
-        self.outline = outline
-        self.prose = prose
-
-    def groups(self) -> list[list[Slide]]:
-        """Return all slides but the last, which is the same for every chapter."""
-        sections = [s for s in self.outline.sections if s[0].title not in APART]
-        closing = [s[0] for s in self.outline.sections if s[0].title == "Take-aways"]
-        return [
-            [self.opening()],
-            [self.points("What you will be able to do", self.outline.points)],
-            *([*self.section(parts)] for parts in sections),
-            *([self.take_aways(part)] for part in closing),
-        ]
-
-    def opening(self) -> Slide:
-        """Return the slide with the title and the question."""
-        title, question = self.outline.title, self.outline.question
-        body = f"<h1>{self.prose.line(title)}</h1><p>{self.prose.line(question)}</p>"
-        return Slide("title", body)
-
-    def points(self, title: str, points: Sequence[str], notes: str = "") -> Slide:
-        """Return a slide with a list."""
-        return Slide(size(*points), f"<h2>{html.escape(title)}</h2>{self.listed(points)}", notes)
-
-    def listed(self, points: Sequence[str], tag: str = "ul") -> str:
-        """Return points as a list."""
-        items = (f"<li>{self.prose.line(point.rstrip(';'))}</li>" for point in points)
-        return f"<{tag}>{''.join(items)}</{tag}>"
-
-    def take_aways(self, section: Section) -> Slide:
-        """Return the slide of the take-aways; what they say in full is in the notes."""
-        blocks = section.lead()
-        items = [item for block in blocks for item in block.items]
-        return self.points(
-            section.title, [gist(item, LONGEST_POINT) for item in items], self.notes(blocks)
-        )
-
-    def notes(self, blocks: Sequence[Block]) -> str:
-        """Return prose as notes of the speaker."""
-        return "\n".join(self.prose.html(block.text) for block in blocks)
-
-    def section(self, parts: Sequence[Section]) -> Iterator[Slide]:
-        """Yield the slides of one `##` section."""
-        yield self.heading(parts)
-        for part in parts:
-            if part.exercise:
-                yield self.exercise(part)
-                continue
-            for index, item in enumerate(part.items):
-                if isinstance(item, Quiz):
-                    yield self.quiz(item)
-                elif isinstance(item, Cell) and item.shown:
-                    yield from self.cell(part, index, item)
-                elif isinstance(item, Block) and item.kind in SET_APART:
-                    yield self.set_apart(part, index, item)
-
-    def heading(self, parts: Sequence[Section]) -> Slide:
-        """Return the slide that opens a section: its title, and its question or first sentence."""
-        words = parts[0].lead()
-        text = next((block.text for block in words if block.kind == "paragraph"), "")
-        line = opening_line(sentences(text))
-        body = f"<h2>{self.prose.line(parts[0].title)}</h2><p>{self.prose.line(line)}</p>"
-        return Slide("section", body, self.notes(words))
-
-    def label(self, part: Section) -> str:
-        """Return the small heading of a slide within a section."""
-        return f"<h3>{self.prose.line(part.title)}</h3>"
-
-    def around(self, items: Sequence[Item], index: int) -> tuple[list[Block], list[Block]]:
-        """Return the paragraph before an item, and the prose between it and the next cell."""
-        before = [item for item in items[:index] if isinstance(item, Block)][-1:]
-        after: list[Block] = []
-        for item in items[index + 1 :]:
-            if isinstance(item, Block):
-                after.append(item)
-            elif after:
-                break
-        return before, after
-
-    def above(self, items: Sequence[Item], index: int) -> str:
-        """Return the sentence that leads to an item, if it is short and stands right before it."""
-        last = items[index - 1] if index else None
-        if not isinstance(last, Block) or last.kind != "paragraph":
-            return ""
-        told = lead(sentences(last.text))
-        return f'<p class="caption">{self.prose.line(told)}</p>' if told else ""
-
-    def below(self, items: Sequence[Item], index: int) -> str:
-        """Return the sentence that says what to see, if it is short and stands right after."""
-        following = next(iter(items[index + 1 : index + 2]), None)
-        if not isinstance(following, Block) or following.kind != "paragraph":
-            return ""
-        seen = caption(sentences(following.text))
-        # One that ends in a colon speaks of what comes next.
-        told = seen and not seen.endswith(":")
-        return f'<p class="caption fragment">{self.prose.line(seen)}</p>' if told else ""
-
-    def cell(self, part: Section, index: int, cell: Cell) -> Iterator[Slide]:
-        """Yield the slide of a tagged cell; code beside a figure has one of its own before it."""
-        before, after = self.around(part.items, index)
-        notes = self.notes([*before, *after])
-        outputs = [shown.shown(output) for output in cell.outputs]
-        kinds = {output.kind for output in outputs}
-        code = shown.code(cell.source)
-        fails = "fails-on-purpose" in cell.tags
-        look = "fails cell" if fails else "cell"
-        short_code = kinds <= {"printed"} and len(cell.source.splitlines()) <= LONGEST_CODE
-        if fails and "figure" in kinds:
-            yield Slide(look, self.label(part) + self.parts([code]), notes)
-        elif fails or short_code or not outputs:
-            outputs.insert(0, code)
-        below = self.below(part.items, index) if kinds else ""
-        above = "" if below else self.above(part.items, index)
-        yield Slide(look, self.label(part) + self.parts(outputs, above, below), notes)
-
-    def parts(self, parts: Sequence[shown.Part], above: str = "", below: str = "") -> str:
-        """Return what a cell shows, with the number of lines that have to share the slide."""
-        rows = sum(part.rows for part in parts) + 2 * bool(above or below)
-        inside = "".join([above, *(part.html for part in parts), below])
-        return f'<div class="parts" style="--rows:{rows:g}">{inside}</div>'
-
-    def set_apart(self, part: Section, index: int, block: Block) -> Slide:
-        """Return the slide of a list, a formula, a table or an admonition."""
-        before, after = self.around(part.items, index)
-        above, below, style = self.above(part.items, index), "", ""
-        if block.kind == "list":
-            points = [gist(item) for item in block.items]
-            inside = self.listed(points, "ol" if block.ordered else "ul")
-            look = size(*points)
-        else:
-            # Each row of a table, each paragraph of an admonition begins a new line.
-            inside, look = self.prose.html(block.text), size(*block.text.splitlines())
-        if block.kind == "formula":
-            below, style = self.below(part.items, index), f' style="--columns:{len(block.text)}"'
-        body = f'{self.label(part)}{above}<div class="apart"{style}>{inside}</div>{below}'
-        notes = self.notes([*before, block, *after] if block.kind == "list" else [*before, *after])
-        return Slide(f"{block.kind} {look}", body, notes)
-
-    def exercise(self, part: Section) -> Slide:
-        """Return the slide of an exercise: what it asks, never how it is solved."""
-        words = part.lead()
-        level = [
-            match[0].strip("*.") for block in words if (match := DIFFICULTY.fullmatch(block.text))
-        ]
-        asked = [block for block in words if not DIFFICULTY.fullmatch(block.text)]
-        line = "".join(f'<p class="difficulty">{text}</p>' for text in level)
-        body = f"<h2>{self.prose.line(part.title)}</h2>{line}{self.notes(asked)}"
-        return Slide(f"exercise {size(*(block.text for block in asked))}", body)
-
-    def quiz(self, quiz: Quiz) -> Slide:
-        """Return the slide of a question; why an answer is right or not comes on demand."""
-        answers = "".join(
-            f'<li>{answer}<p class="fragment {"right" if right else "wrong"}">'
-            f"{'✓' if right else '✗'} {self.prose.line(why)}</p></li>"
-            for right, answer, why in quiz.answers
-        )
-        body = f"<h2>{self.prose.line(quiz.question)}</h2><ol>{answers}</ol>"
-        told = [answer + why for _, answer, why in quiz.answers]
-        return Slide(f"question {size(quiz.question, *told)}", body)
+    cells: list[NotebookNode] = []
+    for column in columns(notebook, notes):
+        for slide in column:
+            cells += slide.cells("slide" if slide is column[0] else "subslide")
+    made: NotebookNode = new_notebook(cells=cells)
+    return made

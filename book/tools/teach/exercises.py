@@ -13,19 +13,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from book.tools.chapters.headings import headings, split_at
 from book.tools.chapters.keys import MAGIC, source
+from book.tools.chapters.text import headings, split_at
 
 HEADING = re.compile(r"Exercise (\d+) · (\S.*)")
 LEVELS = ("Easy", "Medium", "Hard")
-DIFFICULTY = re.compile(rf"\*({'|'.join(LEVELS)}), (\d+) minutes\.\*")
-TIME = re.compile(rf".+\n\n{DIFFICULTY.pattern}$", re.M)  # with the heading
+TIME = re.compile(rf".+\n\n\*({'|'.join(LEVELS)}), (\d+) minutes\.\*$", re.M)  # with the heading
 DEEPEST = 3  # no deeper heading ends a solution
 ARGUMENTS = ("name", "value", "band", "label")
-FOLD, FOLD_END = (
-    '<details class="answer"><summary>The answer in words</summary>\n\n',
-    "\n\n</details>",
-)
+FOLD = '<details class="answer"><summary>The answer in words</summary>\n\n'
+FOLD_END = "\n\n</details>"
 EXAMPLE = 'book.record("name", value, (low, high), "What it is")'
 
 
@@ -146,6 +143,12 @@ def title(notebook: dict[str, Any]) -> str:
     texts = [source(cell) for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
     found = [h.title for text in texts for h in headings(text, deepest=1)]
     return found[0] if found else "a chapter without a title"
+
+
+def question(notebook: dict[str, Any]) -> str:
+    """Return the sentence below the title of a chapter."""
+    paragraphs = re.split(r"\n\s*\n", source(notebook["cells"][0]))
+    return " ".join(paragraphs[1].split()) if len(paragraphs) > 1 else ""
 
 
 def exercises(notebook: dict[str, Any]) -> list[Exercise]:

@@ -1,6 +1,4 @@
-"""Make slides for teaching from the tagged cells of each chapter: `make slides`.
-
-    python book/tools/env.py -m book.tools.teach.slides
+"""Slides for teaching from the tagged cells of each chapter: `make slides`.
 
 The decks lie in `_build/slides`, one file a chapter beside what they share, and need no network.
 They show the outputs of the chapters' last run, or those in the repository if there is none.
@@ -8,25 +6,25 @@ They show the outputs of the chapters' last run, or those in the repository if t
 
 from __future__ import annotations
 
-import json
 import shutil
-import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+import nbformat
+import yaml
+from jinja2 import Environment, FileSystemLoader
+from nbconvert import SlidesExporter
+from pygments.formatters import HtmlFormatter
 
-from book.tools.chapters.run import Edition, find_notebooks, title
-from book.tools.pages import citation
-from book.tools.pages.site import page_of, put_in_place, recover
-from book.tools.teach.decks import Deck
-from book.tools.teach.outline import OutlineError, outline
-from book.tools.teach.prose import Prose
-from book.tools.teach.shown import colours
+from book.tools.chapters.run import Edition, find_notebooks
+from book.tools.pages.site import page_of
+from book.tools.teach.decks import SlidesError, deck
+from book.tools.teach.exercises import question, title
+from book.tools.teach.notebooks import by_section_of, in_place_of, notes_on
+from book.tools.teach.plain import Plain
 
-ROOT = Path(__file__).resolve().parents[3]
 TEMPLATES = Path(__file__).resolve().parent / "deck"
 # Files of installed packages, and their names here. This MathJax never loads a further part.
 INSTALLED = {
@@ -38,10 +36,7 @@ INSTALLED = {
 }
 # What the decks share with the pages of the book.
 OF_THE_BOOK = ("book.css", "favicon.svg", "logo.svg")
-
-
-class SlidesError(Exception):
-    """The slides cannot be made; the message says why."""
+COLOURS = {"light": "a11y-high-contrast-light", "dark": "a11y-high-contrast-dark"}
 
 
 def installed(package: str, inside: str) -> Path:
@@ -62,23 +57,37 @@ def installed(package: str, inside: str) -> Path:
 def write_shared(root: Path, folder: Path) -> None:
     """Write what all decks share."""
     folder.mkdir(parents=True)
-    for name, (package, inside) in INSTALLED.items():
-        shutil.copyfile(installed(package, inside), folder / name)
-    for name in OF_THE_BOOK:
-        shutil.copyfile(root / "book" / "_static" / name, folder / name)
-    for name in ("deck.css", "deck.js"):
-        shutil.copyfile(TEMPLATES / name, folder / name)
-    (folder / "code.css").write_text(colours(), "utf-8")
+    files = {name: installed(*where) for name, where in INSTALLED.items()}
+    files |= {name: root / "book" / "_static" / name for name in OF_THE_BOOK}
+    files |= {name: TEMPLATES / name for name in ("deck.css", "deck.js")}
+    for name, path in files.items():
+        shutil.copyfile(path, folder / name)
+    code = [
+        HtmlFormatter(style=style).get_style_defs(f'html[data-theme="{theme}"] .highlight')
+        for theme, style in COLOURS.items()
+    ]
+    (folder / "code.css").write_text("\n".join(code), "utf-8")
 
 
-def imprint(root: Path) -> dict[str, Any]:
+def imprint(root: Path) -> dict[str, str]:
     """Return what the slides say of the book: its title, authors, version and year."""
-    known = citation.about(root / "CITATION.cff")
-    people = " and ".join(citation.name(author) for author in known["authors"])
-    return {**known, "people": people, "year": citation.year(known)}
+    known = yaml.safe_load((root / "CITATION.cff").read_text("utf-8"))
+    names = (a.get("name") or f"{a['family-names']}, {a['given-names']}" for a in known["authors"])
+    about = {"book": known["title"], "version": known["version"], "people": " and ".join(names)}
+    return about | {"year": str(known["date-released"])[:4]}
 
 
-def write_decks(edition: Edition, folder: Path, notebooks: Iterable[Path]) -> None:
+def exporter() -> SlidesExporter:
+    """Return nbconvert's exporter of slides, with our template and the reveal.js beside it."""
+    return SlidesExporter(
+        template_name="deck",
+        extra_template_basedirs=[str(TEMPLATES.parent)],
+        reveal_url_prefix="static",
+        exclude_anchor_links=True,
+    )
+
+
+def write_decks(edition: Edition, folder: Path) -> None:
     """Write a deck for each chapter, and the page that lists them.
 
     Raises
@@ -86,32 +95,21 @@ def write_decks(edition: Edition, folder: Path, notebooks: Iterable[Path]) -> No
     SlidesError
         If a notebook is no chapter.
     """
-    root, notebooks = edition.root, list(notebooks)
-    pages = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined
-    )
-    titles = {path.stem: title(path).partition(" ")[2] for path in notebooks}
-    prose = Prose(root / "book" / "references.bib", titles)
-    book = imprint(root)
-    listed = []
-    for path in notebooks:
+    plain, book, made = Plain(edition.root, beside=".html"), imprint(edition.root), exporter()
+    listed: list[Mapping[str, Any]] = []
+    for path in find_notebooks(edition.root):
+        chapter = nbformat.reads(page_of(path, edition).decode("utf-8"), as_version=4)
         try:
-            chapter = outline(json.loads(page_of(path, edition)))
-            groups = Deck(chapter, prose).groups()
-        except OutlineError as problem:
+            slides = deck(plain.notebook(chapter), by_section_of(notes_on(path)))
+        except SlidesError as problem:
             raise SlidesError(f"{path.name}: {problem}") from problem
-        about = {
-            "number": path.stem[:2],
-            "title": prose.words(chapter.title),
-            "question": prose.words(chapter.question),
-            "file": f"{path.stem}.html",
-        }
+        about = {"stem": path.stem, "number": path.stem[:2], "formulas": "$" in str(slides)}
+        about |= {"title": title(chapter), "question": question(chapter), **book}
         listed.append(about)
-        page = pages.get_template("deck.html").render(
-            about, groups=groups, book=book, formulas='class="math"' in str(groups)
-        )
+        page, _ = made.from_notebook_node(slides, {"about": about})
         (folder / f"{path.stem}.html").write_text(page, "utf-8")
-    index = pages.get_template("index.html").render(decks=listed, book=book)
+    pages = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
+    index = pages.get_template("list.html").render(decks=listed, **book)
     (folder / "index.html").write_text(index, "utf-8")
 
 
@@ -123,29 +121,7 @@ def build_slides(edition: Edition, place: Path) -> Path:
     SlidesError
         If a notebook is no chapter. The former decks stay where they are.
     """
-    recover(place)
-    new = place.with_name(f"{place.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    write_shared(edition.root, new / "static")
-    write_decks(edition, new, find_notebooks(edition.root))
-    put_in_place(new, place)
+    with in_place_of(place) as new:
+        write_shared(edition.root, new / "static")
+        write_decks(edition, new)
     return place / "index.html"
-
-
-def main() -> int:
-    """Make the slides of the book and say where they are; 1 if they cannot be made."""
-    edition = Edition(ROOT)
-    try:
-        page = build_slides(edition, edition.folder / "slides")
-    except (SlidesError, ValueError) as problem:
-        print(f"\n{problem}\nThe former slides, if any, are untouched.", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nInterrupted. The same command begins anew.", flush=True)
-        return 130
-    print(f"The slides are at {page.as_uri()}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

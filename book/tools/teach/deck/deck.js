@@ -1,4 +1,4 @@
-// Light or dark, upright or wide, and the start of reveal.js once the formulas are drawn.
+// Light or dark, upright or wide, type as large as fits, and the start of reveal.js once the formulas are drawn.
 (() => {
   "use strict";
 
@@ -25,11 +25,26 @@
     return upright.matches ? { width: 660, height: 1280 } : { width: 1280, height: 720 };
   };
 
+  // Each slide gets the largest type in which nothing sticks out of it.
+  const LARGEST = 36, SMALLEST = 12;
+  const sticksOut = (part) => part.scrollWidth > part.clientWidth || part.scrollHeight > part.clientHeight;
+  const fit = () => {
+    let left = [...document.querySelectorAll(".slide")];
+    root.classList.add("measuring");
+    for (let px = LARGEST; left.length && px >= SMALLEST; px -= 1) {
+      left.forEach((slide) => slide.style.setProperty("--size", `${px}px`));
+      left = left.filter((slide) => [slide, ...slide.querySelectorAll("pre, figure")].some(sticksOut));
+    }
+    root.classList.remove("measuring");
+  };
+
   const start = () => {
     // The window of the speaker takes over the notes, but not the style that hides this copy.
     document.querySelectorAll("aside.notes mjx-assistive-mml").forEach((copy) => copy.remove());
+    const shape = size();
+    fit();
     Reveal.initialize({
-      ...size(),
+      ...shape,
       margin: 0,
       minScale: 0.1,
       maxScale: 4,
@@ -44,12 +59,13 @@
       plugins: [RevealNotes],
     });
     Reveal.addKeyBinding({ keyCode: 68, key: "D", description: "Dark or light" }, turn);
-    upright.addEventListener("change", () => Reveal.configure(size()));
+    upright.addEventListener("change", () => { Reveal.configure(size()); fit(); });
   };
 
-  if (document.querySelector(".math")) {
+  if (document.querySelector("main.formulas")) {
     window.MathJax = {
-      options: { enableMenu: false, ignoreHtmlClass: "slides", processHtmlClass: "math" },
+      options: { enableMenu: false },
+      tex: { inlineMath: [["$", "$"]] },
       svg: { fontCache: "local" }, // so that a formula can be copied into the window of the speaker
       startup: {
         ready: () => { MathJax.startup.defaultReady(); MathJax.startup.promise.then(start); },
