@@ -77,6 +77,7 @@ def test_a_picture_is_kept_until_the_environment_changes(root: Path, drawings: l
 def test_the_code_of_the_package_is_part_of_the_key(root: Path) -> None:
     clinic, other = (root / f"medxfer_utils/{n}.py" for n in ("clinic/patients", "other"))
     clinic.parent.mkdir(parents=True)
+    (clinic.parent / "__init__.py").touch()
     keys = []
     for path, text in ((clinic, "1"), (other, "1"), (clinic, "from medxfer_utils import other")):
         keys.append(pictures.key(root))

@@ -159,8 +159,8 @@ def join(folder: Path) -> bool:
     return True
 
 
-def main() -> int:
-    """Do what the command line asks for, and return the exit status."""
+def main() -> None:
+    """Do what the command line asks for."""
     parser = argparse.ArgumentParser(prog="chinese", description="The Chinese edition.")
     parser.add_argument("what", choices=("catalogues", "pages"))
     parser.add_argument("new", nargs="*", help="pages that get a catalogue now: book/data")
@@ -173,10 +173,8 @@ def main() -> int:
             join(edition.folder)
             print(f"The Chinese edition is at {page.as_uri()}")
     except site.PagesError as problem:
-        print(f"\n{problem}", file=sys.stderr)
-        return 1
-    return 0
+        sys.exit(f"\n{problem}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
