@@ -27,7 +27,7 @@ rehearse: ## try all chapters with small sizes, as before a workshop
 	@$(RUN) -m book.tools.build --profile fast
 
 slides: ## make slides for teaching from the tagged cells of each chapter
-	@$(RUN) -m book.tools.teach.slides
+	@$(RUN) -m book.tools.teach slides
 
 lint: ## check style and types only
 	@$(RUN) -m book.tools.check format lint types
@@ -54,16 +54,16 @@ address: ## write the address of the repository wherever it stands: make address
 	@$(RUN) -m book.tools.pages.address $(URL)
 
 student: ## make the notebooks for students: exercises, no solutions
-	@$(RUN) -m book.tools.teach.notebooks student
+	@$(RUN) -m book.tools.teach student
 
 teacher: ## make the notebooks for teachers: outputs, solutions, notes, times
-	@$(RUN) -m book.tools.teach.notebooks teacher
+	@$(RUN) -m book.tools.teach teacher
 
 workshop: ## pack the students' notebooks, and all they need, into one file
-	@$(RUN) -m book.tools.teach.workshop
+	@$(RUN) -m book.tools.teach workshop
 
 wheels: ## fetch what a workshop installs, for a class without a network
-	@$(RUN) -m book.tools.teach.wheels
+	@$(RUN) -m book.tools.teach wheels
 
 clean: ## remove everything generated, the environment too
 	rm -rf _build .venv

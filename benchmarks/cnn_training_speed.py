@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from medxfer_utils.models.training import Recipe, copied, train
+from medxfer_utils.models import Training, copied, train
 
 # isort: split
 import keras
@@ -27,7 +27,7 @@ from benchmarks.medmnist_recipe import Array, Labels, network
 
 IMAGES, STEPS, ROUNDS, RATE = 2048, 60, 5, 0.001
 BATCHES = (32, 128)
-OURS = "medxfer_utils.models.training.train"
+OURS = "medxfer_utils.models.train"
 WITHOUT_TORCH = "PyTorch is not installed here, so it is left out; see benchmarks/README.md."
 
 
@@ -57,9 +57,9 @@ def by_torch(x: Array, y: Labels, batch: int) -> Callable[[], Any]:
     inputs = 1
     for layer in network(0).layers:
         if isinstance(layer, keras.layers.Conv2D):
-            size, pace = layer.kernel_size[0], layer.strides[0]
-            # Padding "same": 3 with pace 1 and 4 with pace 2 both need one pixel around.
-            layers.append(torch.nn.Conv2d(inputs, layer.filters, size, pace, 1, bias=False))
+            size, stride = layer.kernel_size[0], layer.strides[0]
+            # Padding "same": 3 with stride 1 and 4 with stride 2 both need one pixel around.
+            layers.append(torch.nn.Conv2d(inputs, layer.filters, size, stride, 1, bias=False))
             inputs = layer.filters
         elif isinstance(layer, keras.layers.BatchNormalization):
             layers.append(torch.nn.BatchNorm2d(inputs))
@@ -97,9 +97,9 @@ def main() -> None:
     with_torch = importlib.util.find_spec("torch") is not None
     table = []
     for batch in BATCHES:
-        recipe, start = Recipe(STEPS, RATE, batch), network(0)
+        training, start = Training(STEPS, RATE, batch), network(0)
         loops: dict[str, Callable[[], Any]] = {
-            OURS: partial(train, start, x, y, recipe, 0),
+            OURS: partial(train, start, x, y, training, 0),
             "keras.Model.fit": by_fit(x, y, batch),
         }
         if with_torch:

@@ -27,9 +27,7 @@ from statsmodels.stats.proportion import proportion_confint
 from book.studies.study import ALL, Only, Study
 from medxfer_utils import metrics, missing, results
 from medxfer_utils.cohorts import Cohort
-from medxfer_utils.data import hospitals as tabular
-from medxfer_utils.data.catalogue import HEART
-from medxfer_utils.data.files import fetch
+from medxfer_utils.data import HEART, SHARED, fetch
 
 # Accuracy at Cleveland, Budapest, Zurich and Long Beach, as published for this division.
 PUBLISHED = {
@@ -50,7 +48,7 @@ def complete(path: Path) -> NDArray[np.bool_]:
     A cholesterol or a pressure of 0 counts as measured there, though nobody measured it.
     """
     table = pd.read_csv(path, header=None, na_values="?")
-    return table.iloc[:, : len(tabular.SHARED)].notna().all(axis=1).to_numpy()
+    return table.iloc[:, : len(SHARED)].notna().all(axis=1).to_numpy()
 
 
 def flamby_split(cohort: Cohort, rows: NDArray[np.bool_]) -> tuple[Cohort, Cohort]:
@@ -80,7 +78,7 @@ class Pooled:
 
     def __init__(self, train: Mapping[str, Cohort], own_intercepts: bool) -> None:
         self.names, self.own = list(train), own_intercepts
-        self.scaler = missing.ruler(np.concatenate([part.x for part in train.values()]))
+        self.scaler = missing.median_scaler(np.concatenate([part.x for part in train.values()]))
         self.z = np.concatenate([self.read(name, part.x) for name, part in train.items()])
         self.y = np.concatenate([part.y for part in train.values()])
 

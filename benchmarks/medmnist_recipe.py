@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, cast
 
-from medxfer_utils.models.training import Recipe, outputs, reinitialised, train
+from medxfer_utils.models import Training, backbone, outputs, reinitialised, train, weights_url
 
 # isort: split
 import keras
@@ -31,10 +31,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 from book.studies.study import ALL, Only, Study, chosen
 from medxfer_utils import metrics, results
-from medxfer_utils.data.catalogue import KNOWN_COPIES
-from medxfer_utils.data.files import MedMNIST, medmnist
+from medxfer_utils.data import KNOWN_COPIES, MedMNIST, imagenet_weights, medmnist
 from medxfer_utils.images import scaled
-from medxfer_utils.models.backbones import backbone
 
 Array = NDArray[np.floating]
 Labels = NDArray[np.integer]
@@ -182,7 +180,8 @@ def seen_by_mobilenet(x: NDArray[np.uint8]) -> Array:
 
     Means over the image after six blocks of MobileNet (α = 0.25) with ImageNet's weights.
     """
-    body = backbone("MobileNet", PIXELS, alpha=ALPHA).layers[-1]
+    weights = imagenet_weights(weights_url("MobileNet", ALPHA))
+    body = backbone("MobileNet", PIXELS, weights, ALPHA).layers[-1]
     stages = [body.get_layer(f"conv_pw_{k}_relu").output for k in STAGES]
     pool = keras.layers.GlobalAveragePooling2D()
     see = keras.Model(body.inputs, keras.layers.Concatenate()([pool(s) for s in stages]))
@@ -215,8 +214,8 @@ def by_network(
     rng = np.random.default_rng(own)
     rows = balanced_rows(y, rng) if plan.balanced else np.arange(len(y))
     steps = plan.epochs * len(rows) // BATCH
-    recipe = Recipe(steps, RATE, BATCH, smoothing=SMOOTHING, cosine=True, augment=moved)
-    fitted = train(network(own), grey(x[rows], standardised), y[rows], recipe, own)
+    training = Training(steps, RATE, BATCH, smoothing=SMOOTHING, cosine=True, augment=moved)
+    fitted = train(network(own), grey(x[rows], standardised), y[rows], training, own)
     return outputs(fitted, grey(x_test, standardised))[:, 0]
 
 
@@ -295,7 +294,7 @@ def files(names: Sequence[str]) -> dict[str, Any]:
 
 
 @cache
-def prepared(name: str) -> tuple[MedMNIST, Array, Labels, tuple[Array, Array], float]:
+def prepared(name: str) -> tuple[MedMNIST, Any, Labels, tuple[Array, Array], float]:
     """A set, its training images and labels, what MobileNet sees, and how long it looked."""
     whole = medmnist(name, also=KNOWN_COPIES)
     x, y = training_images(whole)

@@ -13,7 +13,8 @@ import time
 
 os.environ["MEDXFER_THREADS"] = "1"  # before the package: it decides how TensorFlow starts
 
-from medxfer_utils.models.training import ImageModel, Recipe, image_network, train
+from medxfer_utils.models import Classical, Model, Strategy, Training, image_network
+from medxfer_utils.transfer import fine_tuned
 
 # isort: split
 import joblib
@@ -24,11 +25,11 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
 from medxfer_utils.cohorts import Cohort, split
-from medxfer_utils.experiments import Arm, Classical, learning_curve
+from medxfer_utils.experiments import learning_curve
 
 PATIENTS, PIXELS, LABELLED = 600, 32, 300
 ROUNDS, WARM, FITS = 3, 4, 8
-RECIPE, TREES = Recipe(steps=150), 400
+TRAINING, TREES = Training(steps=150), 400
 
 
 def images() -> tuple[Cohort, Cohort]:
@@ -53,24 +54,19 @@ class Flat(Classical):
         return super().probability(flat(x))
 
 
-def arms() -> dict[str, Arm]:
+def arms() -> dict[str, Strategy]:
     """A network of the course, and a forest."""
-    start = image_network((PIXELS, PIXELS, 1))
-
-    def prepare(x: NDArray[np.floating]) -> NDArray[np.floating]:
-        return x[..., None].astype("float32")
-
+    network = image_network((PIXELS, PIXELS, 1))
+    start = Model(network, lambda x: x[..., None].astype("float32"))
     return {
-        "Keras network": lambda labelled, seed: ImageModel(
-            train(start, prepare(labelled.x), labelled.y, RECIPE, seed), prepare
-        ),
+        "Keras network": lambda labelled, seed: fine_tuned(start, labelled, TRAINING, seed),
         "scikit-learn forest": lambda labelled, seed: Flat(
             RandomForestClassifier(TREES, random_state=seed).fit(flat(labelled.x), labelled.y)
         ),
     }
 
 
-def run(client: Client, some: dict[str, Arm], repeats: int) -> tuple[float, pd.DataFrame]:
+def run(client: Client, some: dict[str, Strategy], repeats: int) -> tuple[float, pd.DataFrame]:
     """Seconds by the clock for a grid on a cluster, and its rows."""
     pool, test = images()
     start = time.perf_counter()

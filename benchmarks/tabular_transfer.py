@@ -1,8 +1,8 @@
 """What laboratory A's model is worth to laboratory B: our strategies beside other libraries.
 
-Every arm sees the same patients: laboratory A with its diagnoses, laboratory B's training patients
-without them, and n of those with one. Each is timed over all that it fits, A's model included.
-Run it with `make benchmark`; `README.md` beside this file says how to read the table.
+Every strategy sees the same patients: laboratory A with its diagnoses, laboratory B's training
+patients without them, and n of those with one. Each is timed over all that it fits, A's model
+included. Run it with `make benchmark`; `README.md` beside this file says how to read the table.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 # First: it decides how TensorFlow starts, which skada imports too.
-from medxfer_utils.models.network import Linear, Model, Network
+from medxfer_utils import models, transfer
 
 # isort: split
 import numpy as np
@@ -32,9 +32,9 @@ from threadpoolctl import threadpool_limits
 from book.studies.study import ALL, Only, Study, chosen
 from medxfer_utils import results
 from medxfer_utils.cohorts import Cohort, split
-from medxfer_utils.data import hospitals as tabular
-from medxfer_utils.experiments import Arm, Classical, Predicts, learning_curve
-from medxfer_utils.transfer import strategies as transfer
+from medxfer_utils.data import two_laboratories
+from medxfer_utils.experiments import learning_curve
+from medxfer_utils.models import Classical, Linear, Model, Predicts, Strategy, Transferable
 
 TABLE = results.FOLDER / "tabular_transfer_benchmark.csv"
 SEED, DIVISIONS, REPEATS, SIZES = 0, 10, 20, (8, 16, 32, 64)
@@ -54,21 +54,25 @@ MEASURES = {"AUROC": 1, "accuracy": 1, "Brier": -1}  # -1: lower is better
 def divide(division: int) -> tuple[Cohort, Cohort, Cohort]:
     """Laboratory A, B's training patients and B's test patients, for one division of all 569."""
     rng = np.random.default_rng([SEED, division])
-    source, target = tabular.two_laboratories(rng)
+    source, target = two_laboratories(rng)
     pool, test = split(target, (0.5, 0.5), rng)
     return source, pool, test
 
 
-def our_arms(source: Cohort, x: NDArray[np.floating]) -> dict[str, Arm]:
+def our_arms(source: Cohort, x: NDArray[np.floating]) -> dict[str, Strategy]:
     """Our strategies, from `source` with labels and the raw features `x` of B without."""
 
     def linear(seed: int) -> Linear:
-        return transfer.target_only(Linear.untrained(source.x), source)
+        return transfer.target_only(Linear.zero(source.x), source)
 
-    def network(seed: int) -> Network:
-        return transfer.target_only(Network.untrained(source.x, seed), source, seed=seed)
+    def network(seed: int) -> Model:
+        start = Model(models.tabular_network(source.x.shape[1]), models.fit_scaler(source.x))
+        return transfer.target_only(start, source, seed=seed)
 
-    def arm(start: Callable[[int], Model], adapt: Callable[[Model, Cohort, int], Model]) -> Arm:
+    def arm(
+        start: Callable[[int], Transferable],
+        adapt: Callable[[Transferable, Cohort, int], Transferable],
+    ) -> Strategy:
         return lambda labelled, seed: adapt(transfer.restandardised(start(seed), x), labelled, seed)
 
     return {
@@ -82,21 +86,24 @@ def our_arms(source: Cohort, x: NDArray[np.floating]) -> dict[str, Arm]:
             network, lambda model, labelled, seed: transfer.l2_sp(model, labelled, 0.1)
         ),
         "network: re-standardised + LP-FT": arm(
-            network, lambda model, labelled, seed: transfer.lp_ft(model, labelled, seed=seed)
+            network,
+            lambda model, labelled, seed: transfer.lp_ft(
+                model.with_new_head(seed), labelled, seed=seed
+            ),
         ),
     }
 
 
-def peer_arms(source: Cohort, x: NDArray[np.floating]) -> dict[str, Arm]:
+def peer_arms(source: Cohort, x: NDArray[np.floating]) -> dict[str, Strategy]:
     """scikit-learn without the source, and skada's unsupervised adaptation."""
     both = np.concatenate([source.x, x])
     y = np.concatenate([source.y, np.full(len(x), -1)])  # -1 masks a label in skada
     domain = np.repeat([1, -2], [len(source), len(x)])  # negative: a target
 
-    def classical(make: Callable[[int], BaseEstimator]) -> Arm:
+    def classical(make: Callable[[int], BaseEstimator]) -> Strategy:
         return lambda labelled, seed: Classical(make(seed).fit(labelled.x, labelled.y))
 
-    def adapted(adapter: Callable[[], BaseEstimator]) -> Arm:
+    def adapted(adapter: Callable[[], BaseEstimator]) -> Strategy:
         def fit(labelled: Cohort, seed: int) -> Predicts:
             last = LogisticRegression(max_iter=1000)
             pipeline = make_da_pipeline(StandardScaler(), adapter(), last)
@@ -115,27 +122,27 @@ class AdaptScore:
     It is (s + 1) / 2, cut to [0, 1]; a thousandth of expit(s) keeps the ranks of the cut ones.
     """
 
-    def __init__(self, ruler: StandardScaler, fitted: Any) -> None:
-        self.ruler, self.fitted = ruler, fitted
+    def __init__(self, scaler: StandardScaler, fitted: Any) -> None:
+        self.scaler, self.fitted = scaler, fitted
 
     def probability(self, x: NDArray[np.floating]) -> NDArray[np.floating]:
         """Probability of the disease, shape (n,)."""
-        score = np.asarray(self.fitted.decision_function(self.ruler.transform(x)))
+        score = np.asarray(self.fitted.decision_function(self.scaler.transform(x)))
         return 0.999 * np.clip((score + 1) / 2, 0, 1) + 0.001 * np.asarray(expit(score))
 
 
-def adapt_arms(source: Cohort, x: NDArray[np.floating]) -> dict[str, Arm]:
-    """RegularTransferLC of adapt as in its manual, B read with A's ruler and with B's own."""
+def adapt_arms(source: Cohort, x: NDArray[np.floating]) -> dict[str, Strategy]:
+    """RegularTransferLC of adapt as in its manual, B read with A's scaler and with B's own."""
     from adapt.parameter_based import RegularTransferLC  # not in the book's environment
 
-    def arm(wanted: NDArray[np.floating]) -> Arm:
+    def arm(wanted: NDArray[np.floating]) -> Strategy:
         def fit(labelled: Cohort, seed: int) -> Predicts:
-            ruler, own = StandardScaler().fit(wanted), StandardScaler().fit(source.x)
+            scaler, own = StandardScaler().fit(wanted), StandardScaler().fit(source.x)
             start = RidgeClassifier().fit(own.transform(source.x), source.y)
             model = RegularTransferLC(start, lambda_=10.0, verbose=0)
             with contextlib.redirect_stdout(io.StringIO()):  # it prints a shape
-                model.fit(ruler.transform(labelled.x), labelled.y)
-            return AdaptScore(ruler, model.estimator_)
+                model.fit(scaler.transform(labelled.x), labelled.y)
+            return AdaptScore(scaler, model.estimator_)
 
         return fit
 
@@ -145,10 +152,9 @@ def adapt_arms(source: Cohort, x: NDArray[np.floating]) -> dict[str, Arm]:
 def one_division(division: int, only: Only = ALL) -> pd.DataFrame:
     """Every arm on `REPEATS` draws of one division of the patients, one row a fit."""
     source, pool, test = divide(division)
-    groups = (our_arms, peer_arms, adapt_arms)
-    if "strategy" in only and not any(name.startswith("adapt") for name in only["strategy"]):
-        groups = (our_arms, peer_arms)  # adapt is not in the book's environment
-    every = {name: arm for group in groups for name, arm in group(source, pool.x).items()}
+    every = our_arms(source, pool.x) | peer_arms(source, pool.x)
+    if not set(only.get("strategy", ["adapt"])) <= set(every):  # not in the book's environment
+        every |= adapt_arms(source, pool.x)
     arms = {name: every[name] for name in chosen(only, "strategy", every)}
     repeats = 1 + max(chosen(only, "repeat", range(REPEATS)))
     # Two threads on so small a problem mostly wait for each other, busily.

@@ -1,6 +1,6 @@
-"""`python -m medxfer_utils`: see `setup_check`."""
+"""`python -m medxfer_utils`: see `doctor`."""
 
-from medxfer_utils.doctor.report import main
+from medxfer_utils.doctor import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

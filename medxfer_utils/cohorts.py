@@ -86,6 +86,8 @@ def split(
 ) -> tuple[Cohort, ...]:
     """Divide a cohort by patient into parts of about the same prevalence.
 
+    Taught in lesson 01.
+
     Parameters
     ----------
     cohort : Cohort
@@ -120,7 +122,7 @@ def draw(cohort: Cohort, n: int, rng: np.random.Generator) -> Cohort:
     """Draw `n` patients at about the cohort's prevalence: those whose diagnosis we pay for.
 
     With the same seed the draws are nested: the 8 patients of a small study are among the 16 of
-    the next, so that a learning curve follows one growing study.
+    the next, so that a learning curve follows one growing study. Taught in lesson 01.
 
     Raises
     ------
@@ -143,6 +145,34 @@ def draw(cohort: Cohort, n: int, rng: np.random.Generator) -> Cohort:
             "hold one class only; draw more."
         )
     return drawn
+
+
+def folds(cohort: Cohort, k: int, rng: np.random.Generator) -> list[NDArray[np.generic]]:
+    """Deal the patients out, each diagnosis in turn: the patients of each fold.
+
+    Folds differ by one patient at most, and so do their numbers of ill patients. A class with one
+    patient is no error here: a study of ten has no better choice. Taught in lesson 05.
+    """
+    queue = np.concatenate(_strata(cohort, rng))
+    return [queue[part::k] for part in range(k)]
+
+
+def together(cohorts: Sequence[Cohort], name: str = "pooled data") -> Cohort:
+    """All patients of several sites as if they were of one.
+
+    Raises
+    ------
+    ValueError
+        If two sites share patients, or their features differ.
+    """
+    require_disjoint(*cohorts)
+    if len({cohort.features for cohort in cohorts}) > 1:
+        raise ValueError("The sites differ in their features; choose those that all have.")
+    x, y, patient = (
+        np.concatenate([getattr(cohort, what) for cohort in cohorts])
+        for what in ("x", "y", "patient")
+    )
+    return Cohort(name, x, y, patient, cohorts[0].features)
 
 
 def require_disjoint(*cohorts: Cohort) -> None:

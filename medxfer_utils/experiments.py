@@ -13,38 +13,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, cast
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from medxfer_utils import _fits, metrics
 from medxfer_utils._fits import Fit, Journal, Row, fit_of
 from medxfer_utils.cohorts import Cohort, draw, require_disjoint
+from medxfer_utils.models import Array, Labels, Predicts, Strategy, ranking
 
-
-class Predicts(Protocol):
-    """Anything that turns raw features (n, d) into probabilities of the disease (n,)."""
-
-    def probability(self, x: NDArray[np.floating]) -> NDArray[np.floating]: ...
-
-
-class Classical:
-    """A scikit-learn classifier with `predict_proba`, as the experiments want it."""
-
-    def __init__(self, fitted: Any) -> None:
-        self.fitted = fitted
-
-    def probability(self, x: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Probability of class 1, shape (n,)."""
-        return np.asarray(self.fitted.predict_proba(x))[:, 1]
-
-
-Arm = Callable[[Cohort, int], Predicts]
-Array = NDArray[np.floating]
-Measure = Callable[[NDArray[np.integer], Array, Array], float]  # of truth, probability, ranking
+Measure = Callable[[Labels, Array, Array], float]  # of truth, probability, ranking
 MEASURES: dict[str, Measure] = {
     "AUROC": lambda y, p, rank: metrics.auroc(y, rank),
     "accuracy": lambda y, p, rank: float(np.mean((p >= 0.5) == (y == 1))),
@@ -57,7 +36,7 @@ USUAL = ("AUROC", "accuracy", "Brier", "log loss")  # the others take longer tha
 
 
 def learning_curve(
-    arms: Mapping[str, Arm],
+    strategies: Mapping[str, Strategy],
     pool: Cohort,
     test: Cohort,
     sizes: Sequence[int],
@@ -68,21 +47,21 @@ def learning_curve(
     n_jobs: int | None = None,
     journal: Path | None = None,
 ) -> pd.DataFrame:
-    """Train every arm on the same draws of labelled patients and test it on the same others.
+    """Train every strategy on the same draws of labelled patients and test it on the same others.
 
     Where the fits run is decided by `n_jobs` and by `joblib.parallel_config`, and changes nothing
     but the time: each fit starts from its own seed, with as many threads as the caller has, and
-    never beside another fit of its process. An arm must not remember earlier fits. What it needs
-    goes to the other processes by cloudpickle, so it may be a lambda of a notebook and hold Keras
-    models; its libraries must be installed there. Python's, NumPy's and Keras's global random
-    states are afterwards what they were. A worker process that dies raises joblib's own error.
+    never beside another fit of its process. A strategy must not remember earlier fits. What it
+    needs goes to the other processes by cloudpickle, so it may be a lambda of a notebook and hold
+    Keras models; its libraries must be installed there. Python's, NumPy's and Keras's global
+    random states are afterwards what they were. A worker that dies raises joblib's own error.
 
     Parameters
     ----------
-    arms : mapping of str to callable
-        Name of the strategy, and a function (labelled patients, seed) -> model. The seed is for
-        the arm's own chance (initial weights, trees); it is the same for all arms of a draw, and
-        whatever of Keras or TensorFlow has a seed must be given it.
+    strategies : mapping of str to callable
+        Name, and a function (labelled patients, seed) -> model. The seed is for the strategy's own
+        chance (initial weights, trees); it is the same for all strategies of a draw, and whatever
+        of Keras or TensorFlow takes a seed must be given it.
     pool, test : Cohort
         The target's training patients, of whom some get a label, and its test patients.
     sizes : sequence of int
@@ -102,12 +81,12 @@ def learning_curve(
         File that gets each row as soon as it is there, one line of JSON for each. A call that
         finds rows of its own in it does not fit them again, except for failed ones: so it goes on
         after an interruption, or the death of a worker. It knows the patients, the measures and
-        the seed of its comparison, but not the code of the arms: name it by commit.
+        the seed of its comparison, but not the code of the strategies: name it by commit.
 
     Returns
     -------
     DataFrame
-        One row a fit, by repeat, then size, then arm: strategy, n (labelled patients), repeat,
+        One row a fit, by repeat, then size, then strategy: strategy, n (labelled patients), repeat,
         the measures, rows (labelled ones, of all n patients), seconds (processor time of the
         fit), error (empty, or why the fit failed: the measures are then NaN). Failed fits are
         counted in a warning.
@@ -119,12 +98,22 @@ def learning_curve(
         journal is one of other patients or of another seed. No fit has been run then.
     """
     require_disjoint(pool, test)
-    fits = [Fit(name, int(n), k) for k in range(repeats) for n in sizes for name in arms]
+    fits = [Fit(name, int(n), k) for k in range(repeats) for n in sizes for name in strategies]
     _require_drawn(pool, fits, seed)
     _require_known(measures)
-    given = (dict(arms), _laid_out(pool), _laid_out(test), seed, tuple(measures))
+    given = (dict(strategies), _laid_out(pool), _laid_out(test), seed, tuple(measures))
     question = _Question(*given, _fits.allowed())
-    book = Journal(journal, (pool, test), seed, question.columns) if journal else None
+    done = _done(question, fits, n_jobs, journal)
+    _warn_of_failures([done[fit] for fit in fits])
+    return pd.DataFrame([done[fit] for fit in fits], columns=list(question.columns))
+
+
+def _done(
+    question: _Question, fits: Sequence[Fit], n_jobs: int | None, journal: Path | None
+) -> dict[Fit, Row]:
+    """The rows of all fits, those of the journal as they stand there."""
+    about = ((question.pool, question.test), question.seed, question.columns)
+    book = Journal(journal, *about) if journal else None
     done = {fit: book.rows[fit] for fit in fits if fit in book.rows} if book else {}
     todo = [fit for fit in dict.fromkeys(fits) if fit not in done]
     with (
@@ -137,19 +126,10 @@ def learning_curve(
             if book:
                 book.add(row)
             bar.update()
-    _warn_of_failures([done[fit] for fit in fits])
-    return pd.DataFrame([done[fit] for fit in fits], columns=list(question.columns))
+    return done
 
 
-def ranking(model: Predicts, x: NDArray[np.floating]) -> NDArray[np.floating]:
-    """What to rank patients by, shape (n,): log odds where the model has them.
-
-    Log odds beyond about 37 all become a probability of exactly 1, and those patients would tie.
-    """
-    return cast(NDArray[np.floating], getattr(model, "logit", model.probability)(x))
-
-
-def score(y: NDArray[np.integer], p: NDArray[np.floating]) -> dict[str, float]:
+def score(y: Labels, p: Array) -> dict[str, float]:
     """AUROC, accuracy at 0.5, Brier score and log loss of probabilities `p` for labels `y`."""
     return {name: MEASURES[name](y, p, p) for name in USUAL}
 
@@ -161,7 +141,7 @@ def score(y: NDArray[np.integer], p: NDArray[np.floating]) -> dict[str, float]:
 class _Question:
     """A comparison, but for its sizes: all that a process must know to run any of its fits."""
 
-    arms: dict[str, Arm]
+    strategies: dict[str, Strategy]
     pool: Cohort
     test: Cohort
     seed: int
@@ -180,7 +160,7 @@ class _Question:
             labelled = _labelled(self.pool, fit, self.seed)
             start = time.process_time()  # other programs on the machine do not count
             try:
-                model = self.arms[fit.strategy](labelled, own)
+                model = self.strategies[fit.strategy](labelled, own)
                 seconds = time.process_time() - start
                 judged = self._judge(model)
             except Exception as problem:

@@ -1,46 +1,31 @@
-"""Images as a network needs them: resampled, cropped, resized, with grey values from 0 to 1."""
+"""Images as a network needs them: cut out, and with grey values from 0 to 1."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import affine_transform, gaussian_filter
-from skimage.transform import resize as skimage_resize
 
-from medxfer_utils.data.scans import Image, ImagingError, Volume
-
-# Level and width in HU that CT is usually read with.
-WINDOWS = {"lung": (-600.0, 1500.0), "soft tissue": (40.0, 400.0)}
+Image = NDArray[np.float32]
+AIR = -1000.0  # HU, by definition of the scale
 
 
-def resample(volume: Volume, spacing_mm: Sequence[float | None]) -> Volume:
-    """Put a volume on a grid of another spacing: smoothed first if coarser, then linear.
+class ImagingError(ValueError):
+    """An image cannot be read or used; the message says why, and names no patient and no file."""
 
-    Parameters
-    ----------
-    volume : Volume
-    spacing_mm : sequence of float or None
-        New spacing of slices, rows and columns; None keeps that axis.
 
-    Returns
-    -------
-    Volume
-        With exactly that spacing. The outer edge of its first voxels is where it was.
-    """
-    old = np.array(volume.spacing_mm)
-    new = np.array([b if b is not None else a for a, b in zip(old, spacing_mm, strict=True)])
-    ratio = np.where([b is None for b in spacing_mm], 1.0, new / old)
-    if not (np.isfinite(ratio).all() and (ratio > 0).all()):
-        raise ImagingError(f"Cannot go from a spacing of {tuple(old)} to {tuple(spacing_mm)} mm.")
-    shape = np.maximum(1, np.rint(volume.values.shape / ratio)).astype(int)
-    smooth = gaussian_filter(volume.values, np.maximum(0, (ratio - 1) / 2), mode="nearest")
-    values = affine_transform(smooth, ratio, (ratio - 1) / 2, tuple(shape), order=1, mode="nearest")
-    spacing = (float(new[0]), float(new[1]), float(new[2]))
-    return replace(volume, values=values, spacing_mm=spacing)
+def _numbers(values: ArrayLike) -> Image:
+    """The values as float32; ImagingError if any is no number."""
+    source = np.asarray(values, dtype=np.float32)
+    strange = int(source.size - np.isfinite(source).sum())
+    if strange:
+        raise ImagingError(
+            f"{strange} of {source.size} values are NaN or infinite: put what lies outside, "
+            f"{AIR:g} HU (air) or the least value of MR, in their place."
+        )
+    return source
 
 
 def crop(
@@ -77,39 +62,22 @@ def crop(
         held = np.asarray(fill).astype(source.dtype)
     if not np.isclose(held, fill, equal_nan=True):
         raise ImagingError(f"Pixels of type {source.dtype} cannot hold the fill {fill}.")
-    start = middle.astype(int) - np.array(size) // 2
-    low, high = np.maximum(start, 0), np.minimum(start + size, extent)
-    patch = np.full((*size, *source.shape[len(size) :]), fill, dtype=source.dtype)
-    to = tuple(slice(a, b) for a, b in zip(low - start, high - start, strict=True))
-    patch[to] = source[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-    return patch
-
-
-def resize(image: ArrayLike, size: tuple[int, int], fill: float) -> Image:
-    """Make an image fit into `size`, keeping its proportions, and fill the rest.
-
-    Parameters
-    ----------
-    image : array_like, shape (h, w) or (h, w, channels)
-    size : tuple of int
-        Height and width of the result.
-    fill : float
-        Value beside the image, in its own unit.
-    """
-    source = np.asarray(image, dtype=np.float32)
-    factor = min(a / b for a, b in zip(size, source.shape, strict=False))
-    inner = tuple(max(1, round(n * factor)) for n in source.shape[:2])
-    if inner != source.shape[:2]:
-        source = skimage_resize(
-            source, inner, order=1, anti_aliasing=factor < 1, preserve_range=True, mode="edge"
-        ).astype(np.float32)
-    return crop(source, size, fill)
+    beside = [(n, n) for n in size] + [(0, 0)] * (source.ndim - len(size))
+    start = middle.astype(int) + np.array(size) - np.array(size) // 2
+    within = tuple(slice(a, a + n) for a, n in zip(start, size, strict=True))
+    return np.pad(source, beside, constant_values=held)[within].copy()
 
 
 def window(values: ArrayLike, level: float, width: float) -> Image:
     """Grey values from 0 to 1 of a CT window: what is outside of it is black or white.
 
     Linear between `level` - `width` / 2 and `level` + `width` / 2 (DICOM PS3.3 C.11.2.1.3.2).
+    Taught in lesson 03.
+
+    Raises
+    ------
+    ImagingError
+        If the width is not positive.
     """
     if not width > 0:
         raise ImagingError(f"The width of a window must be positive, not {width}.")
@@ -121,12 +89,14 @@ def window(values: ArrayLike, level: float, width: float) -> Image:
 def percentile_window(values: ArrayLike, low: float = 1, high: float = 99) -> Image:
     """Grey values from 0 to 1 between two percentiles of the image itself, as MR needs.
 
+    Taught in lesson 03.
+
     Raises
     ------
     ImagingError
-        If the two percentiles are the same number: nothing could be seen.
+        If the two percentiles are the same number: nothing could be seen. Also for NaN.
     """
-    dark, bright = np.percentile(np.asarray(values, dtype=np.float32), [low, high])
+    dark, bright = np.percentile(_numbers(values), [low, high])
     if not bright > dark:
         raise ImagingError(f"Percentiles {low} and {high} are {dark:.3g} and {bright:.3g}.")
     return window(values, float(dark + bright) / 2, float(bright - dark))
@@ -144,9 +114,9 @@ def standardised(images: ArrayLike, cut: float = 4) -> Image:
     Raises
     ------
     ImagingError
-        If an image has one value only.
+        If an image has one value only, or NaN.
     """
-    source = np.asarray(images, dtype=np.float32)
+    source = _numbers(images)
     spread = source.std((1, 2), keepdims=True)
     if not (spread > 0).all():
         raise ImagingError(f"Image {int(np.argmin(spread))} has one value only: nothing to scale.")
@@ -159,6 +129,7 @@ def contrast(images: ArrayLike, unit: float, cut: float = 4) -> Image:
 
     The surroundings of a lesion become 0 and the lesion what it stands out by, in any organ, while
     two lesions of one organ can still be compared: the unit is the organ's, not the patch's.
+    Taught in lesson 04.
 
     Parameters
     ----------
@@ -168,10 +139,15 @@ def contrast(images: ArrayLike, unit: float, cut: float = 4) -> Image:
         What becomes 1, in the same unit.
     cut : float
         In units of `unit`.
+
+    Raises
+    ------
+    ImagingError
+        If the unit is not positive, or a value is NaN.
     """
     if not unit > 0:
         raise ImagingError(f"The unit of contrast must be positive, not {unit}.")
-    source = np.asarray(images, dtype=np.float32)
+    source = _numbers(images)
     away = source - np.median(source, axis=(1, 2), keepdims=True)
     relative: Image = np.clip(away / np.float32(unit), -cut, cut)
     return relative

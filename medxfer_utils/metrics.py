@@ -12,44 +12,42 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import statsmodels.api as sm
 from scipy import optimize, stats
 from scipy.special import expit, logit
 from sklearn import metrics as sklearn_metrics
-from statsmodels.stats.proportion import proportion_confint
+from sklearn.linear_model import LogisticRegression
 
 Array = npt.NDArray[Any]
 Values = npt.ArrayLike
 
 
-def _check(
+def _checked_scores(
     y: Values, *scores: Values, probability: bool = False, classes: int = 2
 ) -> tuple[Array, ...]:
     """Check everything once; return `y` as booleans (ill or not), then each score as floats."""
     truth, *rest = (np.asarray(values) for values in (y, *scores))
     rest = [s if np.issubdtype(s.dtype, np.floating) else s.astype(float) for s in rest]
     names = [f"score {i}" if len(rest) > 1 else "score" for i in range(1, len(rest) + 1)]
-    _check_shapes({"y": truth, **dict(zip(names, rest, strict=True))})
+    for name, values in zip(["y", *names], [truth, *rest], strict=True):
+        _check_shape(name, values, len(np.atleast_1d(truth)))
     _check_labels(truth, classes)
     for name, values in zip(names, rest, strict=True):
         _check_values(name, values, probability)
     return (truth == 1, *rest)
 
 
-def _check_shapes(arrays: dict[str, Array]) -> None:
-    """Refuse arrays that are not one number per patient, for the same patients."""
-    n = len(np.atleast_1d(arrays["y"]))
-    for name, values in arrays.items():
-        if values.ndim != 1:
-            raise ValueError(
-                f"{name} has shape {values.shape}, not (n,): pass one number per patient, "
-                "for example the column of the disease, values[:, -1]"
-            )
-        if len(values) != n:
-            raise ValueError(
-                f"y has {n} rows but {name} has {len(values)}: "
-                "both must describe the same patients in the same order"
-            )
+def _check_shape(name: str, values: Array, n: int) -> None:
+    """Refuse what is not one number for each of the `n` patients."""
+    if values.ndim != 1:
+        raise ValueError(
+            f"{name} has shape {values.shape}, not (n,): pass one number per patient, "
+            "for example the column of the disease, values[:, -1]"
+        )
+    if len(values) != n:
+        raise ValueError(
+            f"y has {n} rows but {name} has {len(values)}: "
+            "both must describe the same patients in the same order"
+        )
 
 
 def _check_labels(truth: Array, classes: int) -> None:
@@ -83,9 +81,9 @@ def _check_values(name: str, values: Array, probability: bool) -> None:
 def auroc(y: Values, score: Values) -> float:
     """Area under the ROC curve: the chance that an ill patient outranks a healthy one.
 
-    Ties count one half (the Mann-Whitney statistic; Hanley & McNeil 1982).
+    Ties count one half (the Mann-Whitney statistic; Hanley & McNeil 1982). Taught in lesson 01.
     """
-    ill, values = _check(y, score)
+    ill, values = _checked_scores(y, score)
     m = int(ill.sum())
     above = stats.rankdata(values)[ill].sum() - m * (m + 1) / 2
     return float(above / (m * (len(ill) - m)))
@@ -112,11 +110,14 @@ def _delong_variance(below: Array, above: Array) -> float:
 
 
 def delong(y: Values, score: Values) -> tuple[float, float]:
-    """AUROC and its variance after DeLong, DeLong & Clarke-Pearson (1988).
+    """AUROC and its variance after DeLong, DeLong & Clarke-Pearson (1988). Taught in lesson 02.
 
-    Raises ``ValueError`` with fewer than two patients of a class.
+    Raises
+    ------
+    ValueError
+        With fewer than two patients of a class.
     """
-    ill, values = _check(y, score)
+    ill, values = _checked_scores(y, score)
     below, above = _placements(ill, values)
     return float(below.mean()), _delong_variance(below, above)
 
@@ -129,6 +130,11 @@ def auroc_interval(y: Values, score: Values, level: float = 0.95) -> tuple[float
     variance is 0 and says nothing. k = min(ill, healthy) disjoint pairs were then all ranked
     rightly, which has probability AUROC**k at most: the interval is
     [((1 - level) / 2)**(1 / k), 1], never too short, and its mirror image at 0.
+
+    Returns
+    -------
+    low, high : float
+        Both in [0, 1].
     """
     area, variance = delong(y, score)
     if area in (0.0, 1.0):
@@ -149,7 +155,7 @@ def delong_test(y: Values, score_a: Values, score_b: Values) -> tuple[float, flo
         the patients alike give 0, 0, 1. A difference without variance (one score perfect, the
         other constant) cannot be tested: z and p are NaN.
     """
-    ill, first, second = _check(y, score_a, score_b)
+    ill, first, second = _checked_scores(y, score_a, score_b)
     (below_a, above_a), (below_b, above_b) = _placements(ill, first), _placements(ill, second)
     difference = float(below_a.mean() - below_b.mean())
     variance = _delong_variance(below_a - below_b, above_a - above_b)
@@ -161,18 +167,18 @@ def delong_test(y: Values, score_a: Values, score_b: Values) -> tuple[float, flo
 
 def average_precision(y: Values, score: Values) -> float:
     """Average precision, the area under the precision-recall steps, as scikit-learn defines it."""
-    return float(sklearn_metrics.average_precision_score(*_check(y, score)))
+    return float(sklearn_metrics.average_precision_score(*_checked_scores(y, score)))
 
 
 def brier(y: Values, p: Values) -> float:
-    """Mean squared distance between probability and truth (Brier 1950): 0 is perfect."""
-    ill, values = _check(y, p, probability=True, classes=1)
+    """Mean squared distance between probability and truth (Brier 1950): 0 is best, 1 worst."""
+    ill, values = _checked_scores(y, p, probability=True, classes=1)
     return float(np.mean((values - ill) ** 2))
 
 
 def log_loss(y: Values, p: Values) -> float:
     """Mean negative log likelihood in nats; `p` is kept one machine epsilon away from 0 and 1."""
-    ill, values = _check(y, p, probability=True, classes=1)
+    ill, values = _checked_scores(y, p, probability=True, classes=1)
     epsilon = np.finfo(values.dtype).eps
     return float(-np.log(np.clip(np.where(ill, values, 1 - values), epsilon, 1 - epsilon)).mean())
 
@@ -183,11 +189,11 @@ def threshold_at_sensitivity(
     """Return the highest threshold that still finds the wanted share of the ill.
 
     Choose it on validation patients, never on the test set. `sensitivity` is in (0, 1]; a patient
-    is called ill when ``score >= threshold``.
+    is called ill when ``score >= threshold``. Taught in lesson 02.
     """
     if not 0 < sensitivity <= 1:
         raise ValueError(f"sensitivity must be above 0 and at most 1, not {sensitivity}")
-    ill, values = _check(y_validation, score)
+    ill, values = _checked_scores(y_validation, score)
     found = int(np.ceil(sensitivity * ill.sum() - 1e-9))  # 0.07 * 100 is 7.000000000000001
     return float(np.sort(values[ill])[-found])
 
@@ -198,7 +204,7 @@ def operating_point(
     """Count what happens when every patient with ``score >= threshold`` is called ill.
 
     With `prevalence`, between 0 and 1, the ill and the healthy are reweighted to it: PPV, NPV and
-    accuracy are those of a population with that share of ill (Bayes' rule).
+    accuracy are those of a population with that share of ill (Bayes' rule). Taught in lesson 01.
 
     Returns
     -------
@@ -208,7 +214,7 @@ def operating_point(
     """
     if prevalence is not None and not 0 < prevalence < 1:
         raise ValueError(f"prevalence must lie between 0 and 1, not {prevalence}")
-    ill, values = _check(y, score, classes=1 if prevalence is None else 2)
+    ill, values = _checked_scores(y, score, classes=1 if prevalence is None else 2)
     called, weight = values >= threshold, np.ones(len(ill))
     if prevalence is not None:
         weight = np.where(ill, prevalence / ill.mean(), (1 - prevalence) / (~ill).mean())
@@ -230,7 +236,8 @@ def calibration(y: Values, p: Values) -> tuple[float, float]:
 
     The intercept is calibration in the large: a in logit P(y = 1) = a + logit p. Above 0, the
     model promised too little disease. The slope is b in logit P(y = 1) = a' + b logit p. Below 1,
-    the probabilities are too extreme. `p` is kept one machine epsilon away from 0 and 1.
+    the probabilities are too extreme. `p` is kept one machine epsilon away from 0 and 1. Taught in
+    lesson 02.
 
     Returns
     -------
@@ -238,18 +245,29 @@ def calibration(y: Values, p: Values) -> tuple[float, float]:
         The slope is NaN where no finite one exists: when some value of `p` separates the ill from
         the healthy without error, or when all of `p` are equal.
     """
-    ill, values = _check(y, p, probability=True)
+    ill, values = _checked_scores(y, p, probability=True)
     epsilon = np.finfo(values.dtype).eps
     x = logit(np.clip(values, epsilon, 1 - epsilon).astype(float))
-    # Not a GLM with an offset: Fisher scoring diverges on extreme x and reports convergence.
     # The likelihood equation falls monotonically in a, and its root lies inside this bracket.
     edge = np.abs(x).max() + np.log(len(x)) + 1
-    intercept = optimize.brentq(lambda a: float((ill - expit(a + x)).sum()), -edge, edge)
+    intercept = float(optimize.brentq(lambda a: float((ill - expit(a + x)).sum()), -edge, edge))
     if x[~ill].max() <= x[ill].min() or x[ill].max() <= x[~ill].min():
-        return float(intercept), np.nan
-    design = np.column_stack([np.ones(len(x)), x])
-    fit = sm.GLM(ill.astype(float), design, family=sm.families.Binomial()).fit()
-    return float(intercept), float(fit.params[1])
+        return intercept, np.nan
+    # On a scale of its own: extreme log odds would stop Newton's method early.
+    scale = x.std()
+    free = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-13, max_iter=200)
+    return intercept, float(free.fit(x[:, None] / scale, ill).coef_[0, 0] / scale)
+
+
+def _binned(y: Values, p: Values, bins: int) -> pd.DataFrame:
+    """Patients and means of `p` and `y` in each of `bins` bins that holds anybody."""
+    if bins < 1:
+        raise ValueError(f"bins must be at least 1, not {bins}")
+    ill, values = _checked_scores(y, p, probability=True, classes=1)
+    place = np.digitize(values, np.linspace(0, 1, bins + 1)[1:-1], right=True)
+    table = pd.DataFrame({"predicted": values.astype(float), "observed": ill.astype(float)})
+    curve = table.groupby(place).mean().rename_axis("bin")
+    return curve.assign(patients=np.bincount(place)[curve.index])
 
 
 def reliability_curve(y: Values, p: Values, bins: int = 10, level: float = 0.95) -> pd.DataFrame:
@@ -257,7 +275,7 @@ def reliability_curve(y: Values, p: Values, bins: int = 10, level: float = 0.95)
 
     Equal width, closed on the right, as in Guo et al. (2017): a bin means the same in every
     cohort, so two models or two sites can be laid over each other. Its price, bins with few
-    patients, is shown by their number and by Wilson's interval.
+    patients, is shown by their number and by Wilson's interval. Taught in lesson 02.
 
     Returns
     -------
@@ -265,24 +283,22 @@ def reliability_curve(y: Values, p: Values, bins: int = 10, level: float = 0.95)
         One row for each bin that holds patients: `predicted` (mean of `p`), `observed` (share of
         ill), `low` and `high` (Wilson's interval of `observed`), `patients`.
     """
-    if bins < 1:
-        raise ValueError(f"bins must be at least 1, not {bins}")
-    ill, values = _check(y, p, probability=True, classes=1)
-    place = np.digitize(values, np.linspace(0, 1, bins + 1)[1:-1], right=True)
-    table = pd.DataFrame({"predicted": values.astype(float), "observed": ill.astype(float)})
-    curve = table.groupby(place).mean().rename_axis("bin")
-    patients = np.bincount(place)[curve.index]
-    low, high = proportion_confint(curve["observed"] * patients, patients, 1 - level, "wilson")
-    return curve.assign(low=low, high=high, patients=patients)
+    curve = _binned(y, p, bins)
+    counts = zip(round(curve["observed"] * curve["patients"]), curve["patients"], strict=True)
+    ends = [
+        stats.binomtest(int(ill), int(n)).proportion_ci(level, method="wilson") for ill, n in counts
+    ]
+    low, high = np.transpose(ends)
+    return curve.assign(low=low, high=high)[["predicted", "observed", "low", "high", "patients"]]
 
 
 def expected_calibration_error(y: Values, p: Values, bins: int = 10) -> float:
     """Mean distance between the observed and the predicted share of ill over the patients' bins.
 
     The bins are those of `reliability_curve` (Naeini et al. 2015; Guo et al. 2017). It is biased
-    upwards in small samples: a perfect model does not reach 0.
+    upwards in small samples: a perfect model does not reach 0. Taught in lesson 02.
     """
-    curve = reliability_curve(y, p, bins)
+    curve = _binned(y, p, bins)
     gap = (curve["observed"] - curve["predicted"]).abs()
     return float(np.average(gap, weights=curve["patients"]))
 
@@ -298,40 +314,44 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Percentile interval of ``statistic(y, *scores)`` over resampled patients.
 
+    Taught in lesson 02.
+
     Parameters
     ----------
     statistic : callable
         For example `auroc`, or ``lambda y, a, b: auroc(y, a) - auroc(y, b)``.
+    y, *scores : array of shape (n,)
+        Truth, and what is resampled with it.
     groups : array of shape (n,), optional
         Patient of each row. Patients are drawn with replacement, each with all of their rows;
         without `groups` every row is a patient. Rows of one patient resemble each other, and
         drawing rows would make the interval too narrow.
+    repeats : int
+        Resamples.
+    level : float
+        Coverage, in (0, 1).
     rng : numpy.random.Generator
         A resample with only one class is drawn again. A statistic that is NaN on any resample
         makes the interval NaN.
+
+    Returns
+    -------
+    low, high : float
     """
-    ill, *rest = _check(y, *scores)
-    rows = _rows_of_patients(
-        np.arange(len(ill)) if groups is None else np.asarray(groups), len(ill)
-    )
-
-    def draw() -> Array:
-        while True:
-            chosen = np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))])
-            if 0 < ill[chosen].sum() < len(chosen):
-                return chosen
-
-    arrays = (ill.astype(int), *rest)
-    values = [
-        statistic(*(a[chosen] for a in arrays)) for chosen in (draw() for _ in range(repeats))
-    ]
+    ill, *rest = _checked_scores(y, *scores)
+    rows = _rows_of_patients(np.arange(len(ill)) if groups is None else groups, len(ill))
+    values: list[float] = []
+    while len(values) < repeats:
+        chosen = np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))])
+        if 0 < ill[chosen].sum() < len(chosen):
+            values.append(statistic(*(a[chosen] for a in (ill.astype(int), *rest))))
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
-def _rows_of_patients(groups: Array, n: int) -> list[Array]:
+def _rows_of_patients(groups: Values, n: int) -> list[Array]:
     """For each patient in `groups`, the positions of their rows."""
-    patient, names = pd.factorize(groups)
+    patient, names = pd.factorize(np.asarray(groups))
     if len(patient) != n or (patient < 0).any() or len(names) < 2:
         raise ValueError(
             f"groups must name a patient for each of the {n} rows, and two patients at least; "
@@ -341,10 +361,22 @@ def _rows_of_patients(groups: Array, n: int) -> list[Array]:
 
 
 def mean_interval(differences: Values, level: float = 0.95) -> tuple[float, float, float]:
-    """Mean of paired differences over draws, and its interval by Student's t: (mean, low, high).
+    """Mean of paired differences over draws, and its interval by Student's t.
 
     It speaks of new draws of the labelled patients, with the test patients as they are: draws
-    share that test set, and the interval does not say how another hospital would differ.
+    share that test set, and the interval does not say how another hospital would differ. Taught in
+    lesson 01.
+
+    Parameters
+    ----------
+    differences : array of shape (draws,)
+        At least two, finite.
+    level : float
+        Coverage, in (0, 1).
+
+    Returns
+    -------
+    mean, low, high : float
     """
     values = np.asarray(differences, dtype=float)
     if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():

@@ -194,7 +194,7 @@ class ConceptTest(NamedTuple):
     slopes_p: float
 
 
-def _fit(design: Array, y: Array) -> tuple[Array, Array]:
+def _ridge_fits(design: Array, y: Array) -> tuple[Array, Array]:
     """Ridge logistic regressions, by Newton's method, of each row of `y` (s, n) on `design` (n, k).
 
     Returns coefficients (s, k) and penalised log likelihoods (s,).
@@ -222,10 +222,10 @@ def _fit(design: Array, y: Array) -> tuple[Array, Array]:
 
 def _bootstrap_p(null: Array, full: Array, y: Array, rng: np.random.Generator, draws: int) -> float:
     """Likelihood ratio of `full` to `null`, judged by `y` drawn anew from the fitted `null`."""
-    beta, height = _fit(null, y[None])
-    observed = _fit(full, y[None])[1] - height
+    beta, height = _ridge_fits(null, y[None])
+    observed = _ridge_fits(full, y[None])[1] - height
     drawn = (rng.random((draws, len(y))) < expit(beta @ null.T)).astype(float)
-    ratios = _fit(full, drawn)[1] - _fit(null, drawn)[1]
+    ratios = _ridge_fits(full, drawn)[1] - _ridge_fits(null, drawn)[1]
     return float((1 + (ratios >= observed).sum()) / (1 + draws))
 
 

@@ -1,7 +1,67 @@
 """What holds for all tests."""
 
-from hypothesis import settings
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import defaultdict
+
+# Before NumPy is imported. On small matrices, several threads on busy cores wait for each other:
+# a simulation of 4 seconds takes two minutes.
+for _library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+from book.tools.proved import DUE, ROOT, group_of, keep  # noqa: E402
 
 # A busy machine is slow, and that is no fault of the code.
 settings.register_profile("book", deadline=None)
 settings.load_profile("book")
+
+DIGESTS: dict[str, str] = json.loads(os.environ.get(DUE, "{}"))
+OUTCOMES: dict[str, set[str]] = defaultdict(set)
+# Two processes share the work. What shares a run of a chapter, a site or a browser stays together;
+# what takes long goes first.
+LONGEST = ["test_runs.py", "test_workshop.py", "test_pdf.py", "test_chinese.py", "tests/site"]
+ALONE = re.compile(r"committed|elsewhere")  # a run that no other test looks at
+
+
+def together(item: pytest.Item) -> str:
+    """Return the name of what a test shares a process with."""
+    path = item.nodeid.partition("::")[0]
+    if not path.endswith("test_runs.py"):
+        return path
+    return f"{group_of(item.nodeid)}{item.name if ALONE.search(item.name) else ''}"
+
+
+def turn(item: pytest.Item) -> tuple[int, bool]:
+    """Return what is smaller for a test that takes longer."""
+    place = [k for k, name in enumerate(LONGEST) if name in item.nodeid]
+    return min(place, default=len(LONGEST)), "committed" not in item.name
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    out = [item for item in items if DIGESTS and group_of(item.nodeid) not in DIGESTS]
+    config.hook.pytest_deselected(items=out)
+    items[:] = sorted((item for item in items if item not in out), key=turn)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(together(item)))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    OUTCOMES[group_of(report.nodeid)].add(report.outcome)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    if report.failed:
+        OUTCOMES[group_of(report.nodeid)].add("failed")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Keep which groups have been proved: all of each ran, and nothing in it failed."""
+    to_its_end = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+    if to_its_end and not hasattr(session.config, "workerinput"):
+        keep(ROOT, {group: d for group, d in DIGESTS.items() if OUTCOMES[group] == {"passed"}})

@@ -1,7 +1,9 @@
 """Let a page load no more than it uses, and its pictures when they are about to be seen.
 
 The theme loads on every page a script that draws each icon of Font Awesome (1.5 MB; its own font
-has the same icons), the whole search index, and the styles of cards and tabs.
+has the same icons), the whole search index, and the styles of cards and tabs. It brings with it
+sphinx-thebe, which would load code from another host. As long as the book has no address, no button
+of the theme leads to one.
 """
 
 from __future__ import annotations
@@ -13,6 +15,9 @@ from typing import Any
 
 import imagesize
 from sphinx.application import Sphinx
+from sphinx.config import Config
+
+from book.tools.pages.address import UNKNOWN
 
 TAG = (
     r"<script[^>]*\bsrc=\"[^\"]*/?{0}[^\"]*\"[^>]*></script>"
@@ -65,7 +70,30 @@ def lighten(
         context["body"] = lazy(body, sizes)
 
 
+def remove_thebe(app: Sphinx, _config: Config) -> None:
+    """Let no handler of sphinx-thebe hear of any event, and forget its style sheet."""
+    styles = app.registry.css_files
+    styles[:] = [style for style in styles if "thebe" not in style[0]]
+    for listeners in app.events.listeners.values():
+        for listener in list(listeners):
+            if listener.handler.__module__.startswith("sphinx_thebe"):
+                app.events.disconnect(listener.id)
+
+
+def remove_buttons(_app: Sphinx, config: Config) -> None:
+    """Forget the theme's buttons that need the address of the repository, if it has none."""
+    options = config.html_theme_options
+    if options.get("repository_url") == UNKNOWN:
+        config.html_theme_options = {
+            name: value
+            for name, value in options.items()
+            if name != "launch_buttons" and "repository" not in name
+        }
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to Sphinx, after all other extensions have had their say about a page."""
+    app.connect("config-inited", remove_thebe)
+    app.connect("config-inited", remove_buttons)
     app.connect("html-page-context", lighten, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

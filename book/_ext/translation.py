@@ -37,31 +37,21 @@ def nothing(_writer: HTML5Translator, _node: Choice) -> None:
 def pieces(raw: nodes.raw) -> Iterator[nodes.Node]:
     """Yield HTML in pieces, so that what is to be translated stands by itself."""
     for number, text in enumerate(SUMMARY.split(raw.astext())):
-        if number % 2 == 0:
-            piece: nodes.Element = nodes.raw("", text, format="html")
-        else:
-            piece = Choice(text, html.unescape(text))
+        choice = Choice(text, html.unescape(text))
+        piece = choice if number % 2 else nodes.raw("", text, format="html")
         piece.source, piece.line = raw.source or "quiz", raw.line
         yield piece
 
 
-class OpenQuizzes(SphinxTransform):
-    """Let translators see the answers of quizzes, before Sphinx looks for messages."""
+class ShowAndHide(SphinxTransform):
+    """Show translators the answers of quizzes; hide from them formulas and what was computed."""
 
-    default_priority = 5
+    default_priority = 5  # before Sphinx looks for messages
 
     def apply(self, **_: Any) -> None:
         for raw in list(self.document.findall(nodes.raw)):
             if SUMMARY.search(raw.astext()):
                 raw.parent.replace(raw, list(pieces(raw)))
-
-
-class CloseOutputs(SphinxTransform):
-    """Hide from translators what was computed, and formulas; note what pictures say."""
-
-    default_priority = 5
-
-    def apply(self, **_: Any) -> None:
         for cell in self.document.findall(nodes.container):
             if "cell_output" in cell["classes"]:
                 for text in cell.findall(nodes.TextElement):
@@ -86,43 +76,23 @@ class CountPictures(SphinxTransform):
                 image["translated"] = image.get("alt") != original
 
 
-class RestoreOutputs(SphinxTransform):
-    """Give figures their descriptions back, when messages have been translated."""
-
-    default_priority = 30
-
-    def apply(self, **_: Any) -> None:
-        if self.app.builder.name == "gettext":
-            return
-        for image in self.document.findall(nodes.image):
-            if alt := image.attributes.pop("kept_alt", None):
-                image["alt"] = alt
-
-
-class TranslatePrompts(SphinxTransform):
-    """Say in Chinese what opens a solution and closes it, on a page that is translated at all."""
+class Finish(SphinxTransform):
+    """Describe figures again, tag what is translated, and translate what opens a solution."""
 
     default_priority = 30  # after the count (25)
 
     def apply(self, **_: Any) -> None:
-        if share(self.document) == 0:
+        if self.app.builder.name == "gettext":
             return
-        for cell in self.document.findall(nodes.container):
-            for name in ("prompt_show", "prompt_hide"):
-                if name in cell:
-                    cell[name] = PROMPTS.get(cell[name], cell[name])
-
-
-class TagLanguage(SphinxTransform):
-    """Say of each translated piece in which language it is."""
-
-    default_priority = 30
-
-    def apply(self, **_: Any) -> None:
         tag = f"language-{self.config.language.replace('_', '-')}"
         for node in self.document.findall(nodes.Element):
+            if alt := node.attributes.pop("kept_alt", None):
+                node["alt"] = alt
             if node.get("translated") and not isinstance(node, Choice):
                 node["classes"].append(tag)
+        for cell in self.document.findall(nodes.container) if share(self.document) else ():
+            for name in {"prompt_show", "prompt_hide"} & cell.attributes.keys():
+                cell[name] = PROMPTS.get(cell[name], cell[name])
 
 
 def translate_captions(app: Sphinx, document: nodes.document) -> None:
@@ -193,14 +163,7 @@ def write_progress(app: Sphinx, problem: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to Sphinx."""
     app.add_node(Choice, html=(nothing, nothing))
-    for transform in (
-        OpenQuizzes,
-        CloseOutputs,
-        CountPictures,
-        RestoreOutputs,
-        TranslatePrompts,
-        TagLanguage,
-    ):
+    for transform in (ShowAndHide, CountPictures, Finish):
         app.add_transform(transform)
     # Before Sphinx (500) collects the list that sphinx-external-toc has put in.
     app.connect("doctree-read", translate_captions, priority=200)

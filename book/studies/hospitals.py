@@ -12,7 +12,7 @@ from itertools import permutations
 from typing import Any
 
 # First: it decides how TensorFlow starts, which skada imports too.
-from medxfer_utils.models.network import Array, Linear
+from medxfer_utils import models, transfer
 
 # isort: split
 import numpy as np
@@ -29,13 +29,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from book.studies.study import ALL, Only, Study, chosen, curve
-from medxfer_utils import experiments, metrics, missing
-from medxfer_utils.cohorts import Cohort, draw, split
-from medxfer_utils.data import hospitals as tabular
-from medxfer_utils.data.catalogue import HEART
-from medxfer_utils.experiments import Arm, Classical, Predicts
-from medxfer_utils.transfer import gate
-from medxfer_utils.transfer import hospitals as sources
+from medxfer_utils import metrics, missing
+from medxfer_utils.cohorts import Cohort, draw, split, together
+from medxfer_utils.data import HEART, SHARED, encoded, four_hospitals, restricted
+from medxfer_utils.models import Array, Average, Classical, Linear, Predicts, Strategy
 
 SOURCES, PAIRS = "hospitals_sources", "hospitals_pairs"
 # Repeat 0 is the one on which strengths were chosen; it is not reported.
@@ -51,16 +48,13 @@ ADAPTERS: dict[str, Callable[[], BaseEstimator]] = {
 
 def shared(cohorts: Mapping[str, Cohort]) -> dict[str, Cohort]:
     """The hospitals as numbers: the ten features that all measure, categories as columns."""
-    return {
-        name: tabular.encoded(tabular.restricted(cohort, tabular.SHARED))
-        for name, cohort in cohorts.items()
-    }
+    return {name: encoded(restricted(cohort, SHARED)) for name, cohort in cohorts.items()}
 
 
 @cache
 def hospitals() -> dict[str, Cohort]:
     """All four, `shared`."""
-    return shared(tabular.four_hospitals())
+    return shared(four_hospitals())
 
 
 def divide(target: Cohort, repeat: int) -> tuple[Cohort, Cohort]:
@@ -74,13 +68,13 @@ def sizes_of(pool: Cohort, sizes: Sequence[int]) -> list[int]:
     return [n for n in sizes if n <= len(pool.patients)]
 
 
-def kept(model: Predicts) -> Arm:
-    """An arm that looks at no label."""
+def kept(model: Predicts) -> Strategy:
+    """A strategy that looks at no label."""
     return lambda labelled, seed: model
 
 
 class Read:
-    """A classifier of filled, standardised features, with the ruler that makes them so."""
+    """A classifier of filled, standardised features, with the scaler that makes them so."""
 
     def __init__(self, scaler: Any, fitted: Any) -> None:
         self.scaler, self.fitted = scaler, fitted
@@ -92,7 +86,7 @@ class Read:
 
 def adapted(adapter: Callable[[], BaseEstimator], others: Sequence[Cohort], x: Array) -> Read:
     """One of skada's adapters, from the other hospitals' patients to unlabelled ones, `x`."""
-    scaler = sources.common_ruler(others, x)
+    scaler = transfer.common_scaler(others, x)
     z = np.concatenate([*(scaler.transform(other.x) for other in others), scaler.transform(x)])
     y = np.concatenate([*(other.y for other in others), np.full(len(x), -1)])  # -1: no label
     sizes = [*(len(other) for other in others), len(x)]
@@ -101,64 +95,56 @@ def adapted(adapter: Callable[[], BaseEstimator], others: Sequence[Cohort], x: A
     return Read(scaler, make_da_pipeline(adapter(), last).fit(z, y, sample_domain=domain))
 
 
-def without_labels(others: Sequence[Cohort], x: Array, seed: int) -> dict[str, Arm]:
+def without_labels(others: Sequence[Cohort], x: Array, seed: int) -> dict[str, Strategy]:
     """What can be done before the first diagnosis at the target."""
-    likeness = sources.similarity(others, x, np.random.default_rng(seed))
-    each = sources.one_each(others, x)
-    average = sources.Stack(each, np.append(np.full(len(each), 1 / len(each)), 0.0))
-    heap = sources.alone(everybody(others), sources.common_ruler(others, x))
-    models: dict[str, Predicts] = {
-        "one heap": heap,
-        "pooled": sources.pooled(others, x),
-        "pooled by similarity": sources.pooled(others, x, likeness),
+    likeness = transfer.similarity(others, x, np.random.default_rng(seed))
+    each = transfer.one_each(others, x)
+    average = Average(each, of="log odds")
+    model = transfer.one_hospital(together(others), transfer.common_scaler(others, x))
+    made: dict[str, Predicts] = {
+        "one heap": model,
+        "pooled": transfer.pooled(others, x),
+        "pooled by similarity": transfer.pooled(others, x, likeness),
         "average of hospitals": average,
     }
-    models |= {name: adapted(adapter, others, x) for name, adapter in ADAPTERS.items()}
-    return {name: kept(model) for name, model in models.items()}
+    made |= {name: adapted(adapter, others, x) for name, adapter in ADAPTERS.items()}
+    return {name: kept(model) for name, model in made.items()}
 
 
-def everybody(others: Sequence[Cohort]) -> Cohort:
-    """All patients of several hospitals as if they were of one."""
-    x, y, patient = (
-        np.concatenate([getattr(other, what) for other in others]) for what in ("x", "y", "patient")
-    )
-    return Cohort("one heap", x, y, patient, others[0].features)
-
-
-def with_labels(others: Sequence[Cohort], x: Array) -> dict[str, Arm]:
+def with_labels(others: Sequence[Cohort], x: Array) -> dict[str, Strategy]:
     """What can be done with some."""
-    pooled, each = sources.pooled(others, x), sources.one_each(others, x)
-    scaler = sources.common_ruler(others, x)
-    strong: Arm = lambda t, s: sources.alone(t, scaler, STRONG)  # noqa: E731
-    tied: Arm = lambda t, s: sources.regularised(pooled, t)  # noqa: E731
+    pooled, each = transfer.pooled(others, x), transfer.one_each(others, x)
+    scaler = transfer.common_scaler(others, x)
+    strong: Strategy = lambda t, s: transfer.one_hospital(t, scaler, STRONG)  # noqa: E731
+    tied: Strategy = lambda t, s: transfer.regularised(pooled, t)  # noqa: E731
     return {
-        "target only": lambda t, s: sources.alone(t),
+        "target only": lambda t, s: transfer.one_hospital(t),
         "target only, strong ridge": strong,
         "target only, random forest": forest,
-        "pooled + intercept": lambda t, s: sources.recalibrated(pooled, t),
-        "pooled + slope": lambda t, s: sources.recalibrated(pooled, t, slope=True),
+        "pooled + intercept": lambda t, s: transfer.recalibrated(pooled, t),
+        "pooled + slope": lambda t, s: transfer.recalibrated(pooled, t, slope=True),
         "pooled + L2-SP": tied,
         "all hospitals in one model": partial(_with_target, others, x),
-        "stacking": lambda t, s: sources.stacked(each, t),
-        "mixture": lambda t, s: sources.mixture(each, t),
-        "gated": gate.gated(tied, strong),
-        "always hedged": lambda t, s: gate.Hedge((tied(t, s), strong(t, s))),
+        "stacking": lambda t, s: transfer.stacked(each, t),
+        "mixture": lambda t, s: transfer.mixture(each, t),
+        "gated": transfer.gated(tied, strong),
+        "always hedged": lambda t, s: Average((tied(t, s), strong(t, s)), of="log odds"),
     }
 
 
 def forest(labelled: Cohort, seed: int) -> Classical:
     """A random forest on the target's labels alone."""
     trees = RandomForestClassifier(200, min_samples_leaf=3, random_state=seed)
-    fill = missing.ruler(labelled.x)
+    fill = missing.median_scaler(labelled.x)
     return Classical(make_pipeline(fill, trees.fit(fill.transform(labelled.x), labelled.y)))
 
 
 def _with_target(others: Sequence[Cohort], x: Array, labelled: Cohort, seed: int) -> Linear:
     """One model of four hospitals, the target's labelled patients with an intercept of their own.
 
-    It is `sources.pooled` with the target among the sources, then read with the target's intercept.
+    It is `transfer.pooled` with the target among the sources, then with the target's intercept.
     """
-    return sources.recalibrated(sources.pooled([*others, labelled], x), labelled)
+    return transfer.recalibrated(transfer.pooled([*others, labelled], x), labelled)
 
 
 def one_repeat(target: str, repeat: int, only: Only = ALL) -> pd.DataFrame:
@@ -184,26 +170,26 @@ def one_pair(
 ) -> Iterator[Mapping[str, Any]]:
     """What the gate says of one source at one target, and what would have been right."""
     pool, test = divide(hospitals()[target], repeat)
-    start = sources.pooled([hospitals()[source]], pool.x)
-    scaler = sources.common_ruler([hospitals()[source]], pool.x)
-    arms: dict[str, Arm] = {"as is": kept(start)}
-    arms["L2-SP"] = lambda t, s: sources.regularised(start, t)
-    strong: Arm = lambda t, s: sources.alone(t, scaler, STRONG)  # noqa: E731
+    start = transfer.pooled([hospitals()[source]], pool.x)
+    scaler = transfer.common_scaler([hospitals()[source]], pool.x)
+    arms: dict[str, Strategy] = {"as is": kept(start)}
+    arms["L2-SP"] = lambda t, s: transfer.regularised(start, t)
+    strong: Strategy = lambda t, s: transfer.one_hospital(t, scaler, STRONG)  # noqa: E731
     for n in chosen(only, "n", sizes_of(pool, GATE_SIZES)):
         labelled = draw(pool, n, np.random.default_rng([repeat, 0]))
         for kind in chosen(only, "transfer", arms):
-            said = gate.gate(arms[kind], strong, labelled, repeat)
+            said = transfer.ask_gate(arms[kind], strong, labelled, repeat)
             row = {"transfer": kind, "n": n}
             row |= {"answer": said.answer, "gain": said.gain, "p": said.p_value}
             used = {"transfer": arms[kind], "alone": strong}
-            for who, arm in (used | {"gated": gate.gated(arms[kind], strong)}).items():
+            for who, arm in (used | {"gated": transfer.gated(arms[kind], strong)}).items():
                 row |= _measured(arm(labelled, repeat), test, who)
             yield row
 
 
 def _measured(model: Predicts, test: Cohort, who: str) -> dict[str, float]:
-    area = metrics.auroc(test.y, experiments.ranking(model, test.x))
-    loss = float(gate.log_losses(model, test).mean())
+    area = metrics.auroc(test.y, models.ranking(model, test.x))
+    loss = float(transfer.log_losses(model, test).mean())
     return {f"AUROC, {who}": area, f"log loss, {who}": loss}
 
 

@@ -14,11 +14,10 @@ from itertools import combinations
 from typing import Any
 
 # First: it decides how TensorFlow starts.
-from book.studies.hospitals import divide, everybody, hospitals
-from medxfer_utils.models.network import Array, Network, Rows, rows, tabular_network
+from book.studies.hospitals import divide, hospitals
+from medxfer_utils import transfer
 
 # isort: split
-import keras
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -26,17 +25,16 @@ from sklearn.pipeline import Pipeline
 
 from book.studies.study import ALL, Only, Study, chosen
 from medxfer_utils import metrics, missing, shifts
-from medxfer_utils.cohorts import Cohort, draw
-from medxfer_utils.data.catalogue import HEART
-from medxfer_utils.transfer import hospitals as sources
-from medxfer_utils.transfer import scores
-from medxfer_utils.transfer import strategies as transfer
+from medxfer_utils.cohorts import Cohort, draw, together
+from medxfer_utils.data import HEART
+from medxfer_utils.models import Array, Model, Rows, Training, rows, tabular_network
 
 CHOICE, PRINCIPLES = "hospitals_choice", "hospitals_principles"
 # Repeats from 101 on are those on which the numbers of steps were chosen; they are not reported.
 # Networks of one seed serve the repeats with the same remainder.
 REPEATS, SEEDS, LABELS, N = range(1, 31), 5, (20, 40), 20
-STEPS, TUNED = 20, 5  # from a fresh start, and from a source
+STEPS = 20  # from scratch
+TUNED = Training(5, batch=None)  # from a source
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "tensorflow-cpu", "keras", "joblib")
 SHUFFLED = ", labels shuffled"
 SCORES = (
@@ -53,7 +51,7 @@ def candidates(target: str) -> dict[str, Cohort]:
     """Each other hospital, each pair of them, all three; and each with its labels shuffled."""
     others = [name for name in hospitals() if name != target]
     honest = {
-        " + ".join(names): everybody([hospitals()[name] for name in names])
+        " + ".join(names): together([hospitals()[name] for name in names])
         for size in (1, 2, 3)
         for names in combinations(others, size)
     }
@@ -66,52 +64,45 @@ def candidates(target: str) -> dict[str, Cohort]:
 
 
 @cache
-def source_network(target: str, name: str, seed: int) -> Network:
-    """The network of a candidate; its ruler is fitted on the source's patients."""
+def source_network(target: str, name: str, seed: int) -> Model:
+    """The network of a candidate; its scaler is fitted on the source's patients."""
     cohort = candidates(target)[name]
-    return trained(cohort, missing.ruler(cohort.x), seed)
+    return trained(cohort, missing.median_scaler(cohort.x), seed)
 
 
-def trained(cohort: Cohort, scaler: Pipeline, seed: int, steps: int = STEPS) -> Network:
+def trained(cohort: Cohort, scaler: Pipeline, seed: int, steps: int = STEPS) -> Model:
     """A tabular network, trained on these patients alone."""
-    start = Network(scaler, scaler, tabular_network(cohort.x.shape[1], seed))
-    return start.minimised(rows(cohort, scaler), steps=steps)
+    start = Model(tabular_network(cohort.x.shape[1], seed), scaler)
+    return start.minimised(rows(cohort, scaler), Training(steps, batch=None))
 
 
-def features(model: Network, x: Array) -> Array:
-    """What the last hidden layer says of raw features `x`, shape (n, 32)."""
-    inside = keras.Model(model.network.inputs, model.network.get_layer("body_2").output)
-    z = model.scaler.transform(x).astype("float32")
-    return np.asarray(inside([z])).astype(float)
-
-
-def distances(model: Network, source: Cohort, x: Array, seed: int) -> dict[str, float]:
+def distances(model: Model, source: Cohort, x: Array, seed: int) -> dict[str, float]:
     """Scores that look at no label; larger promises more.
 
     Parameters
     ----------
-    model : Network
-        Of the source; only its ruler is used.
+    model : Model
+        Of the source; only its scaler is used.
     source : Cohort
     x : ndarray, shape (n, d)
         Unlabelled target patients.
     seed : int
         Of the folds of the proxy A-distance.
     """
-    z_source, z_target = model.scaler.transform(source.x), model.scaler.transform(x)
+    z_source, z_target = model.prepare.transform(source.x), model.prepare.transform(x)
     width = shifts.median_bandwidth(np.concatenate([z_source, z_target]))
     away = shifts.proxy_a_distance(z_source, z_target, np.random.default_rng(seed))
     return {"proxy A-distance": -away, "MMD": -shifts.mmd2(z_source, z_target, width)}
 
 
-def promises(model: Network, few: Cohort) -> dict[str, float]:
+def promises(model: Model, few: Cohort) -> dict[str, float]:
     """Scores of a source network on labelled target patients; larger promises more."""
-    p, inner = model.probability(few.x), features(model, few.x)
+    p, inner = model.probability(few.x), model.features(few.x, "body_2")
     return {
-        "LogME": scores.logme(inner, few.y),
-        "LEEP": scores.leep(np.column_stack([1 - p, p]), few.y),
-        "H-score": scores.h_score(inner, few.y),
-        "TransRate": scores.transrate(inner, few.y),
+        "LogME": transfer.logme(inner, few.y),
+        "LEEP": transfer.leep(np.column_stack([1 - p, p]), few.y),
+        "H-score": transfer.h_score(inner, few.y),
+        "TransRate": transfer.transrate(inner, few.y),
         "AUROC on the labels": metrics.auroc(few.y, model.logit(few.x)),
         "log loss on the labels": -metrics.log_loss(few.y, p),
     }
@@ -122,7 +113,7 @@ def one_choice(target: str, repeat: int, only: Only = ALL) -> Iterator[Mapping[s
     (pool, test), seed = divide(hospitals()[target], repeat), repeat % SEEDS
     studies = {n: draw(pool, n, np.random.default_rng([repeat, 0])) for n in LABELS}
     alone = {
-        n: metrics.auroc(test.y, trained(few, missing.ruler(few.x), seed).logit(test.x))
+        n: metrics.auroc(test.y, trained(few, missing.median_scaler(few.x), seed).logit(test.x))
         for n, few in studies.items()
     }
     for name in chosen(only, "source", candidates(target)):
@@ -184,59 +175,43 @@ def alike(source: Cohort, likeness: Array, which: str, rng: np.random.Generator)
 
 def distribution(
     source: Cohort, pool: Cohort, few: Cohort, scaler: Pipeline, seed: int
-) -> dict[str, Network]:
+) -> dict[str, Model]:
     """The same number of source patients, more or less like the target's."""
     z, unlabelled = scaler.transform(source.x), scaler.transform(pool.x)
     likeness = shifts.density_ratio(z, unlabelled, np.random.default_rng(seed))
-    models = {}
+    made = {}
     for which in ("the most alike", "at random", "the least alike"):
         part = alike(source, likeness, which, np.random.default_rng(seed))
-        models[which] = transfer.fine_tuned(trained(part, scaler, seed), few, TUNED)
-    return models
+        made[which] = transfer.fine_tuned(trained(part, scaler, seed), few, TUNED)
+    return made
 
 
-def network(features: int, widths: tuple[int, int], seed: int) -> keras.Model:
-    """An untrained network like `models.tabular_network`, of other widths."""
-    layers = [
-        keras.layers.Dense(
-            size,
-            activation=None if k == 2 else "relu",
-            name="head" if k == 2 else f"body_{k + 1}",
-            kernel_initializer=keras.initializers.GlorotUniform(seed=3 * seed + k),
-        )
-        for k, size in enumerate((*widths, 1))
-    ]
-    return keras.Sequential([keras.Input((features,), name="features"), *layers], name="tabular")
-
-
-def structure(source: Network, few: Cohort, seed: int) -> dict[str, Network]:
+def structure(source: Model, few: Cohort, seed: int) -> dict[str, Model]:
     """The same source network, given to target networks that can take more or less of it."""
-    given, models = source.network.get_weights(), {}
+    given, made = source.network.get_weights(), {}
     for name, widths in WIDTHS.items():
-        start = network(source.network.input_shape[1], widths, 100 + seed)
-        own = start.get_weights()
+        twin = tabular_network(source.network.input_shape[1], 100 + seed, widths)
+        own = twin.get_weights()
         taken = {"all layers": len(own), "first layer": 2, "nothing": 0}[name.split(", ")[1]]
-        steps = TUNED if name == "same structure, all layers" else STEPS  # new layers need more
-        twin = keras.models.clone_model(start)
+        more = replace(TUNED, steps=STEPS)  # new layers need more
+        training = TUNED if name == "same structure, all layers" else more
         twin.set_weights([*given[:taken], *own[taken:]])
-        models[name] = transfer.fine_tuned(replace(source, network=twin), few, steps)
-    return models
+        made[name] = transfer.fine_tuned(replace(source, network=twin), few, training)
+    return made
 
 
-def scheme(source: Cohort, few: Cohort, scaler: Pipeline, seed: int) -> dict[str, Network]:
+def scheme(source: Cohort, few: Cohort, scaler: Pipeline, seed: int) -> dict[str, Model]:
     """The same source patients, trained on as the target will be, or otherwise."""
-    own = missing.ruler(source.x)
+    own = missing.median_scaler(source.x)
     ill = np.where(source.y == 1, 0.5 / source.y.sum(), 0.5 / (len(source) - source.y.sum()))
-    start = Network(scaler, scaler, tabular_network(source.x.shape[1], seed))
+    start = Model(tabular_network(source.x.shape[1], seed), scaler)
     data = rows(source, scaler)
-    balanced = start.minimised(Rows(data.z, data.y, ill), steps=STEPS)
+    balanced = start.minimised(Rows(data.z, data.y, ill), Training(STEPS, batch=None))
     starts = {
         "as at the target": trained(source, scaler, seed),
         "classes weighted equally": balanced,
         "ten times as long": trained(source, scaler, seed, steps=10 * STEPS),
-        "another ruler": replace(
-            trained(source, own, seed), scaler=missing.ruler(few.x), source_scaler=own
-        ),
+        "another ruler": transfer.restandardised(trained(source, own, seed), few.x),
     }
     return {name: transfer.fine_tuned(model, few, TUNED) for name, model in starts.items()}
 
@@ -246,22 +221,22 @@ def one_ablation(target: str, repeat: int, only: Only = ALL) -> Iterator[Mapping
     others = [cohort for name, cohort in hospitals().items() if name != target]
     pool, test = divide(hospitals()[target], repeat)
     few = draw(pool, N, np.random.default_rng([repeat, 0]))
-    source, scaler = everybody(others), sources.common_ruler(others, pool.x)
-    ablations: dict[str, Callable[[], dict[str, Network]]] = {
+    source, scaler = together(others), transfer.common_scaler(others, pool.x)
+    ablations: dict[str, Callable[[], dict[str, Model]]] = {
         "data distribution": lambda: distribution(source, pool, few, scaler, repeat),
         "model structure": lambda: structure(trained(source, scaler, repeat), few, repeat),
         "training scheme": lambda: scheme(source, few, scaler, repeat),
     }
     for principle in chosen(only, "principle", ablations):
         for arm, model in ablations[principle]().items():
-            row = {"principle": principle, "arm": arm}
+            row: dict[str, Any] = {"principle": principle, "arm": arm}
             row["AUROC"] = metrics.auroc(test.y, model.logit(test.x))
             yield row | {"log loss": metrics.log_loss(test.y, model.probability(test.x))}
 
 
 # --- the tables -----------------------------------------------------------------------------------
 
-FACTS = {"repeats": [*REPEATS], "labels": [*LABELS], "seeds": SEEDS, "steps": [STEPS, TUNED]}
+FACTS = {"repeats": [*REPEATS], "labels": [*LABELS], "seeds": SEEDS, "steps": [STEPS, TUNED.steps]}
 STUDIES = (
     Study(
         table=CHOICE,

@@ -18,9 +18,16 @@ from scipy.stats import norm
 
 from medxfer_utils import results
 from medxfer_utils.cohorts import Cohort
-from medxfer_utils.data import catalogue, standin
-from medxfer_utils.data import files as downloads
-from medxfer_utils.data import hospitals as tabular
+from medxfer_utils.data import (
+    CODES,
+    DIAGNOSES,
+    HEART,
+    HEART_FEATURES,
+    STATISTICS,
+    fetch,
+    four_hospitals,
+    sums_of,
+)
 
 Array = NDArray[np.floating]
 LEVELS = (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)
@@ -32,8 +39,8 @@ PACKAGES = ("numpy", "scipy")
 def marginal(values: Array, feature: str) -> list[float] | dict[str, float]:
     """The quantiles of the measured values of a number, or the share of each code."""
     measured = values[~np.isnan(values)]
-    if feature in tabular.CODES:
-        codes = tabular.CODES[feature]
+    if feature in CODES:
+        codes = CODES[feature]
         return {str(code): round(float(np.mean(measured == code)), 3) for code in codes}
     return [round(float(knot), 1) for knot in np.quantile(measured, LEVELS)]
 
@@ -41,7 +48,7 @@ def marginal(values: Array, feature: str) -> list[float] | dict[str, float]:
 def marginals(x: Array, fewest: int = 1) -> dict[str, list[float] | dict[str, float]]:
     """The marginal of each feature that has at least so many measured values."""
     enough = (~np.isnan(x)).sum(axis=0) >= fewest
-    each = zip(tabular.HEART_FEATURES, x.T, enough, strict=True)
+    each = zip(HEART_FEATURES, x.T, enough, strict=True)
     return {feature: marginal(values, feature) for feature, values, known in each if known}
 
 
@@ -75,7 +82,7 @@ def correlation(groups: Sequence[Array]) -> Array:
     the covariance of their scores is r times both variances: 1 for a number, less for a code. Of
     rare codes, such as a high sugar and three vessels, strong correlations come out too strong.
     """
-    above, below = np.zeros((2, len(tabular.HEART_FEATURES), len(tabular.HEART_FEATURES)))
+    above, below = np.zeros((2, len(HEART_FEATURES), len(HEART_FEATURES)))
     for x in groups:
         z = np.apply_along_axis(scores, 0, x)
         known, z = (~np.isnan(z)).astype(float), np.nan_to_num(z)
@@ -94,9 +101,9 @@ def positive_definite(matrix: Array) -> Array:
 
 
 def statistics(cohorts: Mapping[str, Cohort]) -> dict[str, Any]:
-    """Everything that `standin.statistics` describes, but the record."""
+    """Everything that `heart_statistics` describes, but the record."""
     diagnoses, hospitals = {}, {name: dict[str, Any]() for name in cohorts}
-    for y, diagnosis in enumerate(standin.DIAGNOSES):
+    for y, diagnosis in enumerate(DIAGNOSES):
         groups = {name: cohort.x[cohort.y == y] for name, cohort in cohorts.items()}
         matrix = positive_definite(correlation(list(groups.values())))
         of_all = marginals(np.concatenate(list(groups.values())))
@@ -109,9 +116,9 @@ def statistics(cohorts: Mapping[str, Cohort]) -> dict[str, Any]:
 
 def main() -> None:
     """Compute and write them, with their provenance."""
-    cohorts = tabular.four_hospitals()
-    sums = {name: downloads.sums_of(downloads.fetch(f))[1] for name, f in catalogue.HEART.items()}
+    cohorts = four_hospitals()
+    sums = {name: sums_of(fetch(f))[1] for name, f in HEART.items()}
     record = results.provenance(PACKAGES, files=sums, fewest=FEWEST)
     text = json.dumps({"record": record, **statistics(cohorts)}, indent=1)
-    standin.FILE.write_text(text + "\n", "utf-8")
-    print(f"{standin.FILE}: {len(text) / 1000:.0f} kB")
+    STATISTICS.write_text(text + "\n", "utf-8")
+    print(f"{STATISTICS}: {len(text) / 1000:.0f} kB")

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from typing import Any
 
 # First: it decides how TensorFlow starts.
-from medxfer_utils.models import training as convnets
+from medxfer_utils import models, transfer
 
 # isort: split
 import keras
@@ -24,10 +23,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from book.studies.study import ALL, Only, Study, chosen, curve
-from medxfer_utils import images as imaging
-from medxfer_utils import clinic
+from medxfer_utils import clinic, images
 from medxfer_utils.cohorts import Cohort, split
-from medxfer_utils.experiments import Arm, Classical
+from medxfer_utils.models import Model, Strategy, Training
 
 TABLE = "image_transfer"
 # World 0 is the one on which the learning rates were chosen; it is not reported.
@@ -41,24 +39,24 @@ TARGETS = {
     "South": replace(NORTH, dose=0.2, slice_thickness=5, kernel="sharp"),
     "MR": replace(NORTH, modality="MR"),
 }
-LONG = convnets.Recipe(steps=1000, rate=0.003, cosine=True, augment=convnets.flips_and_turns)
-RECIPE = replace(LONG, steps=100, batch=16)
-SLOW = replace(RECIPE, rate=0.0003)
-FRESH = replace(RECIPE, rate=0.01)  # from scratch, or from an unrelated body
-HEAD = replace(RECIPE, rate=0.03)
+LONG = Training(steps=1000, rate=0.003, cosine=True, augment=models.flips_and_turns)
+SHORT = replace(LONG, steps=100, batch=16)
+SLOW = replace(SHORT, rate=0.0003)
+FRESH = replace(SHORT, rate=0.01)  # from scratch, or from an unrelated backbone
+HEAD = replace(SHORT, rate=0.03)
 
-Image = convnets.Array
+Image = models.Array
 Prepare = Callable[[Image], Image]
 
 
 def prepare_ct(hu: Image) -> Image:
     """HU from -1000 to 400 as -1 to 1, with a channel."""
-    return (2 * imaging.window(hu, level=-300, width=1400) - 1)[..., None]
+    return (2 * images.window(hu, level=-300, width=1400) - 1)[..., None]
 
 
 def prepare_mr(signal: Image) -> Image:
     """Each image's 1st to 99th percentile as -1 to 1, with a channel."""
-    return np.stack([2 * imaging.percentile_window(s) - 1 for s in signal])[..., None]
+    return np.stack([2 * images.percentile_window(s) - 1 for s in signal])[..., None]
 
 
 PREPARE: dict[str, Prepare] = {"South": prepare_ct, "MR": prepare_mr}
@@ -80,8 +78,8 @@ THRESHOLD = {"South": -500.0, "MR": 200.0}
 def source_network(world: int) -> keras.Model:
     """North's network of a world."""
     north = clinic.simulate(NORTH, PATIENTS["source"], seed=3 * world).cohort
-    network = convnets.image_network(SHAPE, filters=FILTERS, seed=world)
-    return convnets.train(network, prepare_ct(north.x), north.y, LONG, seed=world)
+    network = models.image_network(SHAPE, filters=FILTERS, seed=world)
+    return models.train(network, prepare_ct(north.x), north.y, LONG, seed=world)
 
 
 @cache
@@ -89,9 +87,9 @@ def digits_network(world: int) -> keras.Model:
     """The same network, trained to read handwritten digits."""
     digits = load_digits()
     enlarged = np.kron(digits.images / 8 - 1, np.ones((4, 4)))[..., None]
-    network = convnets.image_network(SHAPE, outputs=10, filters=FILTERS, seed=world)
-    recipe = replace(LONG, steps=400, augment=None)
-    return convnets.train(network, enlarged, digits.target, recipe, seed=world)
+    network = models.image_network(SHAPE, outputs=10, filters=FILTERS, seed=world)
+    training = replace(LONG, steps=400, augment=None)
+    return models.train(network, enlarged, digits.target, training, seed=world)
 
 
 def divide(target: str, world: int) -> tuple[Cohort, Cohort]:
@@ -103,54 +101,36 @@ def divide(target: str, world: int) -> tuple[Cohort, Cohort]:
     return pool, test
 
 
-def arms(target: str, source: keras.Model, digits: keras.Model, pool: Cohort) -> dict[str, Arm]:
+def strategies(
+    target: str, source: keras.Model, digits: keras.Model, pool: Cohort
+) -> dict[str, Strategy]:
     """Every strategy, for one source network and one target clinic."""
-    prepare = PREPARE[target]
-    own = convnets.with_statistics_of(source, prepare(pool.x), seed=0)
-    pace = {name: 3.0 ** (int(name[-1]) - 5) for name in convnets.body(source)}
-    whole = convnets.body(source)
-    norms = [name for name in whole if name.startswith("norm_")]
+    north = Model(source, PREPARE[target])
+    own = transfer.restandardised(north, pool.x)
 
-    def kept(network: keras.Model) -> Arm:
-        return lambda t, s: convnets.ImageModel(network, prepare)
+    def reader(s: int) -> Model:
+        fresh = north.untrained(s)
+        return replace(fresh, network=models.with_backbone_of(digits, fresh.network))
 
-    def trained(start: Callable[[int], keras.Model], recipe: Any, **more: Any) -> Arm:
-        def arm(t: Cohort, s: int) -> convnets.ImageModel:
-            network = convnets.train(start(s), prepare(t.x), t.y, recipe, s, **more)
-            return convnets.ImageModel(network, prepare)
-
-        return arm
-
-    def fresh(s: int) -> keras.Model:
-        return convnets.reinitialised(source, s)
-
+    take = FunctionTransformer(measured, kw_args={"threshold": THRESHOLD[target]})
+    simple = make_pipeline(take, StandardScaler(), LogisticRegression())
+    longer = replace(FRESH, steps=300)
     return {
-        "as is": kept(source),
-        "own statistics, no label": kept(own),
-        "feature extraction": trained(
-            lambda s: convnets.with_body_of(source, fresh(s)), HEAD, frozen=whole
+        "as is": lambda t, s: north,
+        "own statistics, no label": lambda t, s: own,
+        "feature extraction": lambda t, s: transfer.frozen_features(north, t, HEAD, s),
+        "own statistics + new head": lambda t, s: transfer.frozen_features(own, t, HEAD, s),
+        "fine-tuned, fast": lambda t, s: transfer.fine_tuned(north, t, SHORT, s),
+        "fine-tuned, slowly": lambda t, s: transfer.fine_tuned(north, t, SLOW, s),
+        "own statistics, frozen + slowly": lambda t, s: transfer.fine_tuned(
+            own, t, SLOW, s, own.norms
         ),
-        "own statistics + new head": trained(
-            lambda s: convnets.with_body_of(own, fresh(s)), HEAD, frozen=whole
-        ),
-        "fine-tuned, fast": trained(lambda s: source, RECIPE),
-        "fine-tuned, slowly": trained(lambda s: source, SLOW),
-        "own statistics, frozen + slowly": trained(lambda s: own, SLOW, frozen=norms),
-        "discriminative": trained(lambda s: source, RECIPE, pace=pace),
-        "scratch": trained(fresh, FRESH),
-        "scratch, 3 times longer": trained(fresh, replace(FRESH, steps=300)),
-        "digits, fine-tuned": trained(lambda s: convnets.with_body_of(digits, fresh(s)), FRESH),
+        "discriminative": lambda t, s: transfer.discriminative_rates(north, t, SHORT, s, 3.0),
+        "scratch": lambda t, s: transfer.target_only(north, t, FRESH, s),
+        "scratch, 3 times longer": lambda t, s: transfer.target_only(north, t, longer, s),
+        "digits, fine-tuned": lambda t, s: transfer.fine_tuned(reader(s), t, FRESH, s),
+        "ruler": lambda t, s: transfer.classical(simple, t),
     }
-
-
-def ruler_arm(target: str) -> Arm:
-    """The simple baseline: a logistic regression on three measurements of the labelled patients."""
-
-    def arm(t: Cohort, s: int) -> Classical:
-        take = FunctionTransformer(measured, kw_args={"threshold": THRESHOLD[target]})
-        return Classical(make_pipeline(take, StandardScaler(), LogisticRegression()).fit(t.x, t.y))
-
-    return arm
 
 
 def one_world(repeat: int, only: Only = ALL) -> pd.DataFrame:
@@ -158,7 +138,7 @@ def one_world(repeat: int, only: Only = ALL) -> pd.DataFrame:
     source, digits, frames = source_network(repeat), digits_network(repeat), []
     for target in chosen(only, "target", TARGETS):
         halves = divide(target, repeat)
-        every = arms(target, source, digits, halves[0]) | {"ruler": ruler_arm(target)}
+        every = strategies(target, source, digits, halves[0])
         frames.append(curve(every, halves, SIZES, repeat, only).assign(target=target))
     return pd.concat(frames, ignore_index=True)
 

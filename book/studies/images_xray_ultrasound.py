@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any, cast
+from typing import cast
 
-from medxfer_utils.models.training import ImageModel, Recipe, train, with_body_of
+# First: it decides how TensorFlow starts.
+from medxfer_utils import models, transfer
 
 # isort: split
 import keras
@@ -20,22 +21,22 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from benchmarks import medmnist_recipe as recipe
 from book.studies.study import ALL, Only, Study, chosen
 from medxfer_utils import metrics
 from medxfer_utils.cohorts import Cohort
-from medxfer_utils.data.catalogue import KNOWN_COPIES
-from medxfer_utils.data.files import MedMNIST, medmnist
-from medxfer_utils.experiments import Arm, Predicts, learning_curve
+from medxfer_utils.data import KNOWN_COPIES, MedMNIST, medmnist
+from medxfer_utils.experiments import learning_curve
+from medxfer_utils.models import Model, Strategy, Training
 
 Array = NDArray[np.floating]
 NAME, SEED = "xray_ultrasound", 0
 FRACTIONS = (0.05, 0.1, 0.25, 0.5, 1.0)
 REPEATS = {"breastmnist": 10, "pneumoniamnist": 5}
 # The same for scratch and fine-tuning, at every budget; not tuned.
-FIT = Recipe(steps=300, rate=0.001, batch=64, smoothing=0.1, cosine=True, augment=recipe.moved)
+FIT = Training(steps=300, rate=0.001, batch=64, smoothing=0.1, cosine=True, augment=recipe.moved)
 SOURCE_STEPS = 900
 PIXELS, SCRATCH = "pixels, logistic regression", "from scratch"
 IMAGENET, OTHER = "ImageNet features, logistic regression", "fine-tuned from the other set"
@@ -63,21 +64,10 @@ def source_network(data: MedMNIST, seed: int) -> keras.Model:
     """The recipe's network, trained on all training and validation images of the other set."""
     x, y = recipe.training_images(data)
     long = replace(FIT, steps=SOURCE_STEPS, rate=recipe.RATE)
-    return train(recipe.network(seed), recipe.grey(x), y, long, seed)
+    return models.train(recipe.network(seed), recipe.grey(x), y, long, seed)
 
 
-class Looking:
-    """A classifier of scikit-learn that is given positions and looks the features up."""
-
-    def __init__(self, fitted: Any, look: Callable[[Array], Array]) -> None:
-        self.fitted, self.look = fitted, look
-
-    def probability(self, rows: Array) -> Array:
-        """Probability of the disease, shape (n,)."""
-        return cast(Array, self.fitted.predict_proba(self.look(rows))[:, 1])
-
-
-def arms(seen: Seen, source: Callable[[int], keras.Model]) -> dict[str, Arm]:
+def strategies(seen: Seen, source: Callable[[int], keras.Model]) -> dict[str, Strategy]:
     """Every strategy; `source` gives the other set's network for a seed."""
 
     def images(rows: Array) -> Array:
@@ -87,29 +77,23 @@ def arms(seen: Seen, source: Callable[[int], keras.Model]) -> dict[str, Arm]:
         return images(rows).reshape(len(rows), -1)
 
     def features(rows: Array) -> Array:
-        return cast(
-            Array, seen.features[rows.astype(int)].mean(axis=1)
-        )  # of the image and its mirror image
+        """Of the image and its mirror image."""
+        return cast(Array, seen.features[rows.astype(int)].mean(axis=1))
 
-    def tuned(start: Callable[[int], keras.Model]) -> Arm:
-        return lambda labelled, seed: ImageModel(
-            train(start(seed), images(labelled.x), labelled.y, FIT, seed), images
-        )
+    def other(s: int) -> Model:
+        network = models.with_backbone_of(source(s), recipe.network(s))
+        return Model(network, images)
 
-    def regression(look: Callable[[Array], Array]) -> Arm:
-        def fit(labelled: Cohort, seed: int) -> Predicts:
-            model = make_pipeline(
-                StandardScaler(), LogisticRegression(C=recipe.STRENGTH, max_iter=500)
-            )
-            return Looking(model.fit(look(labelled.x), labelled.y), look)
-
-        return fit
-
+    last = StandardScaler(), LogisticRegression(C=recipe.STRENGTH, max_iter=500)
+    of_pixels, of_features = (
+        make_pipeline(FunctionTransformer(take), *last) for take in (pixels, features)
+    )
+    fresh = Model(recipe.network(0), images)
     return {
-        PIXELS: regression(pixels),
-        SCRATCH: tuned(recipe.network),
-        OTHER: tuned(lambda seed: with_body_of(source(seed), recipe.network(seed))),
-        IMAGENET: regression(features),
+        PIXELS: lambda t, s: transfer.classical(of_pixels, t),
+        SCRATCH: lambda t, s: transfer.target_only(fresh, t, FIT, s),
+        OTHER: lambda t, s: transfer.fine_tuned(other(s), t, FIT, s),
+        IMAGENET: lambda t, s: transfer.classical(of_features, t),
     }
 
 
@@ -124,11 +108,11 @@ def target_and_source(target: str) -> tuple[Seen, Callable[[int], keras.Model]]:
 def one_target(target: str, only: Only = ALL) -> pd.DataFrame:
     """One target over all budgets, one row a fit."""
     seen, source = target_and_source(target)
-    every = arms(seen, source)
+    every = strategies(seen, source)
     some = {name: every[name] for name in chosen(only, "strategy", every)}
     repeats = 1 + max(chosen(only, "repeat", range(REPEATS[target])))
     for repeat in range(repeats) if OTHER in some else ():
-        source(1000 * SEED + repeat)  # before the clock of any arm runs
+        source(1000 * SEED + repeat)  # before the clock of any strategy runs
     shares = chosen(only, "fraction", FRACTIONS)
     sizes = {round(fraction * len(seen.pool)): fraction for fraction in shares}
     frame = learning_curve(some, seen.pool, seen.test, list(sizes), repeats, SEED)

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any, cast
 
 # First: it decides how TensorFlow starts.
-from medxfer_utils.models import training as convnets
+from medxfer_utils import models, transfer
 
 # isort: split
 import keras
@@ -28,18 +28,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from book.studies.study import ALL, Only, Study, curve
-from medxfer_utils import images as imaging
-from medxfer_utils import metrics
-from medxfer_utils import clinic
+from medxfer_utils import clinic, images, metrics
 from medxfer_utils.cohorts import Cohort, require_disjoint, split
-from medxfer_utils.data.catalogue import KNOWN_COPIES
-from medxfer_utils.data.files import Nodules, lidc_nodules, medmnist
-from medxfer_utils.experiments import Arm, Classical, Predicts, learning_curve
+from medxfer_utils.data import KNOWN_COPIES, Nodules, lidc_nodules, medmnist
+from medxfer_utils.experiments import learning_curve
+from medxfer_utils.models import Array, Classical, Model, Strategy, Training
 
-Array = convnets.Array
 Prepare = Callable[[Array], Array]
 TABLE = "lidc_transfer"
 # World 0 is the one in which the choices below were made, on its pools; it is not reported. Its
@@ -56,10 +53,8 @@ SIMULATED = 500  # patients for each of four simulated scanners
 SHAPE, FILTERS = (SIDE, SIDE, 1), (16, 32, 64)
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "keras")
 
-LONG = convnets.Recipe(
-    steps=600, rate=0.003, batch=32, cosine=True, augment=convnets.flips_and_turns
-)
-RECIPE = replace(LONG, steps=100, batch=16)
+LONG = Training(steps=600, rate=0.003, cosine=True, augment=models.flips_and_turns)
+SHORT = replace(LONG, steps=100, batch=16)
 # Four each, a factor of about 3 apart, tried in world 0; one of each serves all three questions.
 RATES = {
     "scratch": (0.001, 0.003, 0.01, 0.03),
@@ -83,7 +78,7 @@ def middle(patches: NDArray[Any]) -> Array:
 
 def windowed(hu: Array) -> Array:
     """HU from -1000 to 400 as -1 to 1, with a channel."""
-    return (2 * imaging.window(hu, level=-300, width=1400) - 1)[..., None]
+    return (2 * images.window(hu, level=-300, width=1400) - 1)[..., None]
 
 
 def standardised(x: Array) -> Array:
@@ -145,8 +140,8 @@ def labelled(data: Nodules) -> tuple[Nodules, NDArray[np.int64]]:
 
 def trained(x: Array, y: NDArray[np.integer], world: int) -> keras.Model:
     """A source network."""
-    network = convnets.image_network(SHAPE, filters=FILTERS, seed=world)
-    return convnets.train(network, x, y, LONG, world)
+    network = models.image_network(SHAPE, filters=FILTERS, seed=world)
+    return models.train(network, x, y, LONG, world)
 
 
 def sizes_apart(data: Nodules, y: NDArray[np.int64]) -> tuple[Cohort, Cohort]:
@@ -233,74 +228,47 @@ def question_of(name: str) -> Question:
 # --- strategies -----------------------------------------------------------------------------------
 
 
-class Looking(Classical):
-    """A classifier of scikit-learn that is given positions and looks up what stands there."""
-
-    def __init__(self, fitted: Any, values: Array) -> None:
-        super().__init__(fitted)
-        self.values = values
-
-    def probability(self, rows: Array) -> Array:
-        """Probability of the disease, shape (n,)."""
-        return super().probability(self.values[rows.astype(int)])
-
-
-def regression(values: Array, strength: float = 1.0) -> Arm:
-    """A logistic regression on columns of numbers; `strength` is scikit-learn's C."""
-
-    def arm(t: Cohort, s: int) -> Predicts:
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
-        return Looking(model.fit(values[t.x.astype(int)], t.y), values)
-
-    return arm
-
-
-def classical(question: Question, source: keras.Model) -> dict[str, Arm]:
+def classical(question: Question, source: keras.Model) -> dict[str, Strategy]:
     """The simple baselines; to the diameter, if there is one, also what the source says is added.
 
     Pixels are as strongly shrunk as in `xray_ultrasound`.
     """
-    simple = question.simple.items()
-    arms = {name: regression(v, 0.03 if name == "pixels" else 1.0) for name, v in simple}
-    if DIAMETER in arms:
-        score = convnets.outputs(source, question.images)
-        both = np.hstack([question.simple[DIAMETER], score])
-        arms["diameter + score of the source"] = regression(both)
-    return arms
+    numbers = dict(question.simple)
+    if DIAMETER in numbers:
+        both = [numbers[DIAMETER], models.outputs(source, question.images)]
+        numbers["diameter + score of the source"] = np.hstack(both)
+    return {
+        name: partial(_regression, values, 0.03 if name == "pixels" else 1.0)
+        for name, values in numbers.items()
+    }
+
+
+def _regression(values: Array, strength: float, t: Cohort, s: int) -> Classical:
+    """A logistic regression on columns of numbers; `strength` is scikit-learn's C."""
+    take = FunctionTransformer(lambda rows: values[rows.astype(int)])
+    last = LogisticRegression(C=strength, max_iter=1000)
+    return transfer.classical(make_pipeline(take, StandardScaler(), last), t)
 
 
 def networks(
     question: Question, source: keras.Model, pool: Cohort, rates: dict[str, float]
-) -> dict[str, Arm]:
+) -> dict[str, Strategy]:
     """Every strategy with a network."""
-
-    def prepare(rows: Array) -> Array:
-        return cast(Array, question.images[rows.astype(int)])
-
-    def fitted(start: Callable[[int], keras.Model], recipe: Any, **more: Any) -> Arm:
-        def arm(t: Cohort, s: int) -> Predicts:
-            network = convnets.train(start(s), prepare(t.x), t.y, recipe, s, **more)
-            return convnets.ImageModel(network, prepare)
-
-        return arm
-
-    def fresh(s: int) -> keras.Model:
-        return convnets.reinitialised(source, s)
-
-    def on(network: keras.Model) -> Callable[[int], keras.Model]:
-        return lambda s: convnets.with_body_of(network, fresh(s))
-
-    own = convnets.with_statistics_of(source, prepare(pool.x), seed=0)
-    whole, recipe = convnets.body(source), {k: replace(RECIPE, rate=r) for k, r in rates.items()}
+    start = Model(source, lambda rows: question.images[rows.astype(int)])
+    own = transfer.restandardised(start, pool.x)
+    scratch, head, tuned = (replace(SHORT, rate=rates[name]) for name in (SCRATCH, HEAD, TUNED))
+    longer, slow = replace(scratch, steps=300), replace(tuned, rate=tuned.rate / SLOWER)
     return {
-        AS_IS: lambda t, s: convnets.ImageModel(source, prepare),
-        SCRATCH: fitted(fresh, recipe[SCRATCH]),
-        "scratch, 3 times longer": fitted(fresh, replace(recipe[SCRATCH], steps=300)),
-        HEAD: fitted(on(source), recipe[HEAD], frozen=whole),
-        "own statistics + new head": fitted(on(own), recipe[HEAD], frozen=whole),
-        "random features + new head": fitted(fresh, recipe[HEAD], frozen=whole),
-        TUNED: fitted(lambda s: source, recipe[TUNED]),
-        "fine-tuned, slowly": fitted(lambda s: source, replace(RECIPE, rate=rates[TUNED] / SLOWER)),
+        AS_IS: lambda t, s: start,
+        SCRATCH: lambda t, s: transfer.target_only(start, t, scratch, s),
+        "scratch, 3 times longer": lambda t, s: transfer.target_only(start, t, longer, s),
+        HEAD: lambda t, s: transfer.frozen_features(start, t, head, s),
+        "own statistics + new head": lambda t, s: transfer.frozen_features(own, t, head, s),
+        "random features + new head": lambda t, s: transfer.frozen_features(
+            start.untrained(s), t, head, s
+        ),
+        TUNED: lambda t, s: transfer.fine_tuned(start, t, tuned, s),
+        "fine-tuned, slowly": lambda t, s: transfer.fine_tuned(start, t, slow, s),
     }
 
 
@@ -337,8 +305,8 @@ def tried(data: Nodules, draws: int = 4, n: int = 40) -> pd.DataFrame:
         for place in range(4):
             rates = {strategy: values[place] for strategy, values in RATES.items()}
             every = networks(question, source, inner, rates)
-            arms = {strategy: every[strategy] for strategy in (*RATES, AS_IS)}
-            frame = learning_curve(arms, inner, judge, (n,), repeats=draws, seed=0)
+            some = {strategy: every[strategy] for strategy in (*RATES, AS_IS)}
+            frame = learning_curve(some, inner, judge, (n,), repeats=draws, seed=0)
             labels = {"question": question.name, "normalisation": name}
             frames.append(frame.assign(rate=frame["strategy"].map(rates), **labels))
     kept = ["question", "normalisation", "strategy", "rate"]

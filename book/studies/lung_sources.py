@@ -6,6 +6,7 @@ training images go through. Four of each kind are stored, each from patients and
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 # First: it decides how TensorFlow starts.
-from medxfer_utils.models import training as convnets
+from medxfer_utils import models
 
 # isort: split
 import keras
@@ -22,11 +23,9 @@ import numpy as np
 from sklearn.datasets import load_digits, load_sample_images
 
 from book.studies.study import ALL, Only, Study
-from medxfer_utils import images as imaging
-from medxfer_utils import metrics, results
-from medxfer_utils import clinic
+from medxfer_utils import clinic, images, metrics, results
 from medxfer_utils.cohorts import Cohort
-from medxfer_utils.models.training import Array, Recipe
+from medxfer_utils.models import Array, Training
 
 TABLE = "lung_sources"
 # The kinds that a chapter and the tests use are stored; the others are made by `make results` only.
@@ -38,18 +37,18 @@ LUNG = clinic.Site(organ="lung", size=32, pixel=1.5)
 LIVER = replace(LUNG, organ="liver")
 DOSES = (1.0, 0.1, 0.02)
 
-flips, contrast = convnets.flips_and_turns, convnets.flips_turns_and_contrast
-LONG = Recipe(steps=3000, rate=0.003, batch=64, cosine=True, augment=flips)
+flips, contrast = models.flips_and_turns, models.flips_turns_and_contrast
+LONG = Training(steps=3000, rate=0.003, batch=64, cosine=True, augment=flips)
 
 
 def window(hu: Array) -> Array:
     """HU from -1000 to 400 as -1 to 1: how the lung is looked at."""
-    return (2 * imaging.window(hu, level=-300, width=1400) - 1)[..., None]
+    return (2 * images.window(hu, level=-300, width=1400) - 1)[..., None]
 
 
 def standardised(hu: Array) -> Array:
     """Each patch with mean 0 and standard deviation 1."""
-    return imaging.standardised(hu)[..., None]
+    return images.standardised(hu)[..., None]
 
 
 # About how far a lesion stands out, in HU.
@@ -58,7 +57,7 @@ UNIT = {"lung": 300.0, "liver": 40.0}
 
 def relative(hu: Array, organ: str = "liver") -> Array:
     """Contrast to the surroundings, in the organ's unit."""
-    return imaging.contrast(hu, UNIT[organ])[..., None]
+    return images.contrast(hu, UNIT[organ])[..., None]
 
 
 in_lung = partial(relative, organ="lung")
@@ -96,16 +95,16 @@ def lung_test(seed: int) -> Cohort:
 def trained_source(
     kind: str,
     seed: int,
-    recipe: Recipe = LONG,
+    training: Training = LONG,
     patients: int = PATIENTS,
     change: Callable[[Cohort, int], Cohort] = lambda cohort, seed: cohort,
 ) -> keras.Model:
     """A source network of a kind, from patients who may be changed before."""
     prepare, _, doses, augment, groups = SOURCES[kind]
     cohort = change(lung(seed, doses, patients), seed)
-    start = convnets.image_network(SHAPE, filters=FILTERS, seed=seed, groups=groups)
-    recipe = replace(recipe, augment=augment)
-    return convnets.train(start, prepare(cohort.x), cohort.y, recipe, seed=seed)
+    start = models.image_network(SHAPE, filters=FILTERS, seed=seed, groups=groups)
+    training = replace(training, augment=augment)
+    return models.train(start, prepare(cohort.x), cohort.y, training, seed=seed)
 
 
 def shuffled(cohort: Cohort, seed: int) -> Cohort:
@@ -121,25 +120,25 @@ def shuffled_network(seed: int) -> keras.Model:
 
 
 def digits_network(seed: int) -> keras.Model:
-    """The same body, trained to read handwritten digits."""
+    """The same backbone, trained to read handwritten digits."""
     digits = load_digits()
     enlarged = np.kron(digits.images / 8 - 1, np.ones((4, 4)))[..., None]
-    network = convnets.image_network(SHAPE, outputs=10, filters=FILTERS, seed=seed)
-    recipe = replace(LONG, steps=400, batch=32, augment=None)
-    return convnets.train(network, enlarged, digits.target, recipe, seed=seed)
+    network = models.image_network(SHAPE, outputs=10, filters=FILTERS, seed=seed)
+    training = replace(LONG, steps=400, batch=32, augment=None)
+    return models.train(network, enlarged, digits.target, training, seed=seed)
 
 
 def textures_network(seed: int) -> keras.Model:
-    """The same body, trained to tell patches of two photographs (a temple, a flower) apart."""
+    """The same backbone, trained to tell patches of two photographs (a temple, a flower) apart."""
     rng = np.random.default_rng(seed)
     photographs = [image.mean(-1) for image in load_sample_images().images]
     y = np.arange(6000) % 2
     corners = [rng.integers(0, np.array(photographs[k].shape) - 32) for k in y]
     patches = [photographs[k][i : i + 32, j : j + 32] for k, (i, j) in zip(y, corners, strict=True)]
     x = np.stack(patches) + rng.normal(0, 1, (len(y), 32, 32))  # no patch is quite flat
-    network = convnets.image_network(SHAPE, filters=FILTERS, seed=seed)
-    recipe = replace(LONG, steps=800, batch=32, augment=contrast)
-    return convnets.train(network, imaging.standardised(x)[..., None], y, recipe, seed=seed)
+    network = models.image_network(SHAPE, filters=FILTERS, seed=seed)
+    training = replace(LONG, steps=800, batch=32, augment=contrast)
+    return models.train(network, images.standardised(x)[..., None], y, training, seed=seed)
 
 
 def path(kind: str, seed: int) -> Path:
@@ -148,41 +147,35 @@ def path(kind: str, seed: int) -> Path:
     return folder / "sources" / f"{kind.replace(' ', '_')}_{seed}.keras"
 
 
-@cache
-def source(kind: str, seed: int) -> keras.Model:
-    """A source network that was made before.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it was not.
-    """
-    if not path(kind, seed).is_file():
-        raise FileNotFoundError(f"There is no source network {kind!r} {seed}: run `make results`.")
-    return keras.models.load_model(path(kind, seed))
-
-
-UNRELATED = {
+UNRELATED: dict[str, Callable[[int], keras.Model]] = {
     "digits": digits_network,
     "textures": textures_network,
     "shuffled": shuffled_network,
 }
 
 
-def save(network: keras.Model, kind: str, seed: int) -> None:
-    """Keep a source network, whole or not at all."""
+def made(kind: str, seed: int) -> keras.Model:
+    """Train a source network and keep it, whole or not at all."""
+    network = UNRELATED[kind](seed) if kind in UNRELATED else trained_source(kind, seed)
     path(kind, seed).parent.mkdir(parents=True, exist_ok=True)
-    beside = path(kind, seed).with_suffix(".new.keras")
+    beside = path(kind, seed).with_suffix(f".{os.getpid()}.keras")
     network.save(beside)
     beside.replace(path(kind, seed))
+    return network
+
+
+@cache
+def source(kind: str, seed: int) -> keras.Model:
+    """A source network that was made before; one that was not is made now."""
+    if not path(kind, seed).is_file():
+        made(kind, seed)
+    return keras.models.load_model(path(kind, seed))
 
 
 def one_source(source: str, seed: int, only: Only = ALL) -> Iterator[Mapping[str, Any]]:
     """Train and keep one source network; how well it does on lungs, and on livers as it is."""
     start = time.process_time()
-    train = UNRELATED.get(source, partial(trained_source, source))
-    network = train(seed)
-    save(network, source, seed)
+    network = made(source, seed)
     row = {"seconds": time.process_time() - start}
     yield row | ({} if source in UNRELATED else held_out(source, network, seed))
 
@@ -192,7 +185,7 @@ def held_out(kind: str, network: keras.Model, seed: int) -> dict[str, float]:
     livers = clinic.simulate(LIVER, TESTED, seed=20_100 + seed).cohort
     pairs = zip(("lung", "liver"), (lung_test(seed), livers), SOURCES[kind][:2], strict=True)
     return {
-        name: metrics.auroc(cohort.y, convnets.outputs(network, prepare(cohort.x))[:, 0])
+        name: metrics.auroc(cohort.y, models.outputs(network, prepare(cohort.x))[:, 0])
         for name, cohort, prepare in pairs
     }
 
@@ -201,9 +194,7 @@ KINDS = (*SOURCES, "digits", "textures")
 STUDIES = (
     Study(
         table=TABLE,
-        jobs=[
-            {"source": kind, "seed": k} for k in SEEDS for kind in (*SOURCES, "digits", "textures")
-        ],
+        jobs=[{"source": kind, "seed": seed} for seed in SEEDS for kind in KINDS],
         rows=one_source,
         keys=("source",),
         packages=PACKAGES,

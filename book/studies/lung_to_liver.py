@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 # First: it decides how TensorFlow starts.
@@ -20,17 +20,14 @@ from book.studies.lung_sources import (
     SEEDS,
     SHAPE,
     SOURCES,
-    Prepare,
     flips,
     in_liver,
     in_lung,
     lung,
     source,
-    window,
 )
 
 # isort: split
-import keras
 import numpy as np
 import pandas as pd
 from scipy.ndimage import gaussian_filter
@@ -40,14 +37,21 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from book.studies.study import ALL, Only, Study, chosen, curve
-from medxfer_utils import experiments, metrics
-from medxfer_utils import clinic
+from medxfer_utils import clinic, metrics, transfer
 from medxfer_utils.cohorts import Cohort, draw, split
-from medxfer_utils.experiments import Arm, Classical, Predicts
-from medxfer_utils.models import penalties
-from medxfer_utils.models import surgery as finetuning
-from medxfer_utils.models import training as convnets
-from medxfer_utils.models.training import Array, Hold, ImageModel, Recipe
+from medxfer_utils.models import (
+    Array,
+    Average,
+    Model,
+    Predicts,
+    Shrink,
+    Strategy,
+    Training,
+    flips_turns_and_contrast,
+    image_network,
+    ranking,
+    with_backbone_of,
+)
 
 TABLE, SHIFTS, STARTS = "lung_to_liver", "lung_to_liver_shifts", "lung_to_liver_starts"
 EXTRAS = "lung_to_liver_extras"
@@ -68,50 +72,18 @@ def liver(repeat: int) -> tuple[Cohort, Cohort]:
     return pool, test
 
 
-def steps(n: int) -> int:
-    """Updates that every arm gets for `n` labelled patients."""
-    return 150 if n <= 50 else 300 if n <= 100 else 500 if n <= 200 else 2000
-
-
-def recipe(rate: float, n: int, **more: Any) -> Recipe:
-    """The budget of an arm: its learning rate is its own, all else is the same for all."""
-    batch = 16 if n <= 200 else 64
-    return Recipe(steps(n), rate, batch, cosine=True, augment=flips, **more)
+def told(rate: float, t: Cohort, **changes: Any) -> Training:
+    """The budget of a strategy: its learning rate is its own, all else is the same for all."""
+    n = len(t.patients)
+    steps = 150 if n <= 50 else 300 if n <= 100 else 500 if n <= 200 else 2000
+    training = Training(steps, rate, 16 if n <= 200 else 64, cosine=True, augment=flips)
+    return replace(training, **changes)
 
 
 SCRATCH, TUNE, HEAD, SMALL = 0.005, 0.001, 0.01, 0.003  # learning rates, chosen in repeat 0
 STRENGTH = {"L2-SP": 0.1, "L1-SP": 0.001, "BSS": 0.1, "DELTA": 0.1}  # chosen in repeat 0
-LAYERS = ("relu_3", "relu_4")
-
-
-def features(network: keras.Model, prepare: Prepare, classifier: Callable[[int], Any]) -> Arm:
-    """A scikit-learn classifier on the frozen features of a network."""
-
-    def take(hu: Array) -> Array:
-        return convnets.outputs(network, prepare(hu), "features")
-
-    def arm(t: Cohort, s: int) -> Classical:
-        pipeline = make_pipeline(FunctionTransformer(take), StandardScaler(), classifier(s))
-        return Classical(pipeline.fit(t.x, t.y))
-
-    return arm
-
-
-def regression(s: int) -> LogisticRegression:
-    """Logistic regression; C chosen in repeat 0."""
-    return LogisticRegression(C=0.01)
-
-
-def fine_tuned(
-    start: Callable[[int], keras.Model], prepare: Prepare, rate: float, **more: Any
-) -> Arm:
-    """Training from a start (which may depend on the seed), with what `convnets.train` takes."""
-
-    def arm(t: Cohort, s: int) -> ImageModel:
-        told = recipe(rate, len(t.patients))
-        return ImageModel(convnets.train(start(s), prepare(t.x), t.y, told, s, **more), prepare)
-
-    return arm
+REGRESSION = LogisticRegression(C=0.01)  # on frozen features; C chosen in repeat 0
+Change = Callable[[Training], Training]
 
 
 def measured(hu: Array) -> Array:
@@ -130,130 +102,103 @@ def measured(hu: Array) -> Array:
     return np.column_stack([np.sqrt(area), mean, np.abs(mean), spread, edge])
 
 
-def rules(t: Cohort, s: int) -> Classical:
-    """The simple baseline: logistic regression on the five measurements."""
-    take = FunctionTransformer(measured)
-    return Classical(make_pipeline(take, StandardScaler(), LogisticRegression()).fit(t.x, t.y))
+FIVE = make_pipeline(FunctionTransformer(measured), StandardScaler(), LogisticRegression())
 
 
-def fresh(s: int) -> keras.Model:
+def fresh(s: int = 0) -> Model:
     """The course's image network with new weights."""
-    return convnets.image_network(SHAPE, filters=FILTERS, seed=s)
+    return Model(image_network(SHAPE, filters=FILTERS, seed=s), in_liver)
 
 
-def strategies(start: keras.Model, beside: Cohort) -> dict[str, Arm]:
+def best(seed: int) -> Model:
+    """The best source network, as the liver is shown to it, and as the lung was."""
+    return Model(source(BEST, seed), in_liver, in_lung)
+
+
+def stored(kind: str, seed: int) -> Model:
+    """A source network of a kind, as the liver is shown to it."""
+    return Model(source(kind, seed), SOURCES[kind][1] if kind in SOURCES else in_liver)
+
+
+def tuned(start: Model, rate: float = TUNE, **more: Any) -> Strategy:
+    """Fine-tuning within the budget."""
+    return lambda t, s: transfer.fine_tuned(start, t, told(rate, t), s, **more)
+
+
+def from_stored(kind: str, seed: int) -> Strategy:
+    """Fine-tuning from a source network that is looked for when its turn comes."""
+    return lambda t, s: tuned(stored(kind, seed))(t, s)
+
+
+def scratch(change: Change = lambda training: training) -> Strategy:
+    """Training from scratch within the budget, which may be changed."""
+    return lambda t, s: transfer.target_only(fresh(), t, change(told(SCRATCH, t)), s)
+
+
+def lp_ft(start: Model, t: Cohort, s: int) -> Model:
+    """LP-FT: one half of the steps for the head, the other for all."""
+    half = told(TUNE, t)
+    half = replace(half, steps=half.steps // 2)
+    return transfer.lp_ft(start, t, half, s, replace(half, rate=HEAD))
+
+
+def strategies(start: Model, beside: Cohort) -> dict[str, Strategy]:
     """Every strategy from one source network; `beside` are lung patients for joint training."""
-    prepare, whole = in_liver, convnets.body(start)
-    norms = finetuning.norms(start)
-    pace = {name: 2.0 ** (int(name[-1]) - 5) for name in whole}
-
-    def held(penalty: penalties.Penalty, strength: float) -> Arm:
-        hold = Hold(penalty, strength, start)
-        return fine_tuned(lambda s: start, prepare, TUNE, hold=hold)
-
-    def delta(t: Cohort, s: int) -> ImageModel:
-        attention = finetuning.channel_attention(start, prepare(t.x), t.y, LAYERS)
-        hold = Hold(penalties.MapDistance(LAYERS), STRENGTH["DELTA"], start, attention)
-        return fine_tuned(lambda s: start, prepare, TUNE, hold=hold)(t, s)  # type: ignore[return-value]
-
-    def lp_ft(t: Cohort, s: int) -> ImageModel:
-        n = len(t.patients)
-        half = steps(n) // 2
-        head, rest = (replace(recipe(rate, n), steps=half) for rate in (HEAD, TUNE))
-        return ImageModel(finetuning.lp_ft(start, prepare(t.x), t.y, (head, rest), s), prepare)
-
-    def gradual(t: Cohort, s: int) -> ImageModel:
-        told = recipe(TUNE, len(t.patients))
-        return ImageModel(convnets.gradually_unfrozen(start, prepare(t.x), t.y, told, s), prepare)
-
-    def joint(t: Cohort, s: int) -> ImageModel:
-        told = recipe(TUNE, len(t.patients))
-        x = np.concatenate([prepare(t.x), in_lung(beside.x)])
-        y = np.concatenate([t.y, beside.y])
-        order = finetuning.joint_order(len(t), len(beside), told, s)
-        net = convnets.train(start, x, y, told, s, frozen=norms, order=order)
-        return ImageModel(net, prepare)
-
-    def small(build: Callable[[int], keras.Model], frozen: tuple[str, ...]) -> Arm:
-        def arm(t: Cohort, s: int) -> ImageModel:
-            told = recipe(SMALL, len(t.patients))
-            net = convnets.train(build(s), prepare(t.x), t.y, told, s, frozen=frozen)
-            return ImageModel(finetuning.merged(net, start), prepare)
-
-        return arm
-
-    bent = finetuning.convolutions(start)
+    x, v = transfer, STRENGTH
     return {
-        "as is": lambda t, s: ImageModel(start, prepare),
-        "frozen features + regression": features(start, prepare, regression),
-        "fine-tuned": fine_tuned(lambda s: start, prepare, TUNE),
-        "two blocks frozen": fine_tuned(
-            lambda s: start,
-            prepare,
-            TUNE,
-            frozen=convnets.blocks(start, 2),
-        ),
-        "LP-FT": lp_ft,
-        "gradual unfreezing": gradual,
-        "discriminative rates": fine_tuned(lambda s: start, prepare, TUNE, pace=pace),
-        "L2-SP": held(penalties.Anchor(2), STRENGTH["L2-SP"]),
-        "L1-SP": held(penalties.Anchor(1), STRENGTH["L1-SP"]),
-        "BSS": held(penalties.SpectralShrinkage(1), STRENGTH["BSS"]),
-        "DELTA": delta,
-        "joint training": joint,
-        "residual adapters": small(lambda s: finetuning.with_adapters(start), (*bent, *norms)),
-        "LoRA": small(lambda s: finetuning.with_lora(start, 4, s), norms),
+        "as is": lambda t, s: start,
+        "frozen features + regression": lambda t, s: x.classical_head(start, t, REGRESSION),
+        "fine-tuned": tuned(start),
+        "two blocks frozen": lambda t, s: x.first_blocks_frozen(start, t, told(TUNE, t), s, 2),
+        "LP-FT": lambda t, s: lp_ft(start, t, s),
+        "gradual unfreezing": lambda t, s: x.gradually_unfrozen(start, t, told(TUNE, t), s),
+        "discriminative rates": lambda t, s: x.discriminative_rates(start, t, told(TUNE, t), s),
+        "L2-SP": lambda t, s: x.l2_sp(start, t, v["L2-SP"], told(TUNE, t), s),
+        "L1-SP": lambda t, s: x.l1_sp(start, t, v["L1-SP"], told(TUNE, t), s),
+        "BSS": lambda t, s: x.bss(start, t, v["BSS"], told(TUNE, t), s),
+        "DELTA": lambda t, s: x.delta(start, t, v["DELTA"], told(TUNE, t), s),
+        "joint training": lambda t, s: x.joint_batches(start, t, beside, told(TUNE, t), s),
+        "residual adapters": lambda t, s: x.residual_adapters(start, t, told(SMALL, t), s),
+        "LoRA": lambda t, s: x.lora(start, t, told(SMALL, t), s),
     }
 
 
-def baselines() -> dict[str, Arm]:
+def baselines() -> dict[str, Strategy]:
     """What uses nothing of the lung."""
-    return {"scratch": fine_tuned(fresh, in_liver, SCRATCH), "five measurements": rules}
+    return {"scratch": scratch(), "five measurements": lambda t, s: transfer.classical(FIVE, t)}
 
 
-def ladder(seed: int, pool: Cohort) -> dict[str, Arm]:
+def ladder(seed: int, pool: Cohort) -> dict[str, Strategy]:
     """From the naive transfer upwards, one repair at a time; all fine-tune everything."""
-    arms = {
-        f"source: {kind}": fine_tuned(partial(_stored, kind, seed), SOURCES[kind][1], TUNE)
-        for kind in SOURCES
-        if kind != BEST
+    naive = stored("window", seed)
+    own = transfer.restandardised(naive, pool.x)
+    arms = {f"source: {kind}": from_stored(kind, seed) for kind in SOURCES if kind != BEST}
+    return arms | {
+        "source: window, statistics of the lung": tuned(naive, frozen=naive.norms),
+        "source: window, statistics of the liver": tuned(own, frozen=own.norms),
     }
-    naive = source("window", seed)
-    norms = finetuning.norms(naive)
-    own = convnets.with_statistics_of(naive, window(pool.x), seed=0)
-    for name, network in {"statistics of the lung": naive, "statistics of the liver": own}.items():
-        arm = fine_tuned(partial(_same, network), window, TUNE, frozen=norms)
-        arms[f"source: window, {name}"] = arm
-    return arms
 
 
-def _same(network: keras.Model, s: int) -> keras.Model:
-    return network
+def borrowed(kind: str, seed: int, s: int) -> Model:
+    """The backbone of a source whose classes are not the liver's, under a new head."""
+    start = fresh(s)
+    return replace(start, network=with_backbone_of(source(kind, seed), start.network))
 
 
-def _stored(kind: str, seed: int, s: int) -> keras.Model:
-    return source(kind, seed)
-
-
-def _borrowed(kind: str, seed: int, s: int) -> keras.Model:
-    """The body of a source whose classes are not the liver's, under a new head."""
-    return convnets.with_body_of(source(kind, seed), fresh(s))
-
-
-def controls(seed: int) -> dict[str, Arm]:
+def controls(seed: int) -> dict[str, Strategy]:
     """Sources that know nothing of lesions."""
     return {
-        f"source: {kind}": fine_tuned(partial(_borrowed, kind, seed), in_liver, SCRATCH)
-        for kind in ("digits", "textures")
+        "source: digits": lambda t, s: tuned(borrowed("digits", seed, s), SCRATCH)(t, s),
+        "source: textures": lambda t, s: tuned(borrowed("textures", seed, s), SCRATCH)(t, s),
     }
 
 
-def arms_of(repeat: int) -> dict[str, Arm]:
-    """Every arm of a repeat."""
+def arms_of(repeat: int) -> dict[str, Strategy]:
+    """Every strategy of a repeat."""
     seed = repeat % len(SEEDS)
     beside = lung(seed, DOSES).of(lung(seed, DOSES).patients[:1000])
     pool, _ = liver(repeat)
-    every = baselines() | strategies(source(BEST, seed), beside) | ladder(seed, pool)
+    every = baselines() | strategies(best(seed), beside) | ladder(seed, pool)
     return every | controls(seed)
 
 
@@ -287,66 +232,37 @@ SCANNERS = {
 }
 
 
-def ensemble(arm: Arm, members: int) -> Arm:
-    """The mean of several fits that differ in their seed only."""
-
-    def fit(t: Cohort, s: int) -> finetuning.Ensemble:
-        return finetuning.Ensemble([arm(t, 100 * s + k) for k in range(members)])  # type: ignore[misc]
-
-    return fit
-
-
-def one_start_each(networks: list[keras.Model]) -> Arm:
-    """Ensemble of the same fine-tuning from several source networks."""
-
-    def fit(t: Cohort, s: int) -> finetuning.Ensemble:
-        arms = [fine_tuned(partial(_same, n), in_liver, TUNE) for n in networks]
-        return finetuning.Ensemble([arm(t, s) for arm in arms])  # type: ignore[misc]
-
-    return fit
-
-
-def generalising(seed: int) -> dict[str, Arm]:
+def generalising(seed: int) -> dict[str, Strategy]:
     """What may help a model to hold elsewhere, on top of plain fine-tuning."""
-    start = source(BEST, seed)
-    every = [source(BEST, k) for k in SEEDS]
-    tuned = partial(fine_tuned, partial(_same, start), in_liver, TUNE)
-
-    def bare(t: Cohort, s: int) -> ImageModel:
-        told = replace(recipe(TUNE, len(t.patients)), augment=None)
-        return ImageModel(convnets.train(start, in_liver(t.x), t.y, told, s), in_liver)
-
-    def decoupled(t: Cohort, s: int) -> ImageModel:
-        told = replace(recipe(TUNE, len(t.patients)), optimiser="AdamW")
-        return ImageModel(convnets.train(start, in_liver(t.x), t.y, told, s), in_liver)
-
+    start, every = best(seed), [best(k) for k in SEEDS]
+    x, strong, bare = transfer, STRENGTH["L2-SP"], {"augment": None}
     return {
-        "scratch": fine_tuned(fresh, in_liver, SCRATCH),
-        "scratch, ensemble of 5": ensemble(fine_tuned(fresh, in_liver, SCRATCH), 5),
-        "fine-tuned": tuned(),
-        "no augmentation": bare,
-        "L1": tuned(hold=Hold(penalties.Shrink(1), 1e-4)),
-        "L2": tuned(hold=Hold(penalties.Shrink(2), 1e-3)),
-        "decoupled weight decay": decoupled,
-        "L2-SP": tuned(hold=Hold(penalties.Anchor(2), STRENGTH["L2-SP"], start)),
-        "ensemble of 1": ensemble(tuned(), 1),
-        "ensemble of 5": ensemble(tuned(), 5),
-        "ensemble of 4 sources": one_start_each(every),
-        "frozen features + regression": features(start, in_liver, regression),
-        "frozen features + bagging": features(
-            start, in_liver, lambda s: RandomForestClassifier(300, random_state=s)
+        "scratch": scratch(),
+        "scratch, ensemble of 5": x.ensemble(scratch(), 5),
+        "fine-tuned": tuned(start),
+        "no augmentation": lambda t, s: x.fine_tuned(start, t, told(TUNE, t, **bare), s),
+        "L1": lambda t, s: x.penalised(start, t, Shrink(1), 1e-4, told(TUNE, t), s),
+        "L2": lambda t, s: x.penalised(start, t, Shrink(2), 1e-3, told(TUNE, t), s),
+        "decoupled weight decay": lambda t, s: x.fine_tuned(
+            start, t, told(TUNE, t, optimiser="AdamW"), s
         ),
-        "frozen features + boosting": features(
-            start,
-            in_liver,
-            lambda s: HistGradientBoostingClassifier(min_samples_leaf=5, random_state=s),
+        "L2-SP": lambda t, s: x.l2_sp(start, t, strong, told(TUNE, t), s),
+        "ensemble of 1": x.ensemble(tuned(start), 1),
+        "ensemble of 5": x.ensemble(tuned(start), 5),
+        "ensemble of 4 sources": lambda t, s: Average([tuned(m)(t, s) for m in every]),
+        "frozen features + regression": lambda t, s: x.classical_head(start, t, REGRESSION),
+        "frozen features + bagging": lambda t, s: x.classical_head(
+            start, t, RandomForestClassifier(300, random_state=s)
         ),
-        "five measurements": rules,
+        "frozen features + boosting": lambda t, s: x.classical_head(
+            start, t, HistGradientBoostingClassifier(min_samples_leaf=5, random_state=s)
+        ),
+        "five measurements": lambda t, s: x.classical(FIVE, t),
     }
 
 
 def one_shift(repeat: int, only: Only = ALL) -> Iterator[Mapping[str, Any]]:
-    """Each arm once, on the same test patients seen by four scanners."""
+    """Each strategy once, on the same test patients seen by four scanners."""
     pool, _ = liver(repeat)
     labelled = draw(pool, FEW, np.random.default_rng([repeat, 0]))
     tests = {
@@ -365,7 +281,7 @@ def scored(model: Predicts, test: Cohort) -> dict[str, float]:
     """AUROC by log odds, Brier score and calibration slope."""
     p = model.probability(test.x)
     return {
-        "AUROC": metrics.auroc(test.y, experiments.ranking(model, test.x)),
+        "AUROC": metrics.auroc(test.y, ranking(model, test.x)),
         "Brier": metrics.brier(test.y, p),
         "calibration slope": metrics.calibration(test.y, p)[1],
     }
@@ -380,36 +296,20 @@ CONTROLS = (
 TOGETHER = ("L2-SP, ensemble of 4 sources", "scratch, ensemble of 5")
 
 
-def extra_arms(repeat: int) -> dict[str, Arm]:
+def extra_arms(repeat: int) -> dict[str, Strategy]:
     """What a critic asks for."""
     seed = repeat % len(SEEDS)
-    start, every = source(BEST, seed), [source(BEST, k) for k in SEEDS]
-    norms = finetuning.norms(start)
-
-    def scratch(change: Callable[[Recipe], Recipe]) -> Arm:
-        def arm(t: Cohort, s: int) -> ImageModel:
-            told = change(recipe(SCRATCH, len(t.patients)))
-            return ImageModel(convnets.train(fresh(s), in_liver(t.x), t.y, told, s), in_liver)
-
-        return arm
-
-    anchored = [
-        fine_tuned(
-            partial(_same, n), in_liver, TUNE, hold=Hold(penalties.Anchor(2), STRENGTH["L2-SP"], n)
-        )
-        for n in every
-    ]
+    start, every, strong = best(seed), [best(k) for k in SEEDS], STRENGTH["L2-SP"]
+    contrast = flips_turns_and_contrast
     return {
-        "fine-tuned, norms frozen": fine_tuned(lambda s: start, in_liver, TUNE, frozen=norms),
-        "scratch, 3 times longer": scratch(lambda told: replace(told, steps=3 * told.steps)),
-        "scratch, contrast augmentation": scratch(
-            lambda told: replace(told, augment=convnets.flips_turns_and_contrast)
+        "fine-tuned, norms frozen": tuned(start, frozen=start.norms),
+        "scratch, 3 times longer": scratch(lambda its: replace(its, steps=3 * its.steps)),
+        "scratch, contrast augmentation": scratch(lambda its: replace(its, augment=contrast)),
+        "source: shuffled labels": from_stored("shuffled", seed),
+        "L2-SP, ensemble of 4 sources": lambda t, s: Average(
+            [transfer.l2_sp(m, t, strong, told(TUNE, t), s) for m in every]
         ),
-        "source: shuffled labels": fine_tuned(partial(_stored, "shuffled", seed), in_liver, TUNE),
-        "L2-SP, ensemble of 4 sources": lambda t, s: finetuning.Ensemble(
-            [arm(t, s) for arm in anchored]  # type: ignore[misc]
-        ),
-        "scratch, ensemble of 5": ensemble(fine_tuned(fresh, in_liver, SCRATCH), 5),
+        "scratch, ensemble of 5": transfer.ensemble(scratch(), 5),
     }
 
 
@@ -433,22 +333,21 @@ def one_start(
     source: str, steps: int, patients: int, only: Only = ALL
 ) -> Iterator[Mapping[str, Any]]:
     """A source network from less training or fewer patients, and what it is worth at the liver."""
-    told = replace(lung_sources.LONG, steps=steps)
+    training = replace(lung_sources.LONG, steps=steps)
     if (steps, patients) == LESS[-1]:
         network = lung_sources.source(source, 0)
     else:
-        network = lung_sources.trained_source(source, 0, told, patients)
+        network = lung_sources.trained_source(source, 0, training, patients)
     row = {"n": 20} | lung_sources.held_out(source, network, 0)
-    yield row | {"AUROC": worth(network, SOURCES[source][1], draws=5, n=20)}
+    yield row | {"AUROC": worth(Model(network, SOURCES[source][1]), draws=5, n=20)}
 
 
-def worth(network: keras.Model, prepare: Prepare, draws: int, n: int) -> float:
+def worth(start: Model, draws: int, n: int) -> float:
     """Mean AUROC for liver lesions after fine-tuning on `n` patients, over several draws."""
-    arm = fine_tuned(partial(_same, network), prepare, TUNE)
     each = []
     for repeat in range(1, draws + 1):
         pool, test = liver(repeat)
-        model = arm(draw(pool, n, np.random.default_rng([repeat, 0])), 1000 * repeat)
+        model = tuned(start)(draw(pool, n, np.random.default_rng([repeat, 0])), 1000 * repeat)
         each.append(scored(model, test)["AUROC"])
     return float(np.mean(each))
 

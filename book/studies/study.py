@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from medxfer_utils import results
 from medxfer_utils.cohorts import Cohort
-from medxfer_utils.experiments import MEASURES, Arm, learning_curve
+from medxfer_utils.experiments import MEASURES, learning_curve
+from medxfer_utils.models import Strategy
 
 JOBS = 2  # processes
 Job = Mapping[str, Any]
@@ -47,7 +48,7 @@ class Study:
 
     table: str
     jobs: Sequence[Job]
-    rows: Callable[..., pd.DataFrame | Iterable[Mapping[str, Any]]]
+    rows: Callable[..., Any]
     keys: Sequence[str]
     packages: Sequence[str]
     facts: Mapping[str, Any]
@@ -65,7 +66,8 @@ class Study:
         parallel = joblib.Parallel(JOBS, return_as="generator")
         frames = parallel(joblib.delayed(kept)(self, dict(job), ALL) for job in self.jobs)
         done = tqdm(frames, self.table, total=len(self.jobs))
-        return pd.concat(done, ignore_index=True)
+        frame: pd.DataFrame = pd.concat(done, ignore_index=True)
+        return frame
 
     def store(self) -> None:
         """Run it, and store the table with its provenance."""
@@ -109,7 +111,7 @@ def chosen(only: Only, column: str, names: Iterable[Name]) -> list[Name]:
 
 
 def curve(
-    strategies: Mapping[str, Arm],
+    strategies: Mapping[str, Strategy],
     halves: tuple[Cohort, Cohort],
     sizes: Iterable[int],
     repeat: int,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from book.tools.chapters.run import Edition, Failure, find_notebooks, is_current, run_chapters
-from book.tools.pages.languages import join
+from book.tools.pages.chinese import join
 from book.tools.pages.site import PagesError, build_pages
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,1 +1,5 @@
-"""To come."""
+"""Real cohorts: what can be had, where each file comes from, and a reader's own data."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,25 +1,34 @@
-"""Tabular cohorts: two breast-cancer laboratories, and the four heart-disease hospitals.
+"""Four hospitals with heart patients: the real ones, and a stand-in where they cannot be had.
 
-The laboratories measure the same nuclei differently; the hospitals saw other patients, and did not
-measure everything.
+The hospitals saw other patients, and did not measure everything. The stand-in's patients are
+SIMULATED, from summary statistics of the real ones: see `book/studies/hospitals_statistics.py`,
+which wrote them. Exact are the numbers of patients and of diagnoses, and which values are missing
+together in how many. About right are how each feature is distributed in each hospital among the
+ill and among the healthy, and how features go together. Lost are dependences that differ between
+hospitals or that no correlation can tell (codes count as ordered), and whether a value is missing
+*because* of what it is. What is found on the stand-in says nothing about real patients.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.datasets import load_breast_cancer
+from scipy.special import ndtr
 
-from medxfer_utils.cohorts import Cohort, split
-from medxfer_utils.data import files as downloads
+from medxfer_utils.cohorts import Cohort
 from medxfer_utils.data.catalogue import HEART, RemoteFile
-from medxfer_utils.data.files import ContentError, DataError
+from medxfer_utils.data.files import ContentError, DataError, fetch
 
+Array = NDArray[np.floating]
+STATISTICS = Path(__file__).with_name("hospitals.json")  # what is known of the real patients
+DIAGNOSES = ("healthy", "ill")  # y is the position
 # In the order of the files. Codes of those that are categories; the least and greatest value of
 # those that are not: no living adult is outside, but a slip of the pen is, and so is another unit
 # (cholesterol in mmol/l, pressure in kPa).
@@ -54,52 +63,6 @@ _REFERENCE = {"chest pain": 1, "resting ECG": 0, "ST slope": 1, "thallium scan":
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)")
 
 
-def breast_cancer() -> Cohort:
-    """Wisconsin diagnostic breast cancer: 569 patients, 30 features of their cell nuclei.
-
-    Fine-needle aspirates, digitised; ten features of each nucleus, of which the file gives the
-    mean, the standard error and the worst (mean of the three largest) over the nuclei of a
-    sample [1]_. It comes with scikit-learn, which codes malignant as **0**: here malignant is 1.
-    Lengths are in pixels of the original images. One row is one patient.
-
-    References
-    ----------
-    .. [1] Street, Wolberg and Mangasarian (1993), doi:10.1117/12.148698.
-    """
-    data = load_breast_cancer()
-    features = tuple(str(name) for name in data.feature_names)
-    malignant = (data.target == list(data.target_names).index("malignant")).astype(int)
-    return Cohort("Wisconsin", data.data, malignant, np.arange(len(malignant)), features)
-
-
-def _laboratory(cohort: Cohort, name: str, statistic: str) -> Cohort:
-    """A laboratory that reports one statistic ("mean" or "worst") of the ten nuclear features."""
-    columns = [i for i, feature in enumerate(cohort.features) if statistic in feature.split()]
-    bare = tuple(cohort.features[i].replace(statistic, "").strip() for i in columns)
-    return replace(cohort, name=name, x=cohort.x[:, columns], features=bare)
-
-
-def two_laboratories(rng: np.random.Generator) -> tuple[Cohort, Cohort]:
-    """Laboratory A reports the mean of each nuclear feature, laboratory B the worst.
-
-    The patients of `breast_cancer` are divided between the two at random, stratified by
-    diagnosis; none is in both. The ten columns have the same names and the same meaning, but not
-    the same numbers: a measurement shift that is real, not made.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Decides which patient went to which laboratory.
-
-    Returns
-    -------
-    laboratory_a, laboratory_b : Cohort
-        285 and 284 patients (to within one), 10 features, malignant = 1.
-    """
-    half_a, half_b = split(breast_cancer(), (0.5, 0.5), rng)
-    return _laboratory(half_a, "laboratory A", "mean"), _laboratory(half_b, "laboratory B", "worst")
-
-
 def _require_possible(value: float, column: str, where: str) -> None:
     """Raise ContentError if no patient can have this value."""
     codes = (0, 1, 2, 3, 4) if column == _DIAGNOSIS else CODES.get(column)
@@ -132,11 +95,13 @@ def _value(text: str, column: str, where: str) -> float:
     return value
 
 
-def _row(line: str, where: str) -> list[float]:
+def _patient(line: str, where: str) -> list[float]:
     """Read one patient."""
     if not line.strip():
         raise ContentError(f"{where} is blank; remove it.")
     fields = line.split(",")
+    if sum(field[:1].isalpha() for field in fields) > len(fields) / 2:
+        raise ContentError(f"{where} is a heading, not a patient: remove it.")
     if len(fields) != len(_COLUMNS):
         raise ContentError(
             f"{where} has {len(fields)} fields, not {len(_COLUMNS)}: {', '.join(_COLUMNS)}."
@@ -157,7 +122,7 @@ def _lines(path: Path) -> list[str]:
         ) from error
     if not text.strip():
         raise ContentError(f"{path} is empty; it should hold one line a patient.")
-    return text.replace("\r\n", "\n").rstrip("\n").split("\n")
+    return re.split("\r\n|\n|\r", text.rstrip("\r\n"))
 
 
 def read_hospital(path: Path, name: str) -> Cohort:
@@ -204,7 +169,7 @@ def read_hospital(path: Path, name: str) -> Cohort:
     ----------
     .. [1] Janosi, Steinbrunn, Pfisterer and Detrano (1989), doi:10.24432/C52P4X.
     """
-    rows = [_row(line, f"{path}, line {n}") for n, line in enumerate(_lines(path), start=1)]
+    rows = [_patient(line, f"{path}, line {n}") for n, line in enumerate(_lines(path), start=1)]
     values = np.array(rows)
     patient = np.array([f"{name}-{n:03d}" for n in range(1, len(rows) + 1)])
     return Cohort(name, values[:, :-1], (values[:, -1] > 0).astype(int), patient, HEART_FEATURES)
@@ -230,7 +195,7 @@ def four_hospitals(folder: str | Path | None = None) -> dict[str, Cohort]:
     folder : str or Path, optional
         Where four files in the same format and with the same names are, there or in a subfolder
         ``uci_heart``; they are read as they are. Without it the official ones, see
-        `downloads.fetch`.
+        `fetch`.
 
     Returns
     -------
@@ -244,7 +209,7 @@ def four_hospitals(folder: str | Path | None = None) -> dict[str, Cohort]:
         If a file cannot be had, is not the official one, or is faulty.
     """
     paths = {
-        name: downloads.fetch(file) if folder is None else _own(file, Path(folder).expanduser())
+        name: fetch(file) if folder is None else _own(file, Path(folder).expanduser())
         for name, file in HEART.items()
     }
     return {name: read_hospital(path, name) for name, path in paths.items()}
@@ -268,7 +233,7 @@ def restricted(cohort: Cohort, features: Sequence[str]) -> Cohort:
     return replace(cohort, x=cohort.x[:, columns], features=tuple(features))
 
 
-def _dummies(codes: NDArray[np.floating], feature: str) -> dict[str, NDArray[np.floating]]:
+def _dummies(codes: Array, feature: str) -> dict[str, Array]:
     """A column of 0 and 1 for each code of a feature but the reference; NaN stays NaN."""
     others = [code for code in CODES[feature] if code != _REFERENCE[feature]]
     missing = np.isnan(codes)
@@ -283,7 +248,116 @@ def encoded(cohort: Cohort) -> Cohort:
     angina, normal, up, normal) has no column: the others are relative to it. A missing value is
     missing in all columns of its feature. The other features stay as they are.
     """
-    columns: dict[str, NDArray[np.floating]] = {}
+    columns: dict[str, Array] = {}
     for feature, values in zip(cohort.features, cohort.x.T, strict=True):
         columns |= _dummies(values, feature) if feature in _REFERENCE else {feature: values}
     return replace(cohort, x=np.column_stack(list(columns.values())), features=tuple(columns))
+
+
+# --- The stand-in ---
+
+
+def heart_statistics() -> dict[str, Any]:
+    """What is known of the real patients: by diagnosis, and by hospital and diagnosis.
+
+    Returns
+    -------
+    dict
+        "levels" of the quantiles; in "diagnoses" the correlation and the marginals over all
+        hospitals; in "hospitals" how often values are missing together (1 = missing, in the order
+        of `HEART_FEATURES`), and the marginals of what was measured often enough. A marginal is a
+        list of quantiles or a share of each code. "record" says where it all came from.
+    """
+    known: dict[str, Any] = json.loads(STATISTICS.read_text("utf-8"))
+    return known
+
+
+def _mapped(u: Array, marginal: list[float] | dict[str, float], levels: list[float]) -> Array:
+    """Values of a feature at the quantiles `u`, between 0 and 1."""
+    if isinstance(marginal, list):
+        return np.interp(u, levels, marginal)
+    codes, ends = np.array(list(marginal), dtype=float), np.cumsum(list(marginal.values()))
+    # Shares are rounded: the last one goes up to 1 whatever their sum.
+    return np.asarray(codes[np.searchsorted(ends[:-1], u)])
+
+
+def _stratum(known: dict[str, Any], name: str, diagnosis: str, rng: np.random.Generator) -> Array:
+    """Draw the patients of one hospital with one diagnosis, shape (n, 13)."""
+    of_all, own = known["diagnoses"][diagnosis], known["hospitals"][name][diagnosis]
+    patterns = np.array([[digit == "1" for digit in pattern] for pattern in own["missing"]])
+    missing = np.repeat(patterns, list(own["missing"].values()), axis=0)
+    # A Gaussian copula: normal variables that are correlated, each bent to its own marginal.
+    middle, correlation = np.zeros(len(HEART_FEATURES)), np.array(of_all["correlation"])
+    latent = rng.multivariate_normal(middle, correlation, len(missing), method="cholesky")
+    marginals = of_all["marginals"] | own["marginals"]
+    x = np.column_stack(
+        [
+            # As in the files: tenths of a mm, and whole numbers otherwise.
+            np.round(_mapped(u, marginals[f], known["levels"]), 1 if f == "ST depression" else 0)
+            for f, u in zip(HEART_FEATURES, ndtr(latent).T, strict=True)
+        ]
+    )
+    return np.where(missing, np.nan, x)
+
+
+def _hospital(known: dict[str, Any], name: str, rng: np.random.Generator) -> Cohort:
+    """Draw the patients of one hospital, in random order."""
+    groups = [_stratum(known, name, diagnosis, rng) for diagnosis in DIAGNOSES]
+    y = np.repeat([0, 1], [len(group) for group in groups])
+    order = rng.permutation(len(y))
+    patient = np.array([f"simulated-{name}-{n:03d}" for n in range(1, len(y) + 1)])
+    return Cohort(name, np.concatenate(groups)[order], y[order], patient, HEART_FEATURES)
+
+
+def simulated_hospitals(rng: np.random.Generator) -> dict[str, Cohort]:
+    """Draw simulated patients of the four hospitals of `four_hospitals`.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        The only source of chance.
+
+    Returns
+    -------
+    dict of str to Cohort
+        With the sizes, diagnoses and missing values of the real ones. Patients are called
+        "simulated-Cleveland-001".
+    """
+    known = heart_statistics()
+    return {name: _hospital(known, name, rng) for name in known["hospitals"]}
+
+
+def heart_hospitals(data: str, rng: np.random.Generator) -> tuple[dict[str, Cohort], str]:
+    """The real hospitals where they can be had, else the stand-in, and what to say about it.
+
+    Used in lesson 05.
+
+    Parameters
+    ----------
+    data : str
+        "builtin", or a folder with the four files, see `four_hospitals`.
+    rng : numpy.random.Generator
+        For the stand-in; the real patients need no chance.
+
+    Returns
+    -------
+    cohorts : dict of str to Cohort
+    message : str
+        Says that the patients are simulated, how to have the real ones, and why they are not
+        here; empty if they are real.
+
+    Raises
+    ------
+    DataError
+        If `data` is a folder whose files are missing or faulty: who names one wants no stand-in.
+    """
+    if data != "builtin":
+        return four_hospitals(data), ""
+    try:
+        return four_hospitals(), ""
+    except DataError as error:
+        reason = str(error).split(". ")[0].removesuffix(".")
+    return simulated_hospitals(rng), (
+        "SIMULATED patients. For the real ones: python -m medxfer_utils.data heart\n"
+        f"(or put their files into the folder uci_heart of MEDXFER_DATA). The reason: {reason}."
+    )

@@ -1,60 +1,51 @@
 """Real lesions of lung and liver, cut out of public CT data that the reader has downloaded.
 
-Volumes are read one at a time, so that memory does not grow with their number.
+Volumes are read one at a time, so that memory does not grow with their number. Messages count
+("Volume 3 of 20", in the order of the names): the name of a file may be a patient's.
 """
 
 from __future__ import annotations
 
+import json
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import nibabel
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.measure import label, regionprops
 
 from medxfer_utils.cohorts import Cohort
-from medxfer_utils.data.own import (
-    AERATED,
-    ARRAYS,
-    LOWEST,
-    TUMOUR,
-    Mark,
-    Series,
-    lidc_series,
-    msd_pairs,
-    msd_volume,
-    own_arrays,
-)
-from medxfer_utils.data.scans import AIR, Image, ImagingError, Volume, read_dicom
-from medxfer_utils.images import crop, resample
+from medxfer_utils.data.own import AERATED, ARRAYS, LOWEST, own_arrays
+from medxfer_utils.data.scans import Volume, read_nifti, resample
+from medxfer_utils.images import AIR, Image, ImagingError, crop
 
+TUMOUR = {"lung": 1, "liver": 2}  # in the masks of the Decathlon; the liver itself is 1
+LIVER = (-100.0, 300.0)  # HU between which the median of any liver lies, fatty or enhanced
 SMALLEST = 4.0  # mm, of a lesion that is cut out; as in the simulated clinic
 TRACE = 0.001  # share of a pixel from which on it shows a lesion; less is rounding
 SLICES = 20  # in which a place for a background patch is looked for
 SAME_DEPTH = 2.0  # pixels by which the depths of a lesion and of its background may differ
 LEAST_AERATED = 0.05  # share of a slice that is lung, where there is lung
-SAME_NODULE = 3.0  # mm; the smallest nodule that LIDC outlines
-SAME_HEIGHT = 0.2  # mm; the thinnest slices of LIDC-IDRI are more than twice that apart
+TASKS = ("Task06_Lung", "Task03_Liver")
 
 
 class Lesions(NamedTuple):
-    """A cohort of patches, and what is known of each beside its label.
+    """A cohort of patches, and how large each lesion is.
 
     Parameters
     ----------
     cohort : Cohort
         Images in HU, shape (n, size, size).
-    table : DataFrame
-        One row for each image. `diameter_mm` is that of the circle of the same area in the slice
-        shown, NaN for background. From LIDC also `malignancy`, the median of the radiologists, and
-        `readers`, their number.
+    diameter_mm : ndarray, shape (n,)
+        Of the circle of the same area in the slice shown; NaN for background.
     """
 
     cohort: Cohort
-    table: pd.DataFrame
+    diameter_mm: NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -98,19 +89,13 @@ class _Patch(NamedTuple):
     diameter: float
 
 
-class _Found(NamedTuple):
-    """The patches of one volume, how many lesions have no background, and the size of a voxel."""
-
-    patches: list[_Patch]
-    lonely: int
-    spacing: tuple[float, float, float]
-
-
-def read(folder: str | Path, size: int, pixel: float, seed: int) -> tuple[Cohort, Cohort]:
+def read_lung_and_liver(
+    folder: str | Path, size: int, pixel: float, seed: int
+) -> tuple[Cohort, Cohort]:
     """Read lung and liver from a folder in whichever known layout it has.
 
-    Looked for, in this order: `lung_images.npy` and its companions (see `folders.own_arrays`,
-    which keep the size they have); `Task06_Lung` or `LIDC-IDRI` for the lung, with `Task03_Liver`.
+    Looked for, in this order: `lung_images.npy` and its companions (see `own_arrays`, which keep
+    the size they have); `Task06_Lung` and `Task03_Liver`, see `msd_cohort`. Used in lesson 04.
 
     Parameters
     ----------
@@ -130,37 +115,22 @@ def read(folder: str | Path, size: int, pixel: float, seed: int) -> tuple[Cohort
     Raises
     ------
     ImagingError
-        The folder has no known layout, or more than one lung, or what is in it cannot be used.
-
-    Warns
-    -----
-    UserWarning
-        With LIDC-IDRI the two cohorts ask different questions.
+        The folder has no known layout, or what is in it cannot be used.
     """
     folder = Path(folder)
     if any((folder / name).exists() for name in ARRAYS):
         return own_arrays(folder)
-    lungs = [name for name in ("Task06_Lung", "LIDC-IDRI") if (folder / name).is_dir()]
-    if len(lungs) != 1 or not (folder / "Task03_Liver").is_dir():
+    missing = [name for name in TASKS if not (folder / name).is_dir()]
+    if missing:
         raise ImagingError(
             f"DATA is no folder with data in a known layout. Needed is either {', '.join(ARRAYS)}; "
-            "or the folder Task03_Liver and one of Task06_Lung and LIDC-IDRI. "
-            f"Of these folders there are {len(lungs)} with lungs and "
-            f"{int((folder / 'Task03_Liver').is_dir())} with livers."
+            f"or the folders {' and '.join(TASKS)}, of which {' and '.join(missing)} is missing."
         )
-    if lungs == ["LIDC-IDRI"]:
-        warnings.warn(
-            "The lungs of LIDC-IDRI ask malignant or benign (in the eyes of radiologists), the "
-            "livers of Task03_Liver lesion or background: two tasks, not one.",
-            stacklevel=2,
-        )
-        lung = lidc_cohort(folder / "LIDC-IDRI", size, pixel)
-    else:
-        lung = msd_cohort(folder / "Task06_Lung", "lung", size, pixel, seed)
-    return lung.cohort, msd_cohort(folder / "Task03_Liver", "liver", size, pixel, seed).cohort
-
-
-# --- Medical Segmentation Decathlon --------------------------------------------------------------
+    lung, liver = (
+        msd_cohort(folder / task, organ, size, pixel, seed).cohort
+        for task, organ in zip(TASKS, ("lung", "liver"), strict=True)
+    )
+    return lung, liver
 
 
 def msd_cohort(folder: str | Path, organ: str, size: int, pixel: float, seed: int) -> Lesions:
@@ -193,8 +163,8 @@ def msd_cohort(folder: str | Path, organ: str, size: int, pixel: float, seed: in
     Raises
     ------
     ImagingError
-        See `folders.msd_pairs` and `folders.msd_volume`; also if no volume has a lesion, or a
-        thorax has no lung.
+        A file is missing or cannot be read, image and mask do not belong together, the values are
+        no HU, no volume has a lesion, or a thorax has no lung.
 
     Warns
     -----
@@ -202,27 +172,30 @@ def msd_cohort(folder: str | Path, organ: str, size: int, pixel: float, seed: in
         How many lesions have no background patch, and how many volumes have voxels of exactly
         1 × 1 × 1 mm, as a header has when the true spacing was lost.
     """
-    pairs, grid = msd_pairs(folder, organ), _Grid(size, pixel)
-    found = []
+    pairs, grid = _pairs(folder, organ), _Grid(size, pixel)
+    found: list[list[_Patch]] = []
+    lonely = bare = 0
     for k, pair in enumerate(pairs, 1):
         place = f"Volume {k} of {len(pairs)}"
-        scan = _Scan(*msd_volume(*pair, organ, place), organ, grid)
+        scan = _Scan(*_read(*pair, organ, place), organ, grid)
         found.append(_from_volume(scan, place, np.random.default_rng([seed, k])))
+        lonely += max(0, sum(2 * patch.y - 1 for patch in found[-1]))
+        bare += scan.volume.spacing_mm == (1, 1, 1)
         del scan  # before the next one is read
-    patches = [patch for one in found for patch in one.patches]
+    patches = [patch for one in found for patch in one]
     y = np.array([patch.y for patch in patches], dtype=np.int64)
     if not y.any():
         raise ImagingError(f"None of {len(pairs)} volumes has a lesion of {SMALLEST:g} mm.")
     for number, what in (
-        (sum(one.lonely for one in found), "lesions have no background patch: there is no room"),
-        (sum(one.spacing == (1, 1, 1) for one in found), "volumes have voxels of 1 x 1 x 1 mm"),
+        (lonely, "lesions have no background patch: there is no room"),
+        (bare, "volumes have voxels of 1 x 1 x 1 mm"),
     ):
         if number:
             warnings.warn(f"{organ}: {number} {what}.", stacklevel=2)
     x = np.stack([patch.image for patch in patches])
-    patient = [f"msd-{organ}-{k:03d}" for k, one in enumerate(found, 1) for _ in one.patches]
-    table = pd.DataFrame({"diameter_mm": [patch.diameter for patch in patches]})
-    return Lesions(Cohort(f"{organ} (Decathlon)", x, y, np.array(patient)), table)
+    patient = [f"msd-{organ}-{k:03d}" for k, one in enumerate(found, 1) for _ in one]
+    diameters = np.array([patch.diameter for patch in patches])
+    return Lesions(Cohort(f"{organ} (Decathlon)", x, y, np.array(patient)), diameters)
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,25 +250,22 @@ def _parenchyma(image: Image, pixel: float) -> NDArray[np.bool_]:
 
 def _components(tumour: NDArray[np.bool_], spacing: tuple[float, float, float]) -> list[_Lesion]:
     """Connected lesions of at least `SMALLEST` mm; voxels that share a corner are connected."""
-    numbered, _ = ndimage.label(tumour, np.ones((3, 3, 3)))
     lesions = []
-    for number, box in enumerate(ndimage.find_objects(numbered), 1):
-        part = numbered[box] == number
-        areas = part.sum(axis=(1, 2))
-        k = int(areas.argmax())
-        diameter = 2 * float(np.sqrt(areas[k] * spacing[1] * spacing[2] / np.pi))
+    for region in regionprops(label(tumour, connectivity=3)):
+        k = int(region.image.sum(axis=(1, 2)).argmax())
+        (largest,) = regionprops(region.image[k].astype(np.uint8), spacing=spacing[1:])
+        diameter = float(largest.equivalent_diameter_area)
         if diameter >= SMALLEST:
-            row, column = ndimage.center_of_mass(part[k])
-            centre = (row + box[1].start, column + box[2].start)
-            lesions.append(_Lesion(box[0].start + k, centre, diameter))
+            row, column = np.array(largest.centroid) / spacing[1:] + region.bbox[1:3]
+            lesions.append(_Lesion(region.bbox[0] + k, (float(row), float(column)), diameter))
     return lesions
 
 
-def _from_volume(scan: _Scan, place: str, rng: np.random.Generator) -> _Found:
+def _from_volume(scan: _Scan, place: str, rng: np.random.Generator) -> list[_Patch]:
     """Cut the patches out of one volume."""
     slices = scan.slices(place)
     lesions = _components(scan.labels == TUMOUR[scan.organ], scan.volume.spacing_mm)
-    patches, lonely = [], 0
+    patches = []
     for lesion in lesions:
         image = scan.image(lesion.slice)
         centre = scan.grid.place(lesion.centre, scan.volume, image)
@@ -304,15 +274,13 @@ def _from_volume(scan: _Scan, place: str, rng: np.random.Generator) -> _Found:
             scan.tissue(lesion.slice, image) | scan.tumour(lesion.slice)
         )
         background = _background(scan, slices, lesion.slice, float(deep[tuple(centre)]), rng)
-        if background is None:
-            lonely += 1
-        else:
+        if background is not None:
             patches.append(_Patch(background, 0, np.nan))
     if not lesions:
         background = _background(scan, slices, int(rng.choice(slices)), None, rng)
         if background is not None:
             patches.append(_Patch(background, 0, np.nan))
-    return _Found(patches, lonely, scan.volume.spacing_mm)
+    return patches
 
 
 def _background(
@@ -340,131 +308,116 @@ def _background(
     return None
 
 
-# --- LIDC-IDRI -----------------------------------------------------------------------------------
+# --- Reading the Decathlon ---
 
 
-def lidc_cohort(folder: str | Path, size: int, pixel: float) -> Lesions:
-    """Cut the outlined nodules out of LIDC-IDRI; malignant is what radiologists thought.
-
-    Label 1 is a median malignancy of 4 or more, label 0 of 2 or less; what lies between is left
-    out. It is opinion, not pathology. A patch is centred on the nodule in the slice of its largest
-    outline, at the median of the radiologists. Outlines run just outside a nodule, so diameters
-    are about a pixel of the scan too large.
-
-    Outlines of different radiologists are those of one nodule if their centres are no further apart
-    than the larger radius, or 3 mm: our choice. pylidc groups by the smallest distance between
-    outlines (Hancock and Magnan 2016, doi:10.1117/1.JMI.3.4.044504).
-
-    Parameters
-    ----------
-    folder : str or Path
-        With `LIDC-IDRI-0001/<study>/<series>/*.dcm`, … and the annotations (.xml) anywhere within.
-    size : int
-        Pixels along a side of a patch.
-    pixel : float
-        Size of a pixel in mm.
-
-    Returns
-    -------
-    Lesions
-        Patients are "lidc-0001", …: running numbers of the folders.
+def _pairs(folder: str | Path, organ: str) -> list[tuple[Path, Path]]:
+    """Return the images of a task of the Decathlon with their masks, in the order of the names.
 
     Raises
     ------
     ImagingError
-        A file cannot be read, or the nodules are of one class; see also `folders.lidc_series`.
-
-    Warns
-    -----
-    UserWarning
-        How many nodules and series are left out, and why.
+        `dataset.json`, `imagesTr` or a mask is missing, or it is another task's folder.
     """
-    grid = _Grid(size, pixel)
-    out = {
-        "nodules of median malignancy above 2 and below 4": 0,
-        "nodules whose slice is missing": 0,
-        "series without annotation": 0,
-    }
-    doubtful, gone, bare = out
-    rows: list[tuple[str, Image, int, float, float, int]] = []
-    for series in lidc_series(folder):
-        out[bare] += series.marks is None
-        for nodule in _nodules(series):
-            malignancy = float(np.median([mark.malignancy for mark in nodule]))
-            if 2 < malignancy < 4:
-                out[doubtful] += 1
-                continue
-            image = _nodule_patch(series, nodule, grid)
-            if image is None:
-                out[gone] += 1
-                continue
-            diameter = float(np.median([_diameter(mark, series) for mark in nodule]))
-            who = f"lidc-{series.patient:04d}"
-            rows.append((who, image, int(malignancy >= 4), diameter, malignancy, len(nodule)))
-    left = "; ".join(f"{number} {what}" for what, number in out.items() if number)
-    if left:
-        warnings.warn(f"LIDC-IDRI, left out: {left}.", stacklevel=2)
-    return _lidc_lesions(rows)
-
-
-def _lidc_lesions(rows: list[tuple[str, Image, int, float, float, int]]) -> Lesions:
-    classes = {row[2] for row in rows}
-    if len(classes) < 2:
+    folder, why = Path(folder), ""
+    try:
+        about = json.loads((folder / "dataset.json").read_text(encoding="utf-8-sig"))
+        modality = (about.get("modality") or about["channel_names"])["0"]
+        # nnU-Net, which keeps the same data, writes {"liver": 1} for {"1": "liver"}.
+        labels = {str(k) for pair in about["labels"].items() for k in pair if str(k).isdigit()}
+    except Exception as error:
+        why = type(error).__name__
+    if why:
         raise ImagingError(
-            f"LIDC-IDRI: {len(rows)} nodules can be used, and they are not of both classes; "
-            "more patients are needed."
+            f"dataset.json cannot be read ({why}); it lies beside imagesTr and labelsTr."
         )
-    patient, x, y, diameter, malignancy, readers = zip(*rows, strict=True)
-    table = pd.DataFrame({"diameter_mm": diameter, "malignancy": malignancy, "readers": readers})
-    cohort = Cohort("lung (LIDC-IDRI)", np.stack(x), np.array(y, np.int64), np.array(patient))
-    return Lesions(cohort, table)
+    if modality != "CT" or labels != {str(k) for k in range(TUMOUR[organ] + 1)}:
+        raise ImagingError(
+            f"dataset.json describes another task: CT of the {organ} with a tumour labelled "
+            f"{TUMOUR[organ]} is needed."
+        )
+    # The archives hold files of macOS too, whose names begin with "._".
+    images = sorted(p for p in folder.glob("imagesTr/*.nii.gz") if not p.name.startswith("."))
+    if not images:
+        raise ImagingError("imagesTr holds no .nii.gz file: is the archive unpacked?")
+    # In nnU-Net's layout the name of an image, unlike that of its mask, ends in a channel.
+    masks = (f"{path.name.removesuffix('.nii.gz').removesuffix('_0000')}.nii.gz" for path in images)
+    pairs = [(path, folder / "labelsTr" / mask) for path, mask in zip(images, masks, strict=True)]
+    for k, (_, mask) in enumerate(pairs, 1):
+        if not mask.is_file():
+            raise ImagingError(f"Volume {k} of {len(pairs)} has no mask in labelsTr.")
+    return pairs
 
 
-def _diameter(mark: Mark, series: Series) -> float:
-    """Diameter in mm of the circle with the area of the largest outline."""
-    return 2 * float(np.sqrt(mark.pixels * np.prod(series.spacing) / np.pi))
+def _read(image: Path, mask: Path, organ: str, place: str) -> tuple[Volume, NDArray[np.uint8]]:
+    """Read one volume and its mask, both with axes "SPL", and check that they belong together.
 
+    Parameters
+    ----------
+    image, mask : Path
+    organ : {"lung", "liver"}
+    place : str
+        What an error calls it: "Volume 3 of 20".
 
-def _middle(marks: list[Mark], series: Series) -> NDArray[np.float64]:
-    """Median height, row and column of some marks, in mm."""
-    scale = np.array([1, *series.spacing])
-    return np.asarray(np.median([(mark.z, *mark.centre) * scale for mark in marks], axis=0))
-
-
-def _nodules(series: Series) -> list[list[Mark]]:
-    """Group the marks by nodule; a radiologist has at most one mark in each."""
-    nodules: list[list[Mark]] = []
-    for mark in series.marks or []:
-        reach = max(SAME_NODULE, _diameter(mark, series) / 2)
-        near = []
-        for number, nodule in enumerate(nodules):
-            apart = np.linalg.norm(_middle([mark], series) - _middle(nodule, series))
-            radius = max(_diameter(other, series) for other in nodule) / 2
-            if apart <= max(reach, radius) and mark.reader not in {m.reader for m in nodule}:
-                near.append((float(apart), number))
-        if near:
-            nodules[min(near)[1]].append(mark)
-        else:
-            nodules.append([mark])
-    return nodules
-
-
-def _nodule_patch(series: Series, nodule: list[Mark], grid: _Grid) -> Image | None:
-    """Cut out a nodule; None if its slice is not there."""
-    height, row, column = _middle(nodule, series)
-    marked = min((mark.z for mark in nodule), key=lambda z: abs(z - height))
-    nearest = min(series.files, key=lambda z: abs(z - marked))
-    if abs(nearest - marked) > SAME_HEIGHT:
-        return None
+    Raises
+    ------
+    ImagingError
+        Either cannot be read, the grids differ, the mask has other labels, or the values are no HU.
+    """
     why = ""
     try:
-        volume = read_dicom(series.files[nearest])
-        image = grid.slice(replace(volume, values=np.maximum(volume.hu, LOWEST)))
-        centre = (row / series.spacing[0], column / series.spacing[1])
-        if not all(0 <= c < n for c, n in zip(centre, volume.values.shape[1:], strict=True)):
-            raise ImagingError("An outline lies beside it.")
+        labels = _labels(mask, organ)
+        volume = read_nifti(image, "HU")
+        same = volume.values.shape == labels.shape and _aligned(image, mask)
     except ImagingError as error:
         why = str(error)
     if why:
-        raise ImagingError(f"{series.place}: a slice cannot be used. {why}")
-    return grid.patch(image, grid.place(centre, volume, image))
+        raise ImagingError(f"{place}: {why}")
+    if not same:
+        raise ImagingError(f"{place}: the mask is not on the grid of the image.")
+    np.maximum(volume.values, LOWEST, out=volume.values)
+    _require_hu(volume.values, labels, organ, place)
+    return volume, labels
+
+
+def _labels(path: Path, organ: str) -> NDArray[np.uint8]:
+    """Read a mask; one byte a voxel, because a volume has up to a quarter of a billion."""
+    values = read_nifti(path, "grey").values
+    if not (values.min() >= 0 and values.max() <= TUMOUR[organ]):
+        raise ImagingError(f"the mask has labels other than 0 to {TUMOUR[organ]}.")
+    labels = values.astype(np.uint8)
+    if not (labels == values).all():
+        raise ImagingError("the mask holds fractions: it is no mask, or was resampled.")
+    return labels
+
+
+def _aligned(image: Path, mask: Path) -> bool:
+    """Whether corresponding voxels of two files lie within half a voxel of each other."""
+    first, second = (_canonical(path) for path in (image, mask))
+    loaded: Any = nibabel.load(image)
+    corners = np.array(list(np.ndindex(2, 2, 2))) * max(loaded.shape)
+    apart = nibabel.affines.apply_affine(first - second, corners)
+    half = min(nibabel.affines.voxel_sizes(first)) / 2
+    return bool(np.abs(apart).max() <= half)
+
+
+def _canonical(path: Path) -> NDArray[np.float64]:
+    """Affine of a file after its axes are turned to lead right, anterior and superior."""
+    image: Any = nibabel.load(path)
+    turn = nibabel.io_orientation(image.affine)
+    return np.asarray(image.affine @ nibabel.orientations.inv_ornt_aff(turn, image.shape))
+
+
+def _require_hu(values: Image, labels: NDArray[np.uint8], organ: str, place: str) -> None:
+    lowest, highest = float(values.min()), float(values.max())
+    if not np.isfinite([lowest, highest]).all():
+        raise ImagingError(f"{place} has NaN or infinite values.")
+    if lowest > AERATED[1]:
+        raise ImagingError(f"{place} has no air (lowest value {lowest:g}): its values are no HU.")
+    if organ == "liver" and labels.any():
+        tissue = float(np.median(values[labels == 1])) if (labels == 1).any() else np.nan
+        if not LIVER[0] <= tissue <= LIVER[1]:
+            raise ImagingError(
+                f"{place}: the median of the liver is {tissue:g}, not from {LIVER[0]:g} to "
+                f"{LIVER[1]:g} HU: the mask lies elsewhere, or the values are no HU."
+            )

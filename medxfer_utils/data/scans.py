@@ -8,43 +8,45 @@ the order of the names, because the name of a file may itself be a patient's.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import nibabel
 import numpy as np
 import pydicom
-from numpy.typing import NDArray
+from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
 from pydicom.errors import InvalidDicomError
-from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import MediaStorageDirectoryStorage
+from scipy.ndimage import affine_transform, gaussian_filter
 
-Image = NDArray[np.float32]
-AIR = -1000.0  # HU, by definition of the scale
-UNEVEN = 0.01  # share of the usual distance by which two distances of slices may differ
+from medxfer_utils.images import AIR, Image, ImagingError
+
+ROUNDED = 0.1  # mm by which distances of slices may differ: positions come with one digit, too
+COMPANY = ("DICOMDIR", "Thumbs.db", "desktop.ini")  # files that stand beside images, and are none
 # Only these elements of a DICOM file are ever read; what names a patient is not among them. The
-# identifier of the series is compared and thrown away.
+# identifiers of the series are compared and thrown away.
 ELEMENTS = [
     *("Modality", "SeriesInstanceUID", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"),
     *("PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit", "PixelData"),
     *("PixelRepresentation", "PixelPaddingValue", "RescaleSlope", "RescaleIntercept"),
-    *("PixelSpacing", "SliceThickness", "SpacingBetweenSlices", "ImagePositionPatient"),
-    *("ImageOrientationPatient", "SharedFunctionalGroupsSequence"),
-    "PerFrameFunctionalGroupsSequence",
+    *("RescaleType", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID", "SOPClassUID"),
+    *("SOPInstanceUID", "DimensionOrganizationSequence", "DimensionIndexSequence"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]
-GROUPS = {  # where an enhanced (multi-frame) file keeps what others have on top
-    "PixelSpacing": "PixelMeasuresSequence",
-    "SliceThickness": "PixelMeasuresSequence",
-    "SpacingBetweenSlices": "PixelMeasuresSequence",
-    "ImagePositionPatient": "PlanePositionSequence",
-    "ImageOrientationPatient": "PlaneOrientationSequence",
-    "RescaleSlope": "PixelValueTransformationSequence",
-    "RescaleIntercept": "PixelValueTransformationSequence",
+# What the slices of one series have in common.
+COMMON = {
+    "SeriesInstanceUID": "series",
+    "FrameOfReferenceUID": "frame of reference",
+    "Modality": "modality",
+    "ImageOrientationPatient": "directions",
+    "PixelSpacing": "spacing",
+    "Rows": "size",
+    "Columns": "size",
 }
-
-
-class ImagingError(ValueError):
-    """An image cannot be read or used; the message says why, and names no patient and no file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,30 +79,49 @@ class Volume:
         return self.values
 
 
-@dataclass(frozen=True)
-class _Frame:
-    """One slice of a DICOM file."""
+def resample(volume: Volume, spacing_mm: Sequence[float | None]) -> Volume:
+    """Put a volume on a grid of another spacing: smoothed first if coarser, then linear.
 
-    image: Image
-    position: NDArray[np.float64] | None
-    thickness: float
-    series: Any
-    modality: Any
-    directions: tuple[float, ...] | None
-    spacing: tuple[float, ...]
+    Parameters
+    ----------
+    volume : Volume
+    spacing_mm : sequence of float or None
+        New spacing of slices, rows and columns; None keeps that axis.
+
+    Returns
+    -------
+    Volume
+        With exactly that spacing. The outer edge of its first voxels is where it was.
+
+    Raises
+    ------
+    ImagingError
+        If a spacing is not positive, or one is to change that is unknown.
+    """
+    old = np.array(volume.spacing_mm)
+    new = np.array([b if b is not None else a for a, b in zip(old, spacing_mm, strict=True)])
+    ratio = np.where([b is None for b in spacing_mm], 1.0, new / old)
+    if not (np.isfinite(ratio).all() and (ratio > 0).all()):
+        raise ImagingError(f"Cannot go from a spacing of {tuple(old)} to {tuple(spacing_mm)} mm.")
+    shape = np.maximum(1, np.rint(volume.values.shape / ratio)).astype(int)
+    smooth = gaussian_filter(volume.values, np.maximum(0, (ratio - 1) / 2), mode="nearest")
+    values = affine_transform(smooth, ratio, (ratio - 1) / 2, tuple(shape), order=1, mode="nearest")
+    return replace(volume, values=values, spacing_mm=(float(new[0]), float(new[1]), float(new[2])))
 
 
 def read_dicom(path: str | Path, pixel_mm: tuple[float, float] | None = None) -> Volume:
     """Read a DICOM image, or the folder of one series, in Hounsfield units if it is CT.
 
-    Slices are sorted by their position along the normal of the slices. MONOCHROME1, where large
-    is dark, is turned round within its stored bits, except in CT, whose HU already have a meaning.
-    Pixels that the scanner marks as padding become air in CT.
+    highdicom [1]_ sorts the slices by their position along their normal, checks that they are
+    evenly spaced, decodes and rescales them. MONOCHROME1, where large is dark, is turned round
+    within its stored bits, except in CT, whose HU already have a meaning. Pixels that the scanner
+    marks as padding become air in CT. CT whose rescale type is not HU (iodine, blood flow) is grey.
 
     Parameters
     ----------
     path : str or Path
-        A file, or a folder that holds one series and nothing else (but DICOMDIR or hidden files).
+        A file, with one frame or many, or a folder that holds one series; what else media and
+        systems leave in such a folder (DICOMDIR, .xml, hidden files) is passed over.
     pixel_mm : tuple of float, optional
         Spacing of rows and columns, for a file that does not give its own.
 
@@ -108,28 +129,47 @@ def read_dicom(path: str | Path, pixel_mm: tuple[float, float] | None = None) ->
     ------
     ImagingError
         Not DICOM, cut off, in colour, compressed in a way that cannot be decoded, CT without
-        rescale, no spacing, an empty folder, several series, or slices that are missing or double.
+        rescale, no spacing, an empty folder, several series, slices that are missing or double, or
+        a gantry that was tilted.
+
+    References
+    ----------
+    .. [1] Bridge et al. (2022), doi:10.1007/s10278-022-00683-y.
     """
-    path = Path(path)
-    files = sorted(p for p in path.iterdir() if _counts(p)) if path.is_dir() else [path]
-    if not files:
-        raise ImagingError("The folder holds no file.")
-    frames: list[_Frame] = []
+    files = _files(Path(path))
+    slices = []
     for k, file in enumerate(files, 1):
-        frames += _slices(file, f"File {k} of {len(files)}", pixel_mm)
-    return _stack(frames, len(files))
+        place = f"File {k} of {len(files)}"
+        data = _kept_back(partial(_opened, file, place, pixel_mm), place)
+        if data is not None:
+            slices.append(data)
+    if not slices:
+        raise ImagingError("The folder holds no image.")
+    return cast(Volume, _kept_back(partial(_volume, slices), "The image"))
 
 
-def _counts(path: Path) -> bool:
-    return path.is_file() and path.name != "DICOMDIR" and not path.name.startswith(".")
+def _files(path: Path) -> list[Path]:
+    """The files that should be images; an error if there are none."""
+    if not path.is_dir():
+        return [path]
+    inside = [
+        p
+        for p in sorted(path.iterdir())
+        if p.name not in COMPANY and not p.name.startswith(".") and p.suffix.lower() != ".xml"
+    ]
+    files = [p for p in inside if p.is_file()]
+    if not files:
+        what = "holds folders only: give that of one series" if inside else "holds no file"
+        raise ImagingError(f"The folder {what}.")
+    return files
 
 
-def _slices(path: Path, place: str, pixel_mm: tuple[float, float] | None) -> list[_Frame]:
-    """Read one file. What the library itself says is kept back: it may quote the file."""
+def _kept_back(call: Callable[[], Any], place: str) -> Any:
+    """Call a library, and say in our words what goes wrong: its own may quote the file."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _frames(pydicom.dcmread(path, specific_tags=[*ELEMENTS]), place, pixel_mm)
+            return call()
     except ImagingError:
         raise
     except InvalidDicomError:
@@ -137,125 +177,134 @@ def _slices(path: Path, place: str, pixel_mm: tuple[float, float] | None) -> lis
     except FileNotFoundError:
         why = "is not there"
     except Exception as error:
-        why = f"cannot be read ({type(error).__name__}): it is cut off, or no decoder here reads it"
+        why = (
+            f"cannot be read ({type(error).__name__}): it is cut off, or compressed in a way for "
+            "which no decoder is installed (pylibjpeg with its plug-ins has more)"
+        )
     raise ImagingError(f"{place} {why}.")  # outside `except`, so that nothing is chained to it
 
 
-def _stored(data: pydicom.Dataset, place: str) -> NDArray[np.generic]:
-    """Return the stored numbers, shape (frames, rows, columns)."""
+def _opened(path: Path, place: str, pixel_mm: tuple[float, float] | None) -> pydicom.Dataset | None:
+    """Read one file, with all that highdicom asks for; None for the directory of a medium."""
+    data = pydicom.dcmread(path, specific_tags=[*ELEMENTS])
+    if data.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+        return None
+    _require_grey_image(data, place)
+    data.setdefault("FrameOfReferenceUID", "2.25.0")
+    if "PerFrameFunctionalGroupsSequence" not in data:
+        if int(data.get("NumberOfFrames") or 1) > 1:
+            raise ImagingError(f"{place} has frames, and does not say where each lies.")
+        if not data.get("PixelSpacing") and pixel_mm:
+            data.PixelSpacing = list(pixel_mm)
+        if min(map(float, data.get("PixelSpacing") or [0])) <= 0:
+            raise ImagingError(f"{place} gives no spacing of pixels; pass pixel_mm if you know it.")
+    data.pixel_array  # noqa: B018 - decoded here, where the file can still be named
+    return data
+
+
+def _require_grey_image(data: pydicom.Dataset, place: str) -> None:
+    """Raise ImagingError if no grey image in known units can come of this."""
     if "PixelData" not in data:
         raise ImagingError(f"{place} holds no image.")
-    if data.get("SamplesPerPixel", 1) != 1 or "MONO" not in data.get(
-        "PhotometricInterpretation", ""
-    ):
+    kind = data.get("PhotometricInterpretation", "")
+    if data.get("SamplesPerPixel", 1) != 1 or "MONO" not in kind:
         raise ImagingError(f"{place} is in colour; only grey images can be put in physical units.")
-    syntax = data.file_meta.get("TransferSyntaxUID")
-    if syntax is not None and syntax.is_compressed and not get_decoder(syntax).is_available:
-        raise ImagingError(
-            f"{place} is compressed ({syntax.name}) and no decoder for that is installed: install "
-            "pylibjpeg with its plug-ins, or decompress the file with another tool."
-        )
-    pixels = data.pixel_array
-    return pixels if pixels.ndim == 3 else pixels[None]
+    rescale = _rescale(data)  # highdicom takes a slope of 0 for none, and none for 1
+    none = not rescale.get("RescaleSlope") or rescale.get("RescaleIntercept") is None
+    if none and data.get("Modality") == "CT":
+        raise ImagingError(f"{place} is CT without rescale slope and intercept: no HU follow.")
 
 
-def _element(data: pydicom.Dataset, frame: int, name: str) -> Any:
-    """Return an element of one frame: its own, the one shared by all, or the file's; or None."""
-    per_frame = data.get("PerFrameFunctionalGroupsSequence") or []
-    shared = data.get("SharedFunctionalGroupsSequence") or []
-    for group in (*per_frame[frame : frame + 1], *shared):
-        inner = group.get(GROUPS[name])
-        if inner and inner[0].get(name) is not None:
-            return inner[0].get(name)
-    return data.get(name)
+def _rescale(data: pydicom.Dataset) -> pydicom.Dataset:
+    """Where a file keeps slope, intercept and type: on top, or in groups if it has many frames."""
+    groups = [
+        *data.get("PerFrameFunctionalGroupsSequence", [])[:1],
+        *data.get("SharedFunctionalGroupsSequence", []),
+    ]
+    name = "PixelValueTransformationSequence"
+    return next((group[name].value[0] for group in groups if name in group), data)
 
 
-def _values(pixels: NDArray[np.generic], data: pydicom.Dataset, get: dict[str, Any]) -> Image:
-    """Stored numbers of one frame in physical units."""
-    values, ct = pixels.astype(np.float64), data.get("Modality") == "CT"
-    if data.PhotometricInterpretation == "MONOCHROME1" and not ct:
-        values = (-1 if data.PixelRepresentation else 2 ** int(data.BitsStored) - 1) - values
-    slope, intercept = get["RescaleSlope"], get["RescaleIntercept"]
-    values = values * float(1 if slope is None else slope) + float(intercept or 0)
-    if ct and data.get("PixelPaddingValue") is not None:
-        values[pixels == data.PixelPaddingValue] = AIR
-    return values.astype(np.float32)
+def _require_one_series(slices: list[pydicom.Dataset]) -> None:
+    """Raise ImagingError if these are not the slices of one series, each in a known place."""
+    if len(slices) == 1:
+        return
+    if any("PerFrameFunctionalGroupsSequence" in data for data in slices):
+        raise ImagingError("A file holds many frames: give the file, not its folder.")
+    for name, what in COMMON.items():
+        if any(data.get(name) != slices[0].get(name) for data in slices):
+            raise ImagingError(f"The files differ in {what}: read one series at a time.")
+    where = ("ImagePositionPatient", "ImageOrientationPatient")
+    if not all(data.get(name) for data in slices for name in where):
+        raise ImagingError("A slice does not say where it lies, or which way it faces.")
+    if reason := _unevenness(slices):
+        raise ImagingError(reason)
 
 
-def _frames(
-    data: pydicom.Dataset, place: str, pixel_mm: tuple[float, float] | None
-) -> list[_Frame]:
-    """Divide a file into its slices; an ordinary file holds one."""
-    stored, frames = _stored(data, place), []
-    for k, pixels in enumerate(stored):
-        get = {name: _element(data, k, name) for name in GROUPS}
-        if data.get("Modality") == "CT" and None in (get["RescaleSlope"], get["RescaleIntercept"]):
-            raise ImagingError(f"{place} is CT without rescale slope and intercept: no HU follow.")
-        spacing = tuple(map(float, get["PixelSpacing"] or pixel_mm or ()))
-        if not spacing or min(spacing) <= 0:
-            raise ImagingError(f"{place} gives no spacing of pixels; pass pixel_mm if you know it.")
-        way, where = get["ImageOrientationPatient"], get["ImagePositionPatient"]
-        if len(stored) > 1 and "PerFrameFunctionalGroupsSequence" not in data:
-            where = None  # the one that is given is that of the first frame
-        frames.append(
-            _Frame(
-                image=_values(pixels, data, get),
-                position=None if where is None else np.array(where, float),
-                thickness=float(get["SpacingBetweenSlices"] or get["SliceThickness"] or np.nan),
-                series=data.get("SeriesInstanceUID"),
-                modality=data.get("Modality"),
-                directions=tuple(round(float(v), 4) for v in way) if way else None,
-                spacing=spacing,
-            )
-        )
-    return frames
+def _unevenness(slices: list[pydicom.Dataset]) -> str:
+    """Say why slices are no even stack, in the order of their places; empty if they are one."""
+    from highdicom.spatial import get_series_volume_positions
 
-
-def _stack(frames: list[_Frame], files: int) -> Volume:
-    """Put slices that belong together in order along their normal."""
-    first = frames[0]
-    for name in ("series", "modality", "directions", "spacing"):
-        if any(getattr(frame, name) != getattr(first, name) for frame in frames):
-            raise ImagingError(f"The files differ in {name}: read one series at a time.")
-    if any(frame.image.shape != first.image.shape for frame in frames):
-        raise ImagingError("The files differ in size: read one series at a time.")
-    distance, axes = first.thickness, ""
-    if first.directions is not None:
-        row, column = np.reshape(first.directions, (2, 3))  # the way along a row, along a column
-        normal = np.cross(row, column)
-        axes = "".join(_letter(v) for v in (normal, column, row))
-        if len(frames) > 1:
-            frames, distance = _sorted(frames, normal)
-    elif files > 1:
-        raise ImagingError("The files do not say which way they face: the order is unknown.")
-    spacing = (distance, first.spacing[0], first.spacing[1])
-    unit: Literal["HU", "grey"] = "HU" if first.modality == "CT" else "grey"
-    return Volume(np.stack([frame.image for frame in frames]), spacing, unit, axes)
-
-
-def _sorted(frames: list[_Frame], normal: NDArray[np.float64]) -> tuple[list[_Frame], float]:
-    """Sort slices along their normal, and return their distance in mm too, which must be one."""
-    along = np.array([normal @ frame.position for frame in frames if frame.position is not None])
-    if len(along) < len(frames):
-        raise ImagingError("A slice does not say where it lies: the order is unknown.")
-    order = np.argsort(along, kind="stable")
-    steps = np.diff(along[order])
+    if get_series_volume_positions(slices, atol=ROUNDED)[0] is not None:
+        return ""
+    normal = np.cross(*np.reshape(slices[0].ImageOrientationPatient, (2, 3)).astype(float))
+    steps = np.diff(np.sort([normal @ np.array(d.ImagePositionPatient, float) for d in slices]))
+    if steps.min() <= ROUNDED / 10:
+        return f"Slice {int(steps.argmin()) + 1} is there more than once."
     usual = float(np.median(steps))
-    if steps.min() <= UNEVEN * steps.mean():
-        raise ImagingError(f"Slice {int(steps.argmin()) + 1} is there more than once.")
     k = int(np.argmax(np.abs(steps - usual)))
-    if abs(steps[k] - usual) > UNEVEN * usual:
-        raise ImagingError(
+    if abs(steps[k] - usual) > ROUNDED:
+        return (
             f"Slices {k + 1} and {k + 2} are {steps[k]:.2f} mm apart, others {usual:.2f} mm: "
             "one is missing, or the distances are uneven."
         )
-    return [frames[k] for k in order], float(steps.mean())
+    return (
+        "Each slice is shifted against the last, as when the gantry is tilted: shear the series "
+        "back with another tool, dcm2niix for one, and read its NIfTI."
+    )
 
 
-def _letter(direction: NDArray[np.float64]) -> str:
-    """The patient's side that a DICOM direction (towards left, posterior, superior) leads to."""
-    k = int(np.argmax(np.abs(direction)))
-    return "LPS"[k] if direction[k] > 0 else "RAI"[k]
+def _volume(slices: list[pydicom.Dataset]) -> Volume:
+    """Let highdicom put the slices of one series together."""
+    _require_one_series(slices)
+    first = slices[0]
+    ct = first.get("Modality") == "CT"
+    unit: Literal["HU", "grey"] = "grey"
+    if ct and _rescale(first).get("RescaleType") in (None, "", "HU"):
+        unit = "HU"
+    oriented = any(
+        e in first for e in ("ImageOrientationPatient", "PerFrameFunctionalGroupsSequence")
+    )
+    stack = partial(
+        _stack(slices),
+        dtype=np.float32,
+        apply_real_world_transform=False,
+        apply_presentation_lut=not ct,
+    )
+    volume = stack().flip_spatial(0)  # highdicom counts slices downwards
+    values = np.ascontiguousarray(volume.array)
+    if unit == "HU" and (padding := first.get("PixelPaddingValue")) is not None:
+        stored = stack(apply_modality_transform=False).flip_spatial(0).array
+        # Some write -2000 as 63536: the same bits.
+        values[stored == np.int64(padding).astype(first.pixel_array.dtype)] = AIR
+    spacing = list(map(float, volume.spacing))
+    if len(values) == 1:
+        spacing[0] = float(first.get("SpacingBetweenSlices") or first.get("SliceThickness", np.nan))
+    sides = "".join(side.value for side in volume.get_closest_patient_orientation())
+    axes = sides.translate(str.maketrans("HF", "SI")) if oriented else ""
+    return Volume(values, (spacing[0], spacing[1], spacing[2]), unit, axes)
+
+
+def _stack(slices: list[pydicom.Dataset]) -> Callable[..., Any]:
+    """What makes a volume of highdicom's out of these."""
+    import highdicom
+
+    first = slices[0]
+    if "PerFrameFunctionalGroupsSequence" in first:
+        return highdicom.Image.from_dataset(first, copy=False).get_volume
+    first.setdefault("ImageOrientationPatient", [1, 0, 0, 0, 1, 0])
+    first.setdefault("ImagePositionPatient", [0, 0, 0])
+    return partial(highdicom.get_volume_from_series, slices, atol=ROUNDED)
 
 
 def read_nifti(path: str | Path, unit: Literal["HU", "grey"]) -> Volume:
@@ -264,7 +313,7 @@ def read_nifti(path: str | Path, unit: Literal["HU", "grey"]) -> Volume:
     Parameters
     ----------
     path : str or Path
-        A .nii or .nii.gz file with three dimensions.
+        A .nii or .nii.gz file with three dimensions; further ones of length 1 are dropped.
     unit : {"HU", "grey"}
         What its numbers mean after its own slope and intercept: the format cannot say.
 
@@ -275,11 +324,15 @@ def read_nifti(path: str | Path, unit: Literal["HU", "grey"]) -> Volume:
     """
     why = ""
     try:
-        image: Any = nibabel.load(path)
-        values = image.get_fdata(dtype=np.float32)
-        header = image.header
-        oriented = header["qform_code"] > 0 or header["sform_code"] > 0
-        scale = {"meter": 1000.0, "micron": 0.001}.get(header.get_xyzt_units()[0], 1.0)
+        image: Any = nibabel.squeeze_image(nibabel.load(path))
+        kind = type(image).__name__
+        if not isinstance(image, nibabel.Nifti1Pair):
+            why = f"It is no NIfTI, but {kind}: convert it."
+        else:
+            values = image.get_fdata(dtype=np.float32)
+            header = image.header
+            oriented = header["qform_code"] > 0 or header["sform_code"] > 0
+            scale = {"meter": 1000.0, "micron": 0.001}.get(header.get_xyzt_units()[0], 1.0)
     except Exception as error:
         why = f"It cannot be read as NIfTI ({type(error).__name__}); it may be cut off."
     if why:
@@ -291,10 +344,7 @@ def read_nifti(path: str | Path, unit: Literal["HU", "grey"]) -> Volume:
     steps = nibabel.affines.voxel_sizes(image.affine) * scale
     if not (np.isfinite(steps).all() and (steps > 0).all()):
         raise ImagingError("It gives no spacing of voxels.")
-    now = nibabel.io_orientation(image.affine)
-    turn = nibabel.orientations.ornt_transform(now, nibabel.orientations.axcodes2ornt("SPL"))
-    turned = np.ascontiguousarray(nibabel.apply_orientation(values, turn))
-    spacing = steps[np.argsort(turn[:, 0])]
-    return Volume(
-        turned, cast("tuple[float, float, float]", tuple(map(float, spacing))), unit, "SPL"
-    )
+    turn = ornt_transform(io_orientation(image.affine), axcodes2ornt("SPL"))
+    turned = np.ascontiguousarray(apply_orientation(values, turn))
+    spacing = tuple(map(float, steps[np.argsort(turn[:, 0])]))
+    return Volume(turned, cast("tuple[float, float, float]", spacing), unit, "SPL")

@@ -1,4 +1,4 @@
-"""Whether this Python has the version, the packages and the kernel that the chapters need.
+"""What the chapters need of this Python, this machine, and the files of real patients.
 
 Importing this module imports nothing but the standard library, and works in Pythons that are too
 old for the book: it has to say so.
@@ -9,19 +9,67 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shutil
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from medxfer_utils.doctor.machine import ROOT, Verdict
+from medxfer_utils import threads
 
+if TYPE_CHECKING:
+    from medxfer_utils.data import RemoteFile
+
+ROOT = Path(__file__).resolve().parents[2]
 OLDEST, TOO_NEW = (3, 11), (3, 14)
-SHOWN = 5  # packages that are named
 PACKAGE = "medxfer-utils"
 KERNEL = "python3"  # what the chapters ask for
+SHOWN = 5  # packages that are named
+# GB in main memory. Chapter 03, the largest, took 1.35 when the pages were made with the full
+# profile (the book's page of statistics); the rest is for the notebook's server.
+MEMORY = 1.6
+# GB of disk: all runs and pages take some 0.1; the files that chapter 05 fetches are tiny.
+DISK, CACHE_DISK = 0.5, 0.05
+GET = "python -m medxfer_utils.data"
+STORED = "no chapter reads it, for the results in {} are stored"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one check found.
+
+    Parameters
+    ----------
+    name : str
+        Of the check.
+    status : {"ok", "note", "fails"}
+        "note": worth knowing, but every chapter runs.
+    message : str
+        What was found.
+    todo : str
+        What to do about it; empty if nothing.
+    facts : dict
+        Numbers and lists behind the message, for ``--json``.
+    """
+
+    name: str
+    status: str
+    message: str
+    todo: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def outcome(
+    name: str, fine: bool, message: str, todo: str, facts: dict[str, Any] | None = None
+) -> Outcome:
+    """Say "ok", or "fails" and what to do."""
+    if fine:
+        return Outcome(name, "ok", message, facts=facts or {})
+    return Outcome(name, "fails", f"{message}.", todo, facts or {})
 
 
 def mending() -> str:
@@ -40,41 +88,32 @@ def mending() -> str:
     )
 
 
-def python() -> Verdict:
+def python() -> Outcome:
     """Check the version of Python, and that it is one of 64 bits."""
-    version = platform.python_version()
-    facts = {"version": version, "bits": 64 if sys.maxsize > 2**32 else 32}
-    if OLDEST <= tuple(sys.version_info[:2]) < TOO_NEW and facts["bits"] == 64:
-        return Verdict("python", "ok", f"Python {version}", facts=facts)
-    return Verdict(
-        "python",
-        "fails",
-        f"This is Python {version}, {facts['bits']} bits; the book needs 3.11 to 3.13, 64 bits.",
+    version, bits = platform.python_version(), 64 if sys.maxsize > 2**32 else 32
+    fine = OLDEST <= tuple(sys.version_info[:2]) < TOO_NEW and bits == 64
+    message = f"This is Python {version}, {bits} bits; the book needs 3.11 to 3.13, 64 bits"
+    todo = (
         "Install one (https://www.python.org/downloads/) and name it, for example:\n"
-        "make book PYTHON=python3.12",
-        facts,
+        "make book PYTHON=python3.12"
     )
+    facts = {"version": version, "bits": bits}
+    return outcome("python", fine, f"Python {version}" if fine else message, todo, facts)
 
 
-def _pins(lock: Path) -> Iterator[Any]:
-    """Yield the requirements in a lock that hold on this system."""
+def _wishes(lock: Path) -> Iterator[Any]:
+    """Yield what a lock asks for on this system, or, without one, the installed package itself."""
     from packaging.requirements import Requirement
 
-    for line in lock.read_text("utf-8").splitlines():
+    if lock.is_file():
+        lines = [line.rstrip("\\ ") for line in lock.read_text("utf-8").splitlines()]
+    else:
+        lines = metadata.requires(PACKAGE) or []
+    for line in lines:
         if re.match(r"[A-Za-z0-9]", line):
-            pin = Requirement(line.rstrip("\\ "))
-            if pin.marker is None or pin.marker.evaluate():
-                yield pin
-
-
-def _own_requirements() -> Iterator[Any]:
-    """Yield what the installed package asks for, without its extras."""
-    from packaging.requirements import Requirement
-
-    for text in metadata.requires(PACKAGE) or []:
-        wish = Requirement(text)
-        if wish.marker is None or wish.marker.evaluate({"extra": ""}):
-            yield wish
+            wish = Requirement(line)
+            if wish.marker is None or wish.marker.evaluate({"extra": ""}):
+                yield wish
 
 
 def _difference(wish: Any) -> str:
@@ -88,28 +127,23 @@ def _difference(wish: Any) -> str:
     return f"{wish.name} is {version}, not {str(wish.specifier).removeprefix('==')}"
 
 
-def packages() -> Verdict:
+def packages() -> Outcome:
     """Compare what is installed with the lock, or, where there is none, with what we ask for."""
     lock = ROOT / "requirements.txt"
-    against = "requirements.txt" if lock.is_file() else f"what {PACKAGE} asks for (no lock is here)"
-    wishes = list(_pins(lock) if lock.is_file() else _own_requirements())
+    against = lock.name if lock.is_file() else f"what {PACKAGE} asks for (no lock is here)"
+    wishes = list(_wishes(lock))
     different = [text for text in map(_difference, wishes) if text]
-    facts: dict[str, Any] = {"against": lock.name if lock.is_file() else "metadata"}
-    facts |= {"compared": len(wishes), "different": different}
-    if not wishes:
-        return Verdict("packages", "fails", f"Nothing is listed in {against}.", mending(), facts)
-    if not different:
-        message = f"all {len(wishes)} are as in {against}"
-        return Verdict("packages", "ok", message, facts=facts)
-    more = f" and {len(different) - SHOWN} more" if len(different) > SHOWN else ""
-    message = (
-        f"{len(different)} of {len(wishes)} differ from {against}: "
-        f"{'; '.join(different[:SHOWN])}{more}."
-    )
-    return Verdict("packages", "fails", message, mending(), facts)
+    facts = {"against": lock.name if lock.is_file() else "metadata", "compared": len(wishes)}
+    message = f"all {len(wishes)} are as in {against}"
+    if different:
+        more = f" and {len(different) - SHOWN} more" if len(different) > SHOWN else ""
+        named = "; ".join(different[:SHOWN])
+        message = f"{len(different)} of {len(wishes)} differ from {against}: {named}{more}"
+    fine = bool(wishes) and not different
+    return outcome("packages", fine, message, mending(), {**facts, "different": different})
 
 
-def kernel() -> Verdict:
+def kernel() -> Outcome:
     """Check that a chapter which is opened in Jupyter runs in this very Python."""
     if find_spec("ipykernel") is None:
         raise ModuleNotFoundError("No module named 'ipykernel'")
@@ -119,12 +153,146 @@ def kernel() -> Verdict:
     try:
         command = KernelSpecManager().get_kernel_spec(KERNEL).argv[0]
     except NoSuchKernel:
-        return Verdict("kernel", "fails", f"Jupyter knows no kernel called {KERNEL}.", todo)
+        return outcome("kernel", False, f"Jupyter knows no kernel called {KERNEL}", todo)
     # Jupyter takes these names for the Python that it runs in itself.
     own = {"python", "python3", f"python3.{sys.version_info.minor}"}
     # Not the targets of links: the Pythons of two environments may be links to the same file.
-    folders = (os.path.normcase(Path(p).absolute().parent) for p in (command, sys.executable))
-    if command in own or len(set(folders)) == 1:
-        return Verdict("kernel", "ok", "Jupyter opens the chapters in this Python")
-    message = f"Jupyter would open the chapters in another Python, {command}."
-    return Verdict("kernel", "fails", message, todo)
+    folders = {os.path.normcase(Path(p).absolute().parent) for p in (command, sys.executable)}
+    fine = command in own or len(folders) == 1
+    where = "this Python" if fine else f"another Python, {command}"
+    return outcome("kernel", fine, f"Jupyter opens the chapters in {where}", todo)
+
+
+def memory() -> Outcome:
+    """Check that there is as much free memory as the largest chapter took."""
+    import psutil
+
+    now = psutil.virtual_memory()
+    total, free = now.total / 1e9, now.available / 1e9
+    facts = {"total_gb": round(total, 1), "free_gb": round(free, 1), "needed_gb": MEMORY}
+    message = (
+        f"{total:.1f} GB, {free:.1f} free; the largest chapter needs {MEMORY} "
+        "(measured when the pages were made)"
+    )
+    todo = "Close other programs and notebooks, a browser with many pages first."
+    return outcome("memory", free >= MEMORY, message, todo, facts)
+
+
+def _cache() -> tuple[Path, Path]:
+    """Where downloads are kept, and the nearest place above it that is there."""
+    from medxfer_utils.data import cache_folder
+
+    folder = cache_folder()
+    return folder, next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+
+
+def disk() -> Outcome:
+    """Check the free space where the book is and where downloads are kept."""
+    book, kept = (shutil.disk_usage(where).free / 1e9 for where in (ROOT, _cache()[1]))
+    message = (
+        f"{book:.1f} GB free for the book, which needs {DISK}; {kept:.1f} for downloads, which "
+        f"need {CACHE_DISK}"
+    )
+    facts = {"book_free_gb": round(book, 1), "cache_free_gb": round(kept, 1)}
+    todo = "Make room; to keep downloads elsewhere, set MEDXFER_CACHE to a folder there."
+    return outcome("disk", book >= DISK and kept >= CACHE_DISK, message, todo, facts)
+
+
+def cache() -> Outcome:
+    """Check that a file can be written where downloads are kept; none is left there."""
+    folder, there = _cache()
+    try:
+        with tempfile.TemporaryFile(dir=there) as tried:
+            tried.write(b"medxfer")
+    except OSError as problem:
+        why = problem.strerror or type(problem).__name__
+        message = f"Nothing can be written to {folder}, where downloads are kept ({why})"
+        return outcome("cache", False, message, "Set MEDXFER_CACHE to a folder of your own.")
+    return outcome("cache", True, f"downloads are kept in {folder}", "")
+
+
+def processors() -> Outcome:
+    """Compare the threads that the book uses with the cores that there are."""
+    try:
+        used, cores = threads(), os.cpu_count() or 1
+    except ValueError as problem:
+        return outcome("threads", False, str(problem), "Correct the variable, or unset it.")
+    facts, message = {"used": used, "cores": cores}, f"{used} used, {cores} logical cores"
+    if used <= cores:
+        return outcome("threads", True, message, "", facts)
+    todo = f"For speed, set MEDXFER_THREADS to {cores}; the last digits may then differ."
+    return Outcome("threads", "note", message, todo, facts)
+
+
+def _groups() -> Iterator[tuple[str, Sequence[RemoteFile], str, str]]:
+    """Yield kinds of files: name, files, what the chapters do without, and how to have them."""
+    from medxfer_utils.data import HEART, LIDC, SETS, WEIGHTS
+
+    without = "chapter 05 fetches them, and simulates patients if it cannot"
+    yield "hospitals", [*HEART.values()], without, f"{GET} heart"
+    for name, chapters in (("pneumoniamnist", "chapter 03"), ("breastmnist", "chapters 03 and 04")):
+        yield name, [SETS[name].file(name, 28)], STORED.format(chapters), f"{GET} {name}"
+    get = "Nobody offers the file; the page about the data says how it is made."
+    yield "nodules", [LIDC], STORED.format("chapter 04"), get
+    yield "weights", [WEIGHTS[0]], STORED.format("chapter 03"), f"{GET} weights"
+
+
+def _found(file: RemoteFile) -> Path | None:
+    """Return the file where the book would read it: the reader's folder, then a cache."""
+    from medxfer_utils.data import cache_folder, find_local, keras_cache
+
+    kept = cache_folder() / file.folder / file.name
+    if file.folder == "weights" and not kept.is_file():
+        kept = keras_cache() / file.name
+    return find_local(file.name, file.folder) or (kept if file.sum and kept.is_file() else None)
+
+
+def _fault(file: RemoteFile, path: Path) -> str:
+    """Say what is wrong with a file; empty if nothing is."""
+    from medxfer_utils.data import KNOWN_COPIES, LIDC, DataError, lidc_nodules, verify
+
+    try:  # the nodules have no official sum, so look at what they hold
+        lidc_nodules() if file is LIDC else verify(file, path, KNOWN_COPIES)
+    except DataError as problem:
+        return str(problem)
+    except OSError as problem:  # one file that cannot be read must not hide the others
+        return f"{path} cannot be read: {problem}."
+    return ""
+
+
+def _compared(name: str, files: Sequence[RemoteFile], without: str, get: str) -> Outcome:
+    """Compare the files of one kind that are here."""
+    here = {file.name: (file, path) for file in files if (path := _found(file))}
+    absent = [file.name for file in files if file.name not in here]
+    faults = {key: text for key, found in here.items() if (text := _fault(*found))}
+    facts = {"here": sorted(here.keys() - faults), "absent": absent, "wrong": sorted(faults)}
+    if faults:
+        todo = f"Delete it. To have the right one:\n{get}"
+        return Outcome(name, "fails", " ".join(faults.values()), todo, facts)
+    if absent:
+        some = f"{len(absent)} of {len(files)} files are" if here else "not"
+        return Outcome(name, "note", f"{some} here; {without}.", get, facts)
+    return Outcome(name, "ok", "here, as published or a known copy", facts=facts)
+
+
+def files() -> Iterator[Outcome]:
+    """Check the files that the book speaks of, one purpose after the other, then any others.
+
+    Yields
+    ------
+    Outcome
+        One for each kind, and one more if there are other files that the catalogue knows.
+    """
+    from medxfer_utils.data import REGISTRY, DataError, find_local
+
+    try:
+        find_local("", "")
+    except DataError as problem:
+        yield Outcome("data", "fails", str(problem), "Correct the variable, or unset it.")
+        return
+    groups = list(_groups())
+    yield from (_compared(*group) for group in groups)
+    known = {file.name for _, inside, *_ in groups for file in inside}
+    others = [f for f in REGISTRY.values() if f.name not in known and _found(f)]
+    if others:
+        yield _compared("others", others, "", f"{GET} --list")

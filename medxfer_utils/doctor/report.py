@@ -37,37 +37,59 @@ import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
-from medxfer_utils.doctor import checks as setup_python
-from medxfer_utils.doctor import group as setup_class
-from medxfer_utils.doctor import machine as setup_machine
-from medxfer_utils.doctor.checks import mending
-from medxfer_utils.doctor.machine import Verdict
+from medxfer_utils.doctor import checks
+from medxfer_utils.doctor.checks import Outcome, mending, outcome
 
-FORMAT = 1
 ABOVE = "Mend the packages first, see above."
 PATIENCE = 300  # seconds; a first import of TensorFlow from a slow disk may take a minute
 END = r"(?![\w-]|\.\w)"  # of the name of a folder
-Check = Callable[[], Iterable[Verdict]]
+# In a process of its own, because a TensorFlow that does not fit the processor may end it.
+TRIAL = [sys.executable, "-c", "from medxfer_utils.doctor import report; report.trial()"]
+STEPS, BATCH = 100, 32
 
 
-def training() -> Verdict:
+def trial(rate: float = 0.003) -> None:
+    """Train the image network of the course on noise with a square in half of it; print JSON.
+
+    `loss_before` and `loss_after`, the mean cross-entropy on these images; and
+    `images_per_second` of the training, without the time that it takes to compile it.
+    """
+    import numpy as np
+
+    from medxfer_utils import models
+
+    x = np.random.default_rng(0).normal(size=(256, 32, 32, 1)).astype(np.float32)
+    y = np.arange(len(x)) % 2
+    x[y == 1, 10:20, 10:20] += 1
+    network = models.image_network(x.shape[1:], filters=(16, 32, 64, 64))
+    models.train(network, x, y, models.Training(steps=1), seed=0)  # compiles
+    told, start = models.Training(STEPS, rate, BATCH), time.perf_counter()
+    trained = models.train(network, x, y, told, seed=0)
+    speed = STEPS * BATCH / (time.perf_counter() - start)
+    with np.errstate(invalid="ignore"):  # whoever reads the loss sees that it is no number
+        before, after = (
+            float(np.logaddexp(0, (1 - 2 * y) * models.outputs(n, x)[:, 0]).mean())
+            for n in (network, trained)
+        )
+    print(json.dumps({"loss_before": before, "loss_after": after, "images_per_second": speed}))
+
+
+def training() -> Outcome:
     """Train a small network in a process of its own, and judge its loss."""
-    command = [sys.executable, "-m", "medxfer_utils.doctor.trial"]
     try:
         run = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False
+            TRIAL, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False
         )
     except subprocess.TimeoutExpired:
-        message = f"A small network was not trained within {PATIENCE} seconds."
-        return Verdict("training", "fails", message, "Close other programs, and try once more.")
+        message = f"A small network was not trained within {PATIENCE} seconds"
+        return outcome("training", False, message, "Close other programs, and try once more.")
     if run.returncode:
         return _broken(run.returncode, run.stderr)
     return _judged(json.loads(run.stdout.splitlines()[-1]))
 
 
-def _broken(status: int, said: str) -> Verdict:
+def _broken(status: int, said: str) -> Outcome:
     """Say why the trial did not come to its end."""
     # TensorFlow writes advice for its own makers below the last error.
     errors = re.findall(r"^[\w.]+(?:Error|Exception)\b.*", said, re.MULTILINE)
@@ -81,58 +103,47 @@ def _broken(status: int, said: str) -> Verdict:
         todo = ABOVE
     elif "DLL load failed" in said:
         todo = f"Install Microsoft's Visual C++ Redistributable (x64). If it is there:\n{todo}"
-    return Verdict("training", "fails", f"A small network could not be trained. {last}", todo)
+    return Outcome("training", "fails", f"A small network could not be trained. {last}", todo)
 
 
-def _judged(found: dict[str, float]) -> Verdict:
+def _judged(found: dict[str, float]) -> Outcome:
     """Tell whether the loss of the trial is a number, and fell."""
     before, after = found["loss_before"], found["loss_after"]
     facts = {name: round(v, 4) if math.isfinite(v) else None for name, v in found.items()}
-    speed = f"{found['images_per_second']:,.0f} images a second"
-    if not (math.isfinite(before) and math.isfinite(after)):
-        message = f"The loss is no number: {before:.3g} before the training, {after:.3g} after it."
-        return Verdict("training", "fails", message, mending(), facts)
-    if after >= before:
-        message = f"The loss did not fall: {before:.3f} before the training, {after:.3f} after it."
-        return Verdict("training", "fails", message, mending(), facts)
-    message = f"a small network learns, {speed}; its loss fell from {before:.2g} to {after:.2g}"
-    return Verdict("training", "ok", message, facts=facts)
+    message = (
+        f"a small network learns, {found['images_per_second']:,.0f} images a second; its loss fell "
+        f"from {before:.2g} to {after:.2g}"
+    )
+    if not after < before:  # or not a number
+        message = f"The loss did not fall: {before:.3g} before the training, {after:.3g} after it"
+    return outcome("training", after < before, message, mending(), facts)
 
 
-def _files() -> Iterable[Verdict]:
-    from medxfer_utils.doctor import data as setup_data  # needs packages that may be missing
-
-    return setup_data.verdicts()
-
-
-def _one(check: Callable[[], Verdict]) -> Check:
-    return lambda: [check()]
-
-
-CHECKS: dict[str, Check] = {
-    "python": _one(setup_python.python),
-    "packages": _one(setup_python.packages),
-    "kernel": _one(setup_python.kernel),
-    "memory": _one(setup_machine.memory),
-    "disk": _one(setup_machine.disk),
-    "cache": _one(setup_machine.cache),
-    "threads": _one(setup_machine.processors),
-    "data": _files,
-    "training": _one(training),
+CHECKS: dict[str, Callable[[], Outcome | Iterable[Outcome]]] = {
+    "python": checks.python,
+    "packages": checks.packages,
+    "kernel": checks.kernel,
+    "memory": checks.memory,
+    "disk": checks.disk,
+    "cache": checks.cache,
+    "threads": checks.processors,
+    "data": checks.files,
+    "training": training,
 }
 
 
-def verdicts() -> Iterator[Verdict]:
+def outcomes() -> Iterator[Outcome]:
     """Run every check, each whatever became of the others."""
     for name, check in CHECKS.items():
         try:
-            yield from check()
+            found = check()
+            yield from [found] if isinstance(found, Outcome) else found
         except ImportError as problem:
             todo = mending() if name == "packages" else ABOVE
-            yield Verdict(name, "fails", f"Not checked: {problem}.", todo)
+            yield outcome(name, False, f"Not checked: {problem}", todo)
         except Exception as problem:
             message = f"This check failed itself. {type(problem).__name__}: {problem}"
-            yield Verdict(name, "fails", message, "If it stays so, tell those who give the course.")
+            yield outcome(name, False, message, "If it stays so, tell those who give the course.")
 
 
 def private(text: str) -> str:
@@ -141,40 +152,19 @@ def private(text: str) -> str:
     if home.parent == home:
         return text
     for form in sorted({str(home), str(home.resolve()), home.as_posix()}, key=len, reverse=True):
-        for shown in (form, form.replace("\\", "\\\\")):
-            text = re.sub(re.escape(shown) + END, "~", text, flags=re.IGNORECASE)
+        # A path that Python quotes has two backslashes for one.
+        spelt = re.escape(form).replace("\\\\", r"\\+")
+        text = re.sub(spelt + END, "~", text, flags=re.IGNORECASE)
     user = os.environ.get("USER") or os.environ.get("USERNAME") or home.name
     return re.sub(rf"(?<=[/\\]){re.escape(user)}{END}", "(user)", text)
 
 
-def _cleaned(value: Any) -> Any:
-    """Apply `private` to each text in facts."""
-    if isinstance(value, dict):
-        return {key: _cleaned(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_cleaned(part) for part in value]
-    return private(value) if isinstance(value, str) else value
-
-
-def document(found: Iterable[Verdict]) -> dict[str, Any]:
-    """Return what ``--json`` prints; the text above names its keys."""
-    checks = [_cleaned(vars(verdict)) for verdict in found]
-    return {
-        "format": FORMAT,
-        "ok": all(check["status"] != "fails" for check in checks),
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "system": platform.system(),
-        "machine": platform.machine(),
-        "checks": checks,
-    }
-
-
-def line(verdict: Verdict, width: int) -> str:
-    """Return a verdict as text: its status, its name, what was found, and what to do."""
-    status = "FAILS" if verdict.status == "fails" else verdict.status
-    head, gap = f"{status:<6} {verdict.name:<15}", " " * 22
-    rows = [(head, gap, verdict.message)]
-    rows += [(gap + "> ", gap + "  ", todo) for todo in verdict.todo.splitlines()]
+def line(found: Outcome, width: int) -> str:
+    """Return an outcome as text: its status, its name, what was found, and what to do."""
+    status = "FAILS" if found.status == "fails" else found.status
+    head, gap = f"{status:<6} {found.name:<15}", " " * 22
+    rows = [(head, gap, found.message)]
+    rows += [(gap + "> ", gap + "  ", todo) for todo in found.todo.splitlines()]
     return "\n".join(
         # A command is kept on one line, to be copied.
         first + private(text) if "python " in text
@@ -184,33 +174,41 @@ def line(verdict: Verdict, width: int) -> str:
     )  # fmt: skip
 
 
-def _show() -> int:
-    """Print each verdict as soon as it is there, then the sum of them."""
+def _show() -> bool:
+    """Print each outcome as soon as it is there, then the sum of them."""
     width = max(60, min(100, shutil.get_terminal_size().columns))
     print("The last check trains a small network, which takes up to a minute.", flush=True)
     failed = []
-    for verdict in verdicts():
-        print(line(verdict, width), flush=True)
-        failed += [verdict.name] if verdict.status == "fails" else []
+    for found in outcomes():
+        print(line(found, width), flush=True)
+        failed += [found.name] if found.status == "fails" else []
     print(f"To be mended: {', '.join(failed)}." if failed else "Everything is there.")
-    return 1 if failed else 0
+    return not failed
+
+
+def _document() -> bool:
+    """Print one JSON document; the text above names its keys."""
+    checked = [
+        vars(found) | {"message": private(found.message), "todo": private(found.todo)}
+        for found in outcomes()
+    ]
+    made = {
+        "format": 1,
+        "ok": all(check["status"] != "fails" for check in checked),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "checks": checked,
+    }
+    print(json.dumps(made, indent=1, allow_nan=False))
+    return bool(made["ok"])
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Check whether everything is there that the chapters need; exit status 1 if not."""
     parser = argparse.ArgumentParser("python -m medxfer_utils", description=main.__doc__)
-    choice = parser.add_mutually_exclusive_group()
-    choice.add_argument("--json", action="store_true", help="one JSON document, for a teacher")
-    choice.add_argument("--class", dest="folder", metavar="FOLDER", help="a table of such files")
+    parser.add_argument("--json", action="store_true", help="one JSON document, for a teacher")
     asked = parser.parse_args(arguments)
     if hasattr(sys.stdout, "reconfigure"):  # a Windows console need not have every letter
         sys.stdout.reconfigure(errors="backslashreplace")
-    if asked.folder is not None:
-        if not Path(asked.folder).is_dir():
-            parser.error(f"there is no folder {asked.folder}")
-        return setup_class.show(Path(asked.folder))
-    if not asked.json:
-        return _show()
-    made = document(verdicts())
-    print(json.dumps(made, indent=1, allow_nan=False))
-    return 0 if made["ok"] else 1
+    return 0 if (_document() if asked.json else _show()) else 1

@@ -18,8 +18,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from medxfer_utils import settle_tensorflow
-from medxfer_utils.data.catalogue import REGISTRY
-from medxfer_utils.data.files import DownloadError, find_local, verify
 
 settle_tensorflow()  # first: it decides how TensorFlow starts, and keeps the start quiet
 
@@ -32,31 +30,31 @@ SMALLEST = 32  # pixels that these networks can take
 IMAGENET_SD = (0.229, 0.224, 0.225)
 
 
-class Network(NamedTuple):
-    """Where Keras keeps a network, and the weights of its body."""
+class Pretrained(NamedTuple):
+    """Where Keras keeps a network, and the weights of its backbone."""
 
     module: ModuleType
     url: str
 
 
 NETWORKS = {
-    "MobileNet": Network(
+    "MobileNet": Pretrained(
         keras.applications.mobilenet,
         "tensorflow/keras-applications/mobilenet/mobilenet_{width}_224_tf_no_top.h5",
     ),
-    "MobileNetV2": Network(
+    "MobileNetV2": Pretrained(
         keras.applications.mobilenet_v2,
         "tensorflow/keras-applications/mobilenet_v2/"
         "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_224_no_top.h5",
     ),
-    "EfficientNetB0": Network(
+    "EfficientNetB0": Pretrained(
         keras.applications.efficientnet, "keras-applications/efficientnetb0_notop.h5"
     ),
-    "ResNet50": Network(
+    "ResNet50": Pretrained(
         keras.applications.resnet,
         "tensorflow/keras-applications/resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
     ),
-    "DenseNet121": Network(
+    "DenseNet121": Pretrained(
         keras.applications.densenet,
         "tensorflow/keras-applications/densenet/"
         "densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5",
@@ -81,7 +79,7 @@ class Preprocess(keras.layers.Layer):  # type: ignore[misc]
 
 
 def weights_url(name: str, alpha: float = 1.0) -> str:
-    """Official address of the ImageNet weights of a network's body.
+    """Official address of the ImageNet weights of a network's backbone.
 
     Raises
     ------
@@ -98,29 +96,10 @@ def weights_url(name: str, alpha: float = 1.0) -> str:
     return _KERAS + path
 
 
-def _find(url: str) -> Path:
-    """Find ImageNet weights: in the reader's folder, Keras's cache, the network; check the sum."""
-    file = url.rpartition("/")[2]
-    known = REGISTRY.get(file)
-    local = find_local(file, "weights")
-    if local is not None:
-        return verify(known, local) if known else local
-    try:
-        total = known.sum.partition(":")[2] if known else None
-        return Path(keras.utils.get_file(file, url, cache_subdir="models", file_hash=total))
-    except Exception as error:  # Keras raises nothing more specific
-        why = str(error).rpartition(" -- ")[2]
-        raise DownloadError(
-            f"{file} is neither on this machine nor to be had from {url} ({why}). Without a "
-            "network: get it elsewhere, put it into a folder called weights, and set MEDXFER_DATA "
-            "to the folder above that one. Or take weights=None: then nothing is carried over."
-        ) from error
-
-
 def backbone(
     name: str,
     size: int,
-    weights: str | Path | None = "imagenet",
+    weights: str | Path | None,
     alpha: float = 1.0,
     channels: int = 1,
 ) -> keras.Model:
@@ -132,9 +111,9 @@ def backbone(
         One of `NETWORKS`.
     size : int
         Pixels of a side, 32 or more. The weights were trained at 224.
-    weights : {"imagenet"}, path or None
-        ImageNet's are looked for in `MEDXFER_DATA`, then in Keras's cache, then at their official
-        address. None leaves them random, from Keras's seed.
+    weights : path or None
+        File of ImageNet weights, as `data.imagenet_weights` finds it: nothing is fetched here.
+        None leaves them random, from Keras's seed.
     alpha : float
         Width of a MobileNet.
     channels : {1, 3}
@@ -150,10 +129,8 @@ def backbone(
     ------
     ValueError
         If there is no such network or width, it cannot be so small, or the weights do not fit.
-    DownloadError
-        If the weights are nowhere; the message says where to put them.
     """
-    url = weights_url(name, alpha)
+    weights_url(name, alpha)  # raises for what does not exist
     if size < SMALLEST:
         raise ValueError(f"{name} needs images of {SMALLEST} pixels or more, not {size}; enlarge.")
     wide = {"alpha": alpha} if "{" in NETWORKS[name].url else {}
@@ -164,23 +141,31 @@ def backbone(
     inputs = keras.Input((size, size, channels), name="images")
     x = Preprocess(name, name="preprocess")(inputs)
     if weights is not None:
-        path = _find(url) if weights == "imagenet" else Path(weights)
         try:
-            body.load_weights(path)
+            body.load_weights(weights)
         except (OSError, ValueError, KeyError) as error:
             raise ValueError(
-                f"{path} does not hold weights of {name} ({alpha=}): {error}"
+                f"{weights} does not hold weights of {name} ({alpha=}): {error}"
             ) from error
         if name == "EfficientNetB0":
-            # These weights were trained on (x - mean) / sd, but their first layer divides by the
-            # root of sd only. Keras adds the other half when it loads the file itself.
-            first = next(x for x in body.layers if isinstance(x, keras.layers.Normalization))
-            mean, half = first.get_weights()[0], np.sqrt(IMAGENET_SD)
-            x = keras.layers.Rescaling(list(1 / half), list(255 * mean * (1 - 1 / half)))(x)
+            x = _other_half(body)(x)
     return keras.Model(inputs, body(x), name="backbone")
 
 
-def features(model: keras.Model, images: ArrayLike, batch: int = 64) -> NDArray[np.float32]:
+def _other_half(body: keras.Model) -> keras.layers.Layer:
+    """The scale that EfficientNet's weights lack.
+
+    They were trained on (x - mean) / sd, but their first layer divides by the root of sd only.
+    Keras adds the other half when it loads the file itself.
+    """
+    first = next(x for x in body.layers if isinstance(x, keras.layers.Normalization))
+    mean, half = first.get_weights()[0], np.sqrt(IMAGENET_SD)
+    return keras.layers.Rescaling(list(1 / half), list(255 * mean * (1 - 1 / half)))
+
+
+def backbone_features(
+    model: keras.Model, images: ArrayLike, batch: int = 64
+) -> NDArray[np.float32]:
     """What a `backbone` makes of images, in inference mode.
 
     Parameters
@@ -211,6 +196,6 @@ def features(model: keras.Model, images: ArrayLike, batch: int = 64) -> NDArray[
         part = source[start : start + batch]
         part = part / np.float32(255) if source.dtype == np.uint8 else part.astype(np.float32)
         if not (part.min() >= 0 and part.max() <= 1):
-            raise ValueError("Images must lie between 0 and 1; see `imaging.window`.")
+            raise ValueError("Images must lie between 0 and 1; see `images.window`.")
         made.append(np.asarray(model(part, training=False)))
     return np.concatenate(made)

@@ -1,83 +1,80 @@
-"""Ways to fine-tune an image network that need more than `convnets.train` alone.
+"""What a network is made of, and what can be put in, beside or out of it.
 
-Small weights beside a frozen network (LoRA, residual adapters), a head before the rest (LP-FT),
-the source's patients beside the target's, and what DELTA needs to know of each channel.
+Names of its blocks, a backbone from elsewhere, small weights beside a frozen network (LoRA,
+residual adapters), and how much each channel matters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import log_expit, logsumexp, softmax
+from scipy.special import softmax
 
-from medxfer_utils.models import training as convnets
-from medxfer_utils.models.training import Array, ImageModel, Recipe
+from medxfer_utils import settle_tensorflow
+from medxfer_utils.models.base import Array, Labels
+from medxfer_utils.models.training import copied, mean_loss, outputs
 
-# isort: split
-import keras
-import tensorflow as tf
+settle_tensorflow()  # first: it decides how TensorFlow starts, and keeps the start quiet
+
+import keras  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+
+def backbone_layers(network: keras.Model) -> tuple[str, ...]:
+    """Names of all layers with weights but the head."""
+    return tuple(layer.name for layer in network.layers if layer.weights and layer.name != "head")
 
 
 def norms(network: keras.Model) -> tuple[str, ...]:
     """Names of the normalising layers; frozen, they keep the source's statistics."""
-    return tuple(name for name in convnets.body(network) if name.startswith("norm_"))
+    return tuple(name for name in backbone_layers(network) if name.startswith("norm_"))
 
 
 def convolutions(network: keras.Model) -> tuple[str, ...]:
     """Names of the convolutions of the blocks."""
-    return tuple(name for name in convnets.body(network) if name.startswith("conv_"))
+    return tuple(name for name in backbone_layers(network) if name.startswith("conv_"))
+
+
+def blocks(network: keras.Model, first: int) -> tuple[str, ...]:
+    """Names of the layers with weights in the `first` blocks, counted from the image.
+
+    Raises
+    ------
+    ValueError
+        If the network has fewer blocks.
+    """
+    there = len(convolutions(network))
+    if not 0 <= first <= there:
+        raise ValueError(f"Cannot freeze {first} blocks of a network that has {there}.")
+    return tuple(f"{kind}_{k}" for k in range(1, first + 1) for kind in ("conv", "norm"))
+
+
+def with_backbone_of(source: keras.Model, target: keras.Model) -> keras.Model:
+    """A copy of `target` whose backbone has the weights of `source`; the head stays the target's.
+
+    The class counts of the two may differ, their backbones may not. Taught in lesson 03.
+
+    Raises
+    ------
+    ValueError
+        If a layer is missing in the source, or has weights of another shape there.
+    """
+    twin, there = copied(target), backbone_layers(source)
+    for name in backbone_layers(target):
+        if name not in there:
+            raise ValueError(f"The source has no layer {name!r}; its backbone is {there}.")
+        shapes = [[w.shape for w in net.get_layer(name).get_weights()] for net in (source, twin)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"Layer {name!r}: weights {shapes[0]} do not fit into {shapes[1]}.")
+        twin.get_layer(name).set_weights(source.get_layer(name).get_weights())
+    return twin
 
 
 def trainable(network: keras.Model, frozen: Sequence[str] = ()) -> int:
     """How many numbers training would move."""
     moving = [layer for layer in network.layers if layer.name not in frozen]
     return sum(int(np.prod(w.shape)) for layer in moving for w in layer.trainable_variables)
-
-
-def lp_ft(
-    network: keras.Model,
-    x: Array,
-    y: NDArray[np.integer],
-    recipes: tuple[Recipe, Recipe],
-    seed: int,
-) -> keras.Model:
-    """Train the head alone by the first recipe, then all but the norms by the second (LP-FT [1]_).
-
-    References
-    ----------
-    .. [1] Kumar et al. (2022), Fine-tuning can distort pretrained features and underperform
-       out-of-distribution. ICLR.
-    """
-    probed = convnets.train(network, x, y, recipes[0], seed, frozen=convnets.body(network))
-    return convnets.train(probed, x, y, recipes[1], seed + 1, frozen=norms(network))
-
-
-def joint_order(target: int, source: int, recipe: Recipe, seed: int) -> NDArray[np.int32]:
-    """Batches of which one half is the target's images, the other the source's.
-
-    Parameters
-    ----------
-    target, source : int
-        Number of images; the source's stand behind the target's in the array that is trained on.
-    recipe : Recipe
-        Its steps and batch.
-    seed : int
-
-    Returns
-    -------
-    ndarray of int, shape (steps, batch)
-        For `convnets.train`'s `order`.
-    """
-    if recipe.batch < 2:
-        raise ValueError("A batch of one image cannot be shared by target and source.")
-    half = recipe.batch // 2
-    mine = convnets._order(target, recipe.steps, half, seed)
-    theirs = convnets._order(source, recipe.steps, recipe.batch - half, seed + 1)
-    return np.hstack([mine, target + theirs])
 
 
 def with_lora(network: keras.Model, rank: int, seed: int) -> keras.Model:
@@ -98,7 +95,7 @@ def with_lora(network: keras.Model, rank: int, seed: int) -> keras.Model:
     ----------
     .. [1] Hu et al. (2022), LoRA: low-rank adaptation of large language models. ICLR.
     """
-    twin = convnets.copied(network)
+    twin = copied(network)
     for k, name in enumerate(convolutions(network)):
         layer = twin.get_layer(name)
         layer.enable_lora(rank)
@@ -149,7 +146,7 @@ def merged(network: keras.Model, plain: keras.Model) -> keras.Model:
     keras.Model
         The same function as `network`, as large and as fast as `plain`.
     """
-    twin = convnets.copied(plain)
+    twin = copied(plain)
     there = {layer.name: layer for layer in network.layers}
     for layer in twin.layers:
         if layer.name not in convolutions(twin):
@@ -163,7 +160,7 @@ def merged(network: keras.Model, plain: keras.Model) -> keras.Model:
 
 
 def channel_attention(
-    network: keras.Model, x: Array, y: NDArray[np.integer], layers: Sequence[str]
+    network: keras.Model, x: Array, y: Labels, layers: Sequence[str]
 ) -> list[Array]:
     """How much each channel matters for the labels: DELTA's attention [1]_.
 
@@ -189,7 +186,7 @@ def channel_attention(
     """
     attention = []
     for name in layers:
-        maps = tf.constant(convnets.outputs(network, x, name), tf.float32)
+        maps = tf.constant(outputs(network, x, name), tf.float32)
         rest = network.layers[network.layers.index(network.get_layer(name)) + 1 :]
         channels = int(maps.shape[-1])
         masks = np.concatenate([np.ones((1, channels)), 1 - np.eye(channels)]).astype("float32")
@@ -198,42 +195,8 @@ def channel_attention(
     return attention
 
 
-def _loss_of(layers: Sequence[keras.Layer], h: tf.Tensor, y: NDArray[np.integer]) -> float:
+def _loss_of(layers: Sequence[keras.Layer], h: tf.Tensor, y: Labels) -> float:
     """Mean cross-entropy of what the last layers make of maps `h`."""
     for layer in layers:
         h = layer(h, training=False)
-    labels = tf.constant(y, tf.float32)
-    return float(tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, h[:, 0])))
-
-
-@dataclass(frozen=True, eq=False)
-class Ensemble:
-    """Several models as one: the mean of their probabilities (deep ensemble [1]_).
-
-    Parameters
-    ----------
-    members : sequence
-        Models with `probability`; one member is that model itself.
-
-    References
-    ----------
-    .. [1] Lakshminarayanan, Pritzel and Blundell (2017), Simple and scalable predictive
-       uncertainty estimation using deep ensembles. NeurIPS.
-    """
-
-    members: Sequence[ImageModel]
-
-    def __post_init__(self) -> None:
-        if not self.members:
-            raise ValueError("An ensemble needs one member or more.")
-
-    def probability(self, x: Array) -> Array:
-        """Probability of the disease, shape (n,), for raw images."""
-        mean: Array = np.mean([member.probability(x) for member in self.members], axis=0)
-        return mean
-
-    def logit(self, x: Array) -> Array:
-        """Log odds of that mean, shape (n,); it does not saturate where the members do not."""
-        logits = np.array([member.logit(x) for member in self.members])
-        ill, healthy = (logsumexp(log_expit(sign * logits), axis=0) for sign in (1, -1))
-        return cast(Array, ill - healthy)
+    return float(mean_loss(h, tf.constant(y), 0.0, "cross-entropy"))

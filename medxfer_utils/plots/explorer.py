@@ -39,7 +39,7 @@ def threshold_explorer(curves: Curves, title: str) -> None:
 
     The sliders move the threshold, from which on a patient is called ill, and the prevalence. The
     reader sees the confusion matrix of the sample and that of 1,000 people, with PPV and NPV by
-    Bayes' rule, as in `metrics.operating_point`. Taught in chapter 01.
+    Bayes' rule, as in `metrics.operating_point`. Taught in lesson 01.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def threshold_explorer(curves: Curves, title: str) -> None:
     body = (
         f'<figure class="explorer"><figcaption><strong>{html.escape(title)}</strong></figcaption>'
         f'{_still(ill, risks)}<p class="explorer-still">{html.escape(words)}</p>'
-        f"{_counts(ill, risks)}</figure>"
+        f"{_script_data(ill, risks)}</figure>"
     )
     metadata = {"medxfer_explorer": {"title": title, "models": [*curves]}}
     display({"text/plain": words, "text/html": body}, raw=True, metadata=metadata)
@@ -118,7 +118,7 @@ def _still(ill: npt.NDArray[np.bool_], risks: Risks) -> str:
     )
 
 
-def _counts(ill: npt.NDArray[np.bool_], risks: Risks) -> str:
+def _script_data(ill: npt.NDArray[np.bool_], risks: Risks) -> str:
     """Return what the script reads: who is called ill at each threshold, no record of a patient."""
     of_truth: Mapping[str, Any] = {"ill": int(ill.sum()), "healthy": int((~ill).sum())}
     models = []

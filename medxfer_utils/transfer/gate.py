@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 
-from medxfer_utils.cohorts import Cohort
-from medxfer_utils.experiments import Arm, Predicts, ranking
+from medxfer_utils.cohorts import Cohort, folds
+from medxfer_utils.models import Average, Predicts, Strategy, log_odds_of
 
 TRANSFER, KEEP_OUT, CANNOT_TELL = "transfer", "do not transfer", "cannot tell"
 VERDICTS = (TRANSFER, CANNOT_TELL, KEEP_OUT)
@@ -25,7 +24,7 @@ LEVEL = 0.1  # two-sided: one wrong answer in twenty each way, where the two are
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Answer:
     """What the labels say.
 
     Parameters
@@ -43,13 +42,6 @@ class Verdict:
     p_value: float
 
 
-def log_odds_of(model: Predicts, x: NDArray[np.floating]) -> NDArray[np.floating]:
-    """The model's log odds, shape (n,); from its probabilities if it has no log odds of its own."""
-    if hasattr(model, "logit"):
-        return ranking(model, x)
-    return np.asarray(logit(np.clip(model.probability(x), 1e-12, 1 - 1e-12)))
-
-
 def log_losses(model: Predicts, cohort: Cohort) -> NDArray[np.floating]:
     """Negative log likelihood of each patient's diagnosis, in nats, shape (n,).
 
@@ -59,25 +51,13 @@ def log_losses(model: Predicts, cohort: Cohort) -> NDArray[np.floating]:
     return np.asarray(np.logaddexp(0, log_odds) - cohort.y * log_odds)
 
 
-def dealt(cohort: Cohort, folds: int, rng: np.random.Generator) -> list[NDArray[np.generic]]:
-    """Deal the patients out, each diagnosis in turn: the patients of each fold.
-
-    Folds differ by one patient at most, and so do their numbers of ill patients. A class with one
-    patient is no error here: a study of ten has no better choice.
-    """
-    patients = rng.permutation(cohort.patients)
-    ill = np.isin(patients, cohort.patient[cohort.y == 1])
-    queue = np.concatenate([patients[ill], patients[~ill]])
-    return [queue[k::folds] for k in range(folds)]
-
-
 def held_out_losses(
-    arm: Arm, labelled: Cohort, folds: Sequence[NDArray[np.generic]], seed: int
+    strategy: Strategy, labelled: Cohort, parts: Sequence[NDArray[np.generic]], seed: int
 ) -> NDArray[np.floating]:
     """Log loss of each row under the model that was fitted without their fold, shape (n,)."""
     losses = np.empty(len(labelled))
-    for left_out in folds:
-        model = arm(labelled.of(np.setdiff1d(labelled.patients, left_out)), seed)
+    for left_out in parts:
+        model = strategy(labelled.of(np.setdiff1d(labelled.patients, left_out)), seed)
         losses[np.isin(labelled.patient, left_out)] = log_losses(model, labelled.of(left_out))
     return losses
 
@@ -100,8 +80,12 @@ def sign_flip_test(differences: NDArray[np.floating], rng: np.random.Generator) 
     return float((1 + as_large.sum()) / (1 + FLIPS))
 
 
-def gate(transfer: Arm, alone: Arm, labelled: Cohort, seed: int, level: float = LEVEL) -> Verdict:
+def ask_gate(
+    transfer: Strategy, alone: Strategy, labelled: Cohort, seed: int, level: float = LEVEL
+) -> Answer:
     """Ask the labelled target patients whether `transfer` does better than `alone`.
+
+    Taught in lesson 05.
 
     Parameters
     ----------
@@ -111,7 +95,7 @@ def gate(transfer: Arm, alone: Arm, labelled: Cohort, seed: int, level: float = 
     labelled : Cohort
         The target's few labelled patients, not one of them known to the source.
     seed : int
-        Deals the patients into folds, and goes to the arms.
+        Deals the patients into folds, and goes to the strategies.
     level : float
         Between 0 and 1: how small the p-value must be for an answer.
 
@@ -124,42 +108,30 @@ def gate(transfer: Arm, alone: Arm, labelled: Cohort, seed: int, level: float = 
     if (n := len(labelled.patients)) < 5:
         raise ValueError(f"The gate asks five labelled patients or more; {labelled.name} has {n}.")
     rng = np.random.default_rng([seed, n])
-    folds = dealt(labelled, min(FOLDS, n), rng)
+    parts = folds(labelled, min(FOLDS, n), rng)
     without, with_source = (
-        held_out_losses(arm, labelled, folds, seed) for arm in (alone, transfer)
+        held_out_losses(strategy, labelled, parts, seed) for strategy in (alone, transfer)
     )
     gains = without - with_source
     by_patient = np.array([gains[labelled.patient == who].mean() for who in labelled.patients])
     p_value, gain = sign_flip_test(by_patient, rng), float(by_patient.mean())
     answer = CANNOT_TELL if p_value > level else TRANSFER if gain > 0 else KEEP_OUT
-    return Verdict(answer, gain, p_value)
+    return Answer(answer, gain, p_value)
 
 
-@dataclass(frozen=True, eq=False)
-class Hedge:
-    """Two models, their log odds averaged: what one uses while one cannot tell."""
+def gated(transfer: Strategy, alone: Strategy, level: float = LEVEL) -> Strategy:
+    """A strategy that asks the gate and does what it says.
 
-    models: tuple[Predicts, Predicts]
+    While the gate cannot tell, it hedges: the mean of both models' log odds.
+    """
 
-    def logit(self, x: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Mean log odds of the disease, shape (n,)."""
-        both = [log_odds_of(model, x) for model in self.models]
-        return np.asarray(np.mean(both, axis=0))
-
-    def probability(self, x: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Probability of the disease, shape (n,)."""
-        return np.asarray(expit(self.logit(x)))
-
-
-def gated(transfer: Arm, alone: Arm, level: float = LEVEL) -> Arm:
-    """An arm that asks the gate and does what it says; while it cannot tell, it hedges."""
-
-    def arm(labelled: Cohort, seed: int) -> Predicts:
-        answer = gate(transfer, alone, labelled, seed, level).answer
+    def strategy(labelled: Cohort, seed: int) -> Predicts:
+        answer = ask_gate(transfer, alone, labelled, seed, level).answer
         if answer == TRANSFER:
             return transfer(labelled, seed)
         if answer == KEEP_OUT:
             return alone(labelled, seed)
-        return Hedge((transfer(labelled, seed), alone(labelled, seed)))
+        both = transfer(labelled, seed), alone(labelled, seed)
+        return Average(both, of="log odds")
 
-    return arm
+    return strategy

@@ -1,26 +1,27 @@
-"""Several hospitals as sources: in one heap, weighted, one model each; then a few labels on top.
+"""Several hospitals as sources: pooled, weighted, one model each; then a few labels on top.
 
-Every hospital here may lack values. All are read with one ruler, which fills what is missing with
-the median of the patients it was fitted on, and is fitted on training patients only: the sources'
-and, without labels, the target's. All models are logistic regressions with a normal prior, so that
-what differs between two rows of a table is where they learned and what they hold on to.
+Every hospital here may lack values. All share one scaler, which fills what is missing with the
+median of the patients it was fitted on, and is fitted on training patients only: the sources' and,
+without labels, the target's. All models are logistic regressions with a normal prior
+(`models.posterior_mode`), so that what differs between two rows of a table is where they learned
+and what they hold on to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize
-from scipy.special import expit, logit
 from sklearn.pipeline import Pipeline
 
 from medxfer_utils import shifts
 from medxfer_utils.cohorts import Cohort, require_disjoint
-from medxfer_utils.missing import ruler
-from medxfer_utils.models.network import Array, Linear
+from medxfer_utils.missing import median_scaler
+from medxfer_utils.models import Array, Average, Linear, posterior_mode
+from medxfer_utils.models.base import prepared
+from medxfer_utils.models.linear import with_intercept
 
 # Standard deviations of the priors, that is, how far hospitals may be expected to differ: the odds
 # of disease easily sevenfold, a slope by a half, a coefficient by a third of a standard one. A
@@ -28,54 +29,16 @@ from medxfer_utils.models.network import Array, Linear
 INTERCEPT_SD, SLOPE_SD, COEFFICIENT_SD, UNKNOWN_SD = 2.0, 0.5, 0.3, 1.0
 
 
-def posterior_mode(
-    design: Array,
-    y: NDArray[np.integer],
-    centre: ArrayLike,
-    spread: ArrayLike,
-    weight: Array | float = 1.0,
-    offset: Array | float = 0.0,
-) -> Array:
-    """Logistic regression with a normal prior: the one way in which this module learns.
-
-    Minimises Σ weight · log loss + ½ Σ ((θ − centre) / spread)². Where the labels say little, θ
-    stays at its centre; it is finite even if all are ill.
-
-    Parameters
-    ----------
-    design : ndarray, shape (n, k)
-        Columns of the log odds; one of 1 for an intercept.
-    y : ndarray, shape (n,)
-    centre, spread : array-like, shape (k,)
-        Mean and standard deviation of the prior of each coefficient.
-    weight, offset : ndarray, shape (n,), or number
-        Of each row: how often it counts, and what is added to its log odds.
-
-    Returns
-    -------
-    ndarray, shape (k,)
-    """
-    middle, width = np.asarray(centre, dtype=float), np.asarray(spread, dtype=float)
-
-    def objective(theta: Array) -> tuple[float, Array]:
-        log_odds = design @ theta + offset
-        away = (theta - middle) / width
-        loss = np.sum(weight * (np.logaddexp(0, log_odds) - y * log_odds)) + away @ away / 2
-        return float(loss), design.T @ (weight * (expit(log_odds) - y)) + away / width
-
-    return np.asarray(minimize(objective, middle, jac=True, tol=1e-8).x)
-
-
-def common_ruler(sources: Sequence[Cohort], x: Array) -> Pipeline:
-    """The ruler for all: fitted on the sources and on unlabelled target patients `x`, (n, d)."""
-    return ruler(np.concatenate([*(source.x for source in sources), x]))
+def common_scaler(sources: Sequence[Cohort], x: Array) -> Pipeline:
+    """The scaler for all: fitted on the sources and on unlabelled target patients `x`, (n, d)."""
+    return median_scaler(np.concatenate([*(source.x for source in sources), x]))
 
 
 def pooled(sources: Sequence[Cohort], x: Array, weights: ArrayLike | None = None) -> Linear:
     """One model of all patients, in which each hospital has an intercept of its own.
 
     Without intercepts, a model can learn which hospital has many ill patients from anything that
-    gives the hospital away. A new hospital gets the mean of the intercepts.
+    gives the hospital away. A new hospital gets the mean of the intercepts. Taught in lesson 05.
 
     Parameters
     ----------
@@ -95,41 +58,39 @@ def pooled(sources: Sequence[Cohort], x: Array, weights: ArrayLike | None = None
     each = np.asarray(weights if weights is not None else np.ones(len(sources)), dtype=float)
     if len(each) != len(sources) or (each < 0).any() or not each.any():
         raise ValueError(f"{len(sources)} sources need as many weights, none negative; got {each}.")
-    scaler, sizes = common_ruler(sources, x), [len(source) for source in sources]
+    scaler, sizes = common_scaler(sources, x), [len(source) for source in sources]
     z = np.concatenate([scaler.transform(source.x) for source in sources])
     y = np.concatenate([source.y for source in sources])
     own = np.repeat(np.eye(len(sources)), sizes, axis=0)
     d, weight = z.shape[1], np.repeat(each, sizes)
     spread = np.repeat([UNKNOWN_SD, INTERCEPT_SD], [d, len(sources)])
     theta = posterior_mode(np.column_stack([z, own]), y, 0 * spread, spread, weight)
-    return Linear(scaler, scaler, np.append(theta[:d], np.average(theta[d:], weights=each)))
+    return Linear(np.append(theta[:d], np.average(theta[d:], weights=each)), scaler)
 
 
-def alone(target: Cohort, scaler: Pipeline | None = None, spread: float = UNKNOWN_SD) -> Linear:
+def one_hospital(
+    target: Cohort, scaler: Pipeline | None = None, spread: float = UNKNOWN_SD
+) -> Linear:
     """The target's labelled patients and nothing else.
 
     Parameters
     ----------
     target : Cohort
     scaler : Pipeline, optional
-        A ruler fitted on more (unlabelled) patients; by default on the labelled ones.
+        A scaler fitted on more (unlabelled) patients; by default on the labelled ones.
     spread : float
         Standard deviation of the prior of a coefficient, the root of scikit-learn's C.
     """
-    scaler = scaler or ruler(target.x)
-    design = _with_intercept(scaler.transform(target.x))
+    scaler = scaler or median_scaler(target.x)
+    design = with_intercept(scaler.transform(target.x))
     spreads = np.append(np.full(design.shape[1] - 1, spread), INTERCEPT_SD)
-    return Linear(scaler, scaler, posterior_mode(design, target.y, 0 * spreads, spreads))
-
-
-def _with_intercept(z: Array) -> Array:
-    return np.column_stack([z, np.ones(len(z))])
+    return Linear(posterior_mode(design, target.y, 0 * spreads, spreads), scaler)
 
 
 def one_each(sources: Sequence[Cohort], x: Array) -> list[Linear]:
-    """A model of each hospital, all read with the common ruler."""
-    scaler = common_ruler(sources, x)
-    return [alone(source, scaler) for source in sources]
+    """A model of each hospital, all with the common scaler."""
+    scaler = common_scaler(sources, x)
+    return [one_hospital(source, scaler) for source in sources]
 
 
 def similarity(
@@ -140,7 +101,7 @@ def similarity(
     One minus half the proxy A-distance: 1 where no classifier can tell the two hospitals apart, 0
     where one always can.
     """
-    scaler = common_ruler(sources, x)
+    scaler = common_scaler(sources, x)
     z = scaler.transform(x)
     distances = [shifts.proxy_a_distance(scaler.transform(source.x), z, rng) for source in sources]
     return np.clip(1 - np.array(distances) / 2, 0, 1)
@@ -154,11 +115,12 @@ def recalibrated(model: Linear, target: Cohort, slope: bool = False) -> Linear:
 
     The log odds become a + b · logit. The best a and b after a normal prior: a about 0, b (1 if
     not `slope`) about 1. So a study in which all are ill still gives a finite answer.
+    Taught in lesson 05.
     """
     score, ones = model.logit(target.x), np.ones((len(target), 1))
     a, b = posterior_mode(ones, target.y, [0.0], [INTERCEPT_SD], offset=score)[0], 1.0
     if slope:
-        design, spread = _with_intercept(score[:, None]), [SLOPE_SD, INTERCEPT_SD]
+        design, spread = with_intercept(score[:, None]), [SLOPE_SD, INTERCEPT_SD]
         b, a = posterior_mode(design, target.y, [1.0, 0.0], spread)
     return replace(model, theta=np.append(b * model.theta[:-1], b * model.theta[-1] + a))
 
@@ -167,39 +129,15 @@ def regularised(model: Linear, target: Cohort) -> Linear:
     """L2-SP from a recalibrated source: each coefficient may leave the source's if labels insist.
 
     It is `transfer.l2_sp` with a strength that fades as 1 / n, and an anchor whose intercept has
-    been mended first.
+    been recalibrated first.
     """
     anchor = recalibrated(model, target)
-    design = _with_intercept(model.scaler.transform(target.x))
+    design = with_intercept(prepared(model.prepare, target.x))
     spread = np.full(design.shape[1], COEFFICIENT_SD)
     return replace(model, theta=posterior_mode(design, target.y, anchor.theta, spread))
 
 
-@dataclass(frozen=True, eq=False)
-class Stack:
-    """Log odds as a weighted sum of several models' log odds, and an intercept.
-
-    Parameters
-    ----------
-    models : sequence of Linear
-        Of k hospitals.
-    weights : ndarray, shape (k + 1,)
-        One for each, then the intercept.
-    """
-
-    models: Sequence[Linear]
-    weights: NDArray[np.floating]
-
-    def logit(self, x: Array) -> Array:
-        """Log odds of the disease, shape (n,)."""
-        return np.asarray(_scores(self.models, x) @ self.weights[:-1] + self.weights[-1])
-
-    def probability(self, x: Array) -> Array:
-        """Probability of the disease, shape (n,)."""
-        return np.asarray(expit(self.logit(x)))
-
-
-def stacked(models: Sequence[Linear], target: Cohort) -> Stack:
+def stacked(models: Sequence[Linear], target: Cohort) -> Average:
     """Learn from the target's labels how much to listen to each hospital's model [1]_.
 
     A logistic regression on their log odds, pulled to the plain average as `recalibrated` is to
@@ -212,38 +150,16 @@ def stacked(models: Sequence[Linear], target: Cohort) -> Stack:
     """
     k = len(models)
     centre, spread = np.append(np.full(k, 1 / k), 0), np.append(np.full(k, SLOPE_SD), INTERCEPT_SD)
-    design = _with_intercept(_scores(models, target.x))
-    return Stack(models, posterior_mode(design, target.y, centre, spread))
+    design = with_intercept(_scores(models, target.x))
+    *weights, intercept = posterior_mode(design, target.y, centre, spread)
+    return Average(models, weights, "log odds", intercept)
 
 
 def _scores(models: Sequence[Linear], x: Array) -> NDArray[np.floating]:
     return np.column_stack([model.logit(x) for model in models])
 
 
-@dataclass(frozen=True, eq=False)
-class Mixture:
-    """Probability as a weighted mean of several models' probabilities.
-
-    Parameters
-    ----------
-    models : sequence of Linear
-    weights : ndarray, shape (k,)
-        Not negative, sum 1.
-    """
-
-    models: Sequence[Linear]
-    weights: NDArray[np.floating]
-
-    def probability(self, x: Array) -> Array:
-        """Probability of the disease, shape (n,)."""
-        return np.asarray(expit(_scores(self.models, x)) @ self.weights)
-
-    def logit(self, x: Array) -> Array:
-        """Log odds of the disease, shape (n,)."""
-        return np.asarray(logit(np.clip(self.probability(x), 1e-12, 1 - 1e-12)))
-
-
-def mixture(models: Sequence[Linear], target: Cohort) -> Mixture:
+def mixture(models: Sequence[Linear], target: Cohort) -> Average:
     """Weigh recalibrated models by how well they predicted the target's labels.
 
     The weights are posterior probabilities of the models (each equally likely before), from the
@@ -253,4 +169,4 @@ def mixture(models: Sequence[Linear], target: Cohort) -> Mixture:
     log_odds = _scores(models, target.x)
     evidence = -np.sum(np.logaddexp(0, log_odds) - target.y[:, None] * log_odds, axis=0)
     weights = np.exp(evidence - evidence.max())
-    return Mixture(models, weights / weights.sum())
+    return Average(models, weights / weights.sum())

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from docutils import nodes
 
-from book.tools.pages.citation import ASKED, NEEDED, about, citation, with_citation
+from book.tools.pages.citation import NEEDED, about, citation
+from tests.tools.tiny import Tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 CFF = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
@@ -35,24 +37,23 @@ def test_the_changelog_begins_with_what_is_unreleased_and_then_this_version() ->
     assert sorted(titles) == chapters
 
 
-def test_the_page_has_a_sentence_and_an_entry_made_from_the_file() -> None:
-    page = {"book/cite.md": (ROOT / "book" / "cite.md").read_bytes()}
-    text = with_citation(page, ROOT)["book/cite.md"].decode()
-    assert ASKED not in text
-    assert (
-        "> The authors of Transfer Learning for Medical Diagnosis (2026). "
-        "*Transfer Learning for Medical Diagnosis* (version 0.1.0).\n" in text
+def test_the_page_has_a_sentence_and_an_entry_made_from_the_file(tmp_path: Path) -> None:
+    files = {name: (ROOT / name).read_text("utf-8") for name in ("book/cite.md", "CITATION.cff")}
+    page = Tiny(tmp_path, files, "generated").page("book/cite")
+    (quote,), (entry,) = page.findall(nodes.block_quote), page.findall(nodes.literal_block)
+    assert quote.astext() == (
+        "The authors of Transfer Learning for Medical Diagnosis (2026). "
+        "Transfer Learning for Medical Diagnosis (version 0.1.0)."
     )
-    entry = text.split("```bibtex\n")[1].split("\n```")[0]
-    assert "author  = {{The authors of Transfer Learning for Medical Diagnosis}}," in entry
-    assert entry.splitlines()[0] == "@software{medxfer2026,"
-    assert f"version = {{{CFF['version']}}}" in entry
-
-
-def test_no_doi_is_invented() -> None:
-    page = {"book/cite.md": (ROOT / "book" / "cite.md").read_bytes()}
-    text = with_citation(page, ROOT)["book/cite.md"].decode()
-    assert re.findall(r"10\.\d{4,9}/\S+", text) == ([CFF["doi"]] if "doi" in CFF else [])
+    assert (entry["language"], entry.astext().splitlines()[0]) == (
+        "bibtex",
+        "@software{medxfer2026,",
+    )
+    group = "author  = {{The authors of Transfer Learning for Medical Diagnosis}},"
+    assert group in entry.astext()
+    assert f"version = {{{CFF['version']}}}" in entry.astext()
+    # No DOI is invented.
+    assert re.findall(r"10\.\d{4,9}/\S+", page.astext()) == ([CFF["doi"]] if "doi" in CFF else [])
 
 
 def test_people_are_joined_and_groups_are_braced() -> None:
@@ -69,16 +70,11 @@ def test_the_address_is_given_once_there_is_one() -> None:
     assert "  year    = {2026},\n  url     = {https://github.com/a/b}\n}" in text
 
 
-def test_only_a_page_that_asks_gets_it() -> None:
-    files = {"a.md": b"x\n% citation now\n", "b.txt": b"\n% citation\n"}
-    assert with_citation(files, ROOT) == files
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [("title: A\nversion: 1", "does not say: authors, date-released"), ("a: [", "cannot be read")],
-)
-def test_a_file_that_lacks_something_says_what(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "CITATION.cff").write_text(text)
-    with pytest.raises(ValueError, match=rf"CITATION\.cff {message}"):
-        about(tmp_path / "CITATION.cff")
+def test_a_file_that_lacks_something_says_what(tmp_path: Path) -> None:
+    for text, message in (
+        ("title: A\nversion: 1", "does not say: authors, date-released"),
+        ("a: [", "cannot be read"),
+    ):
+        (tmp_path / "CITATION.cff").write_text(text)
+        with pytest.raises(ValueError, match=rf"CITATION\.cff {message}"):
+            about(tmp_path / "CITATION.cff")

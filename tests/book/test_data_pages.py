@@ -8,9 +8,17 @@ from pathlib import Path
 import pytest
 from sklearn.datasets import load_breast_cancer
 
-from medxfer_utils.data import standin
-from medxfer_utils.data.catalogue import HEART, KNOWN_COPIES, LIDC, REGISTRY, SETS, WEIGHTS
-from medxfer_utils.data.hospitals import HEART_FEATURES
+from medxfer_utils.data import (
+    DIAGNOSES,
+    HEART,
+    HEART_FEATURES,
+    KNOWN_COPIES,
+    LIDC,
+    REGISTRY,
+    SETS,
+    WEIGHTS,
+    heart_statistics,
+)
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
 DATA, FILES = ((BOOK / f"{name}.md").read_text("utf-8") for name in ("data", "data_files"))
@@ -52,7 +60,7 @@ def test_the_known_copies_are_told_with_what_is_known_of_them() -> None:
 
 def counted(hospital: str, diagnosis: str, feature: str = "") -> int:
     """Count the patients, or those who lack a feature, from the stored statistics."""
-    patterns = standin.statistics()["hospitals"][hospital][diagnosis]["missing"]
+    patterns = heart_statistics()["hospitals"][hospital][diagnosis]["missing"]
     at = HEART_FEATURES.index(feature) if feature else None
     return sum(n for pattern, n in patterns.items() if at is None or pattern[at] == "1")
 
@@ -78,8 +86,7 @@ def test_the_hospitals_are_those_of_the_catalogue() -> None:
 def test_what_is_missing_in_the_hospitals_is_counted(feature: str) -> None:
     (row,) = [row for row in rows(DATA) if numbers(row)[0].endswith(feature)]
     found = [
-        sum(counted(hospital, diagnosis, feature) for diagnosis in standin.DIAGNOSES)
-        for hospital in HEART
+        sum(counted(hospital, diagnosis, feature) for diagnosis in DIAGNOSES) for hospital in HEART
     ]
     assert numbers(row)[1:] == [str(n) for n in found]
 

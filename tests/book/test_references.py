@@ -15,7 +15,7 @@ from pybtex.database import Entry, parse_file
 
 from book.tools.pages import references_check
 from book.tools.pages.references_check import addresses, ask, asked, check
-from medxfer_utils.data.catalogue import REGISTRY
+from medxfer_utils.data import REGISTRY
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRIES: dict[str, Entry] = dict(parse_file(str(ROOT / "book" / "references.bib")).entries.items())

@@ -21,9 +21,7 @@ from book.tools import build, env
 from book.tools.chapters import run as chapters
 from book.tools.chapters.run import Edition
 from medxfer_utils import chapter
-from medxfer_utils.data import files as downloads
-from medxfer_utils.data import standin
-from medxfer_utils.data.catalogue import REGISTRY
+from medxfer_utils.data import REGISTRY, fetch, heart_hospitals, medmnist
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "book" / "troubleshooting.md").read_text("utf-8")
@@ -137,19 +135,19 @@ def own_file(scene: Scene, content: bytes) -> str:
     """Return what is said of a file of the reader's own."""
     scene.patch.setenv("MEDXFER_DATA", str(scene.folder))
     (scene.folder / "breastmnist.npz").write_bytes(content)
-    return error_of(lambda: downloads.medmnist("breastmnist"))
+    return error_of(lambda: medmnist("breastmnist"))
 
 
 def nowhere(scene: Scene) -> str:
     scene.patch.setenv("MEDXFER_DATA", "/data/none")
-    return error_of(lambda: downloads.medmnist("breastmnist"))
+    return error_of(lambda: medmnist("breastmnist"))
 
 
 def nothing_to_be_had(scene: Scene) -> str:
     scene.patch.delenv("MEDXFER_DATA", raising=False)
     scene.patch.setenv("MEDXFER_CACHE", str(scene.folder))
     file = replace(REGISTRY["bloodmnist.npz"], url="http://127.0.0.1:9/bloodmnist.npz")
-    return error_of(lambda: downloads.fetch(file))
+    return error_of(lambda: fetch(file))
 
 
 def zipped(scene: Scene) -> bytes:
@@ -160,7 +158,7 @@ def zipped(scene: Scene) -> bytes:
 
 def simulated(scene: Scene) -> str:
     scene.patch.setenv("MEDXFER_DATA", str(scene.folder / "none"))
-    return standin.hospitals("builtin", np.random.default_rng(0))[1]
+    return heart_hospitals("builtin", np.random.default_rng(0))[1]
 
 
 def parameters(_: Scene) -> str:

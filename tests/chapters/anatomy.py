@@ -15,7 +15,7 @@ from nbformat import NotebookNode
 from book.tools.pages import address
 from book.tools.teach.exercises import FOLD, FOLD_END, ExerciseError, exercises, in_words
 from book.tools.teach.notebooks import student
-from tests.chapters.running import ROOT, off_band, records
+from tests.chapters.running import ROOT, off_band, said
 
 Check = Callable[[NotebookNode], list[str]]
 
@@ -392,7 +392,7 @@ def check_paths(nb: NotebookNode) -> list[str]:
 
 
 def check_records(nb: NotebookNode) -> list[str]:
-    found = records(nb)
+    found = said(nb)
     wrong = (
         [f"there are {len(found)} recorded results, not three or more"] if len(found) < 3 else []
     )

@@ -1,5 +1,12 @@
 """The machinery of the chapter tests notices what it is there for."""
 
+# nbformat says nothing of its types.
+# mypy: allow-untyped-calls, no-warn-return-any
+
+import copy
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,55 +14,63 @@ import pytest
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
-from tests.chapters.running import differences, off_band, records, run
+from tests.chapters.running import (
+    NEWER,
+    another_processor,
+    differences,
+    moved,
+    not_called_simulated,
+    off_band,
+    run,
+    said,
+)
 
-RECORDED = ["mean", "spread", "top", "double", "half"]
+RECORDED = ["mean", "spread", "top", "deep", "double", "half"]
+# What the sample chapter does besides, and how each is told.
+ODD = """
+import os
+print(PROFILE, os.environ["MEDXFER_THREADS"], os.environ.get("ONEDNN_MAX_CPU_ISA"), flush=True)
+print("in two pieces")
+book.record("deep", 7, (0, 1), "Something")
+plots.show("Random bytes, as high as they are and no higher. " * 2)"""
+BYTES = "plt.plot(list(os.urandom(40)))\n"
 Saved = Callable[[Callable[[NotebookNode], None]], Path]
 
 
-def leave(nb: NotebookNode) -> None:
-    """Break nothing."""
-
-
 def append(source: str) -> Callable[[NotebookNode], None]:
-    def breaking(nb: NotebookNode) -> None:
-        nb.cells[9].source += f"\n{source}"
-
-    return breaking
+    return lambda nb: nb.cells[9].update(source=f"{nb.cells[9].source}\n{source}")
 
 
-def test_sound_chapter_has_no_fault(saved: Saved) -> None:
-    path = saved(leave)
-    first, again, other = run(path), run(path, attempt=2), run(path, seed=1)
-    assert [record["name"] for record in records(first)] == RECORDED
-    assert not off_band(first)
-    assert not list(differences(first, again))
-    assert len(list(differences(first, other))) == 4, "three records and the figure depend on it"
+def test_a_run_is_told_what_it_shall_be_and_says_what_is_wrong_with_it(saved: Saved) -> None:
+    path = saved(append(ODD.replace("plots.show", BYTES + "plots.show")))
+    first, other = run(path), run(path, seed=1, elsewhere=True)
+    assert [record["name"] for record in said(first)] == RECORDED
+    assert off_band(first) == off_band(other) == ["deep: 7.0 is outside 0.0 to 1.0"]
+    for nb, told in ((first, "fast 1 None"), (other, "fast 1 AVX2")):
+        texts = [o.text for cell in nb.cells for o in cell.get("outputs", []) if "text" in o]
+        assert f"{told}\nin two pieces\n" in texts, "and what came in pieces is one output"
+    faults = list(differences(first, other))
+    assert len(faults) == 6, "three records, what it is told, and two figures are others"
+    assert "image/png changed" in faults[-1]
+    (fault,) = moved(first, other)
+    assert "> fast 1 AVX2" in fault, "records have bands, and pixels are not compared"
+    assert len(not_called_simulated(first)) == 3
 
 
-def test_profile_and_threads_reach_the_chapter(saved: Saved) -> None:
-    shown = run(
-        saved(append("import os\nprint(PROFILE, os.environ['MEDXFER_THREADS'])")), threads=1
-    )
-    assert any("fast 1" in str(cell.get("outputs")) for cell in shown.cells)
-
-
-def test_value_outside_its_band_is_named(saved: Saved) -> None:
-    path = saved(append("book.record('deep', 7, (0, 1), 'Something')"))
-    assert off_band(run(path)) == ["deep: 7.0 is outside 0.0 to 1.0"]
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        "import os\nprint(os.urandom(4).hex())",
-        "import os\nplt.plot(list(os.urandom(40)))\nplots.show('Random bytes. ' * 4)",
-    ],
-)
-def test_output_that_changes_is_named(saved: Saved, source: str) -> None:
-    path = saved(append(source))
-    (fault,) = differences(run(path), run(path, attempt=2))
-    assert "os.urandom" in fault
+def test_only_what_differs_between_two_runs_is_named(saved: Saved) -> None:
+    one = run(saved(append("print(0.51, 3)")))
+    other = copy.deepcopy(one)
+    assert not list(differences(one, other))
+    (cell,) = (cell for cell in other.cells if "0.51" in cell.source)
+    number = next(output for output in cell.outputs if "text" in output)
+    number.text = "0.52 3\n"
+    (fault,) = differences(one, other)
+    assert fault.startswith("text changed")
+    assert not list(moved(one, other))
+    number.text = "0.55 3\n"
+    assert len(list(moved(one, other))) == 1
+    other.cells = [cell for cell in other.cells if "0.51" not in cell.source]
+    assert not list(differences(one, other)), "only what they have in common is compared"
 
 
 def test_error_names_the_cell(saved: Saved) -> None:
@@ -63,9 +78,11 @@ def test_error_names_the_cell(saved: Saved) -> None:
         run(saved(append("raise RuntimeError('no such luck')")))
 
 
-def test_text_that_came_in_pieces_is_one_output(saved: Saved) -> None:
-    pieces = "print('first', flush=True)\nprint('second', flush=True)"
-    (shown,) = (c for c in run(saved(append(pieces))).cells if "'second'" in c.source)
-    texts = [output.text for output in shown.outputs if output.output_type == "stream"]
-    assert len(texts) == 1
-    assert texts[0].endswith("first\nsecond\n")
+def test_numpy_does_without_the_newer_instructions_and_does_not_complain() -> None:
+    told = {**os.environ, **another_processor(), "PYTHONWARNINGS": "error"}
+    ask = "import numpy; print(numpy.show_config(mode='dicts')['SIMD Extensions']['found'])"
+    done = subprocess.run(
+        [sys.executable, "-c", ask], env=told, capture_output=True, text=True, check=True
+    )
+    assert not [name for name in NEWER if name in done.stdout]
+    assert done.stderr == ""

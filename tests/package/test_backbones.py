@@ -1,4 +1,4 @@
-"""Backbones: the right file, the right preprocessing, and plain words when something is missing.
+"""Backbones: the right address, the right preprocessing, and plain words when something is wrong.
 
 A weights file in the official format is written here, from a network with random weights; where
 `MEDXFER_DATA` holds the real one, it goes through the same tests.
@@ -6,9 +6,7 @@ A weights file in the official format is written here, from a network with rando
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +15,9 @@ import keras
 import numpy as np
 import pytest
 
-from medxfer_utils.data.catalogue import REGISTRY
-from medxfer_utils.data.files import ChecksumError, DownloadError, find_local, sums_of
-from medxfer_utils.models import backbones
-from medxfer_utils.models.backbones import NETWORKS, Preprocess, backbone, features, weights_url
+from medxfer_utils.data import REGISTRY, find_local
+from medxfer_utils.models import backbone, backbone_features, backbones, weights_url
+from medxfer_utils.models.backbones import NETWORKS, Preprocess
 
 REAL = find_local("mobilenet_2_5_224_tf_no_top.h5", "weights")
 PICTURES = np.random.default_rng(0).integers(0, 256, (5, 48, 48), dtype=np.uint8)
@@ -58,37 +55,19 @@ def trained(body: keras.Model) -> keras.Model:
     return body
 
 
-@pytest.fixture(autouse=True)
-def away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No folder or cache of this machine, and no network, has a part in these tests."""
-    monkeypatch.delenv("MEDXFER_DATA", raising=False)
-    monkeypatch.setattr(keras.utils, "get_file", refused)
-
-
-def refused(*_: object, **__: object) -> None:
-    raise Exception("URL fetch failure on https://…: None -- [Errno -2] Name or service not known")
-
-
 @pytest.fixture(params=["stand-in", *(["real"] if REAL else [])])
-def mobilenet(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Path:
-    """The weights of MobileNet with alpha 0.25, in a reader's own folder."""
+def mobilenet(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A file of weights of MobileNet with alpha 0.25."""
     if request.param == "real" and REAL:
-        monkeypatch.setenv("MEDXFER_DATA", str(REAL.parents[1]))
         return REAL
     body = keras.applications.MobileNet(
         weights=None, include_top=False, alpha=0.25, input_shape=(64, 64, 3)
     )
-    path = official(tmp_path / "weights" / "mobilenet_2_5_224_tf_no_top.h5", trained(body))
-    known = replace(REGISTRY[path.name], sum=sums_of(path)[1])
-    monkeypatch.setitem(REGISTRY, path.name, known)
-    monkeypatch.setenv("MEDXFER_DATA", str(tmp_path))
-    return path
+    return official(tmp_path / "mobilenet_2_5_224_tf_no_top.h5", trained(body))
 
 
 def test_the_features_are_those_of_keras_on_what_keras_preprocesses(mobilenet: Path) -> None:
-    ours = features(backbone("MobileNet", 48, alpha=0.25), PICTURES)
+    ours = backbone_features(backbone("MobileNet", 48, mobilenet, 0.25), PICTURES)
     theirs = keras.applications.MobileNet(
         weights=str(mobilenet),
         include_top=False,
@@ -104,38 +83,13 @@ def test_the_features_are_those_of_keras_on_what_keras_preprocesses(mobilenet: P
 
 
 def test_a_picture_gives_features_that_random_weights_do_not(mobilenet: Path) -> None:
-    model = backbone("MobileNet", 64, alpha=0.25)
+    model = backbone("MobileNet", 64, mobilenet, 0.25)
     random = backbone("MobileNet", 64, alpha=0.25, weights=None)
-    seen, mirrored = features(model, DISC), features(model, DISC[:, :, ::-1])
+    seen, mirrored = backbone_features(model, DISC), backbone_features(model, DISC[:, :, ::-1])
     assert np.isfinite(seen).all()
     assert (seen > 0).mean() > 0.02
-    assert np.abs(seen - features(random, DISC)).max() > 0.1
+    assert np.abs(seen - backbone_features(random, DISC)).max() > 0.1
     assert np.abs(seen - mirrored).max() > 1e-3
-
-
-def test_the_same_weights_can_be_given_by_path_and_other_bytes_are_refused(
-    mobilenet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    by_path = backbone("MobileNet", 48, weights=mobilenet, alpha=0.25)
-    by_name = backbone("MobileNet", 48, alpha=0.25)
-    for a, b in zip(by_path.get_weights(), by_name.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
-    other = tmp_path / "other" / "weights" / mobilenet.name
-    other.parent.mkdir(parents=True)
-    other.write_bytes(mobilenet.read_bytes() + b"\0")
-    monkeypatch.setenv("MEDXFER_DATA", str(tmp_path / "other"))
-    with pytest.raises(ChecksumError, match=REGISTRY[mobilenet.name].sum):
-        backbone("MobileNet", 48, alpha=0.25)
-
-
-def test_the_real_file_is_the_one_that_is_pinned() -> None:
-    # Its sum stands in a list beside the file, made by somebody else.
-    listed = REAL.parents[1] / "SHA256SUMS" if REAL else Path(os.devnull)
-    pinned = REGISTRY["mobilenet_2_5_224_tf_no_top.h5"].sum.removeprefix("sha256:")
-    lines = [line for line in listed.read_text().splitlines() if "mobilenet" in line]
-    assert all(line.split()[0] == pinned for line in lines)
-    body = keras.applications.MobileNet(weights=None, include_top=False, alpha=0.25)
-    assert body.count_params() == 218_544
 
 
 # --- Preprocessing -------------------------------------------------------------------------------
@@ -161,7 +115,9 @@ def test_grey_and_the_same_grey_in_colour_give_the_same_features() -> None:
     trained(grey.layers[-1])
     colour.set_weights(grey.get_weights())
     thrice = np.repeat(PICTURES[..., None], 3, axis=-1)
-    np.testing.assert_allclose(features(grey, PICTURES), features(colour, thrice), rtol=1e-5)
+    np.testing.assert_allclose(
+        backbone_features(grey, PICTURES), backbone_features(colour, thrice), rtol=1e-5
+    )
 
 
 def test_efficientnet_from_a_file_is_what_keras_makes_of_that_file(
@@ -195,7 +151,9 @@ def test_a_saved_backbone_is_loaded_with_its_preprocessing(tmp_path: Path) -> No
     trained(model.layers[-1])
     model.save(tmp_path / "a.keras")
     again = keras.saving.load_model(tmp_path / "a.keras")
-    np.testing.assert_array_equal(features(again, PICTURES), features(model, PICTURES))
+    np.testing.assert_array_equal(
+        backbone_features(again, PICTURES), backbone_features(model, PICTURES)
+    )
 
 
 # --- Which file ----------------------------------------------------------------------------------
@@ -227,34 +185,6 @@ def test_the_file_is_the_one_that_keras_would_ask_for(
     if total:
         assert REGISTRY[file].sum == f"md5:{total}"
         assert REGISTRY[file].url == url
-
-
-def test_keras_cache_comes_after_the_own_folder_and_gets_the_sum(
-    mobilenet: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls: list[Any] = []
-
-    def cached(*given: Any, **named: Any) -> str:
-        calls.append((given, named))
-        return str(mobilenet)
-
-    monkeypatch.setattr(keras.utils, "get_file", cached)
-    backbone("MobileNet", 48, alpha=0.25)
-    assert calls == []
-    monkeypatch.delenv("MEDXFER_DATA")
-    backbone("MobileNet", 48, alpha=0.25)
-    total = REGISTRY[mobilenet.name].sum.removeprefix("sha256:")
-    (((file, url), named),) = calls
-    assert (file, url) == (mobilenet.name, weights_url("MobileNet", 0.25))
-    assert named == {"cache_subdir": "models", "file_hash": total}
-
-
-def test_without_a_network_the_error_says_what_to_do() -> None:
-    with pytest.raises(DownloadError) as failed:
-        backbone("MobileNet", 48, alpha=0.5)
-    message = str(failed.value)
-    parts = (weights_url("MobileNet", 0.5), "mobilenet_5_0_224_tf_no_top.h5", "MEDXFER_DATA")
-    assert all(part in message for part in (*parts, "Name or service not known", "weights=None"))
 
 
 def cut(path: Path) -> None:
@@ -317,14 +247,18 @@ def random_model() -> keras.Model:
 def test_integers_and_fractions_are_the_same_picture(random_model: keras.Model) -> None:
     as_float = PICTURES.astype(float)[..., None] / 255
     np.testing.assert_allclose(
-        features(random_model, as_float), features(random_model, PICTURES), rtol=1e-4
+        backbone_features(random_model, as_float),
+        backbone_features(random_model, PICTURES),
+        rtol=1e-4,
     )
 
 
 def test_the_batch_makes_no_difference(random_model: keras.Model) -> None:
-    at_once = features(random_model, PICTURES)
-    np.testing.assert_allclose(features(random_model, PICTURES, batch=2), at_once, rtol=1e-4)
-    alone = np.concatenate([features(random_model, PICTURES[k : k + 1]) for k in range(5)])
+    at_once = backbone_features(random_model, PICTURES)
+    np.testing.assert_allclose(
+        backbone_features(random_model, PICTURES, batch=2), at_once, rtol=1e-4
+    )
+    alone = np.concatenate([backbone_features(random_model, PICTURES[k : k + 1]) for k in range(5)])
     np.testing.assert_allclose(alone, at_once, rtol=1e-4)
 
 
@@ -342,7 +276,7 @@ def test_other_images_are_refused(
     random_model: keras.Model, images: np.ndarray[Any, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        features(random_model, images)
+        backbone_features(random_model, images)
 
 
 def test_the_constant_is_that_of_keras() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from medxfer_utils.cohorts import Cohort, draw, require_disjoint, split
-from medxfer_utils.models.network import fit_scaler
+from medxfer_utils.models import fit_scaler
 
 Rng = np.random.Generator
 

@@ -12,7 +12,6 @@ import pickle
 import re
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -25,10 +24,29 @@ import numpy as np
 import pooch
 import pytest
 
-from medxfer_utils.data import catalogue
-from medxfer_utils.data import files as downloads
-from medxfer_utils.data.catalogue import HEART, KNOWN_COPIES, REGISTRY, SETS, ImageSet, RemoteFile
-from medxfer_utils.data.files import ChecksumError, ContentError, DataError, DownloadError
+from medxfer_utils.data import (
+    HEART,
+    KNOWN_COPIES,
+    PARTS,
+    REGISTRY,
+    SETS,
+    WEIGHTS,
+    ChecksumError,
+    ContentError,
+    DataError,
+    DownloadError,
+    ImageSet,
+    MedMNIST,
+    RemoteFile,
+    fetch,
+    files,
+    find_local,
+    imagenet_weights,
+    medmnist,
+    sums_of,
+)
+from medxfer_utils.data.__main__ import main
+from tests.faults import untold
 
 ROOT = Path(__file__).resolve().parents[2]
 COUNTS = (4, 2, 3)
@@ -39,7 +57,7 @@ def images(name: str = "tinymnist", seed: int = 0) -> Arrays:
     """Arrays as a set should hold them, at 28 pixels, labels in turn."""
     rng = np.random.default_rng(seed)
     arrays = {}
-    for part, n in zip(catalogue.PARTS, SETS[name].counts if name in SETS else COUNTS, strict=True):
+    for part, n in zip(PARTS, SETS[name].counts if name in SETS else COUNTS, strict=True):
         arrays[f"{part}_images"] = rng.integers(0, 256, (n, 28, 28), dtype=np.uint8)
         arrays[f"{part}_labels"] = (np.arange(n, dtype=np.uint8) % 2)[:, None]
     return arrays
@@ -125,22 +143,12 @@ def own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes, at: str
     return path
 
 
-def test_a_cache_that_cannot_be_made_is_a_data_error(
-    tiny: RemoteFile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("MEDXFER_CACHE", str(tmp_path / "file" / "cache"))
-    # Not an OSError: chapter 05 goes on with simulated patients only after a DataError.
-    with pytest.raises(DownloadError, match=r"Not a directory|cannot find the path|File exists"):
-        downloads.fetch(tiny)
-
-
 def test_a_download_is_read_kept_and_not_asked_for_again(
     tiny: RemoteFile, server: Server, tmp_path: Path
 ) -> None:
     expected = images()
     for _ in range(2):
-        data = downloads.medmnist("tinymnist")
+        data = medmnist("tinymnist")
         np.testing.assert_array_equal(data.val.x, expected["val_images"])
         np.testing.assert_array_equal(data.test.official, expected["test_labels"][:, 0])
     assert (server.asked, kept(tmp_path)) == (1, ["tinymnist.npz"])
@@ -152,11 +160,11 @@ def test_a_download_is_read_kept_and_not_asked_for_again(
 def test_the_own_folder_comes_before_the_cache_and_the_cache_before_the_network(
     tiny: RemoteFile, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, at: str
 ) -> None:
-    cached = downloads.fetch(tiny)
+    cached = fetch(tiny)
     server.status = 500
-    assert downloads.fetch(tiny) == cached
+    assert fetch(tiny) == cached
     mine = own(monkeypatch, tmp_path, GOOD, at)
-    assert downloads.fetch(tiny) == mine
+    assert fetch(tiny) == mine
     assert server.asked == 1
 
 
@@ -180,7 +188,7 @@ WRONG_CONTENT = {
     "count": (spoiled(test_labels=np.zeros((4, 1), np.uint8)), r"'test_labels' has shape \(4, 1\)"),
     "type": (spoiled(val_images=np.ones((2, 28, 28))), "type float64, expected .* uint8"),
     "text labels": (spoiled(val_labels=np.array([["a"], ["b"]])), "type <U1"),
-    "broken bytes": (with_broken_bytes(), "'train_images' is (an array .* or )?damaged"),
+    "broken bytes": (with_broken_bytes(), "'train_images' is damaged"),
 }
 PAGE = b"\n <!DOCTYPE html><html>Too many requests</html>"
 NOT_THE_FILE = {
@@ -191,31 +199,26 @@ NOT_THE_FILE = {
 }
 
 
-@pytest.mark.parametrize("fault", [*NOT_THE_FILE, *WRONG_CONTENT])
-def test_a_faulty_download_has_its_own_error_and_is_not_kept(
-    tiny: RemoteFile,
-    server: Server,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    fault: str,
+def test_a_faulty_file_has_its_own_error_and_a_faulty_download_is_not_kept(
+    tiny: RemoteFile, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    server.content, message = (NOT_THE_FILE | WRONG_CONTENT)[fault]
-    # As if this were what the registry knows, so that the sum does not speak first.
-    file = replace(tiny, sum=md5(server.content, tmp_path))
-    with pytest.raises(ContentError, match=message):
-        downloads.fetch(file)
-    assert (server.asked, kept(tmp_path)) == (1, [])
+    faults = NOT_THE_FILE | WRONG_CONTENT
 
+    def downloaded(_: str, content: bytes) -> None:
+        server.content = content
+        # As if this were what the registry knows, so that the sum does not speak first.
+        fetch(replace(tiny, sum=md5(content, tmp_path)))
 
-@pytest.mark.parametrize("fault", [*NOT_THE_FILE, *WRONG_CONTENT])
-def test_a_faulty_file_of_the_reader_has_the_same_error_and_is_left_alone(
-    tiny: RemoteFile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fault: str
-) -> None:
-    content, message = (NOT_THE_FILE | WRONG_CONTENT)[fault]
-    mine = own(monkeypatch, tmp_path, content, "tinymnist.npz")
-    with pytest.raises(ContentError, match=message):
-        downloads.medmnist("tinymnist", also=[md5(content, tmp_path)])
-    assert mine.read_bytes() == content
+    assert untold(faults, downloaded, ContentError) == {}
+    assert (server.asked, kept(tmp_path)) == (len(faults), [])
+    mine = own(monkeypatch, tmp_path, b"", "tinymnist.npz")
+
+    def readers(_: str, content: bytes) -> None:
+        mine.write_bytes(content)
+        medmnist("tinymnist", also=[md5(content, tmp_path)])
+
+    assert untold(faults, readers, ContentError) == {}
+    assert mine.read_bytes() == faults["broken bytes"][0]  # a reader's own is left alone
 
 
 def test_python_objects_are_never_loaded(
@@ -228,7 +231,7 @@ def test_python_objects_are_never_loaded(
     content = spoiled(train_labels=np.array([[Trap()]] * 4))
     own(monkeypatch, tmp_path, content, "tinymnist.npz")
     with pytest.raises(ContentError):
-        downloads.medmnist("tinymnist", also=[md5(content, tmp_path)])
+        medmnist("tinymnist", also=[md5(content, tmp_path)])
     assert not (tmp_path / "sprung").exists()
 
 
@@ -238,14 +241,14 @@ def test_another_sum_is_refused_with_both_sums_and_accepted_if_asked_for(
     server.content = npz(images(seed=1))
     other = md5(server.content, tmp_path)
     with pytest.raises(ChecksumError) as refused:
-        downloads.medmnist("tinymnist")
+        medmnist("tinymnist")
     message = str(refused.value)
     assert all(part in message for part in (other, tiny.sum, tiny.url, "tinymnist.npz"))
     assert "It is known" not in message
     assert kept(tmp_path) == []
     (advice,) = re.findall(r"also=\['(sha256:\w+)'\]", message)
     for also in ([other], [advice], advice):
-        data = downloads.medmnist("tinymnist", also=also)
+        data = medmnist("tinymnist", also=also)
         assert not data.is_official
         assert {other, advice} == set(data.sums)
 
@@ -254,27 +257,24 @@ def test_a_known_copy_is_refused_too_but_with_what_is_known_of_it(
     tiny: RemoteFile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     mine = own(monkeypatch, tmp_path, npz(images(seed=1)), "tinymnist.npz")
-    monkeypatch.setitem(KNOWN_COPIES, downloads.sums_of(mine)[1], "made for a test")
+    monkeypatch.setitem(KNOWN_COPIES, sums_of(mine)[1], "made for a test")
     with pytest.raises(ChecksumError, match=r"It is known: made for a test.*also=KNOWN_COPIES"):
-        downloads.medmnist("tinymnist")
-    assert not downloads.medmnist("tinymnist", also=KNOWN_COPIES).is_official
+        medmnist("tinymnist")
+    assert not medmnist("tinymnist", also=KNOWN_COPIES).is_official
 
 
-def test_a_file_damaged_in_the_cache_is_replaced(tiny: RemoteFile, server: Server) -> None:
-    cached = downloads.fetch(tiny)
-    cached.write_bytes(GOOD[:-100])
-    with pytest.warns(UserWarning, match="Removed from the cache: .*cut off"):
-        assert downloads.fetch(tiny).read_bytes() == GOOD
-    assert server.asked == 2
-
-
-def test_a_file_damaged_in_the_cache_goes_even_without_a_network(
+def test_a_file_damaged_in_the_cache_is_replaced_or_at_least_goes(
     tiny: RemoteFile, server: Server, tmp_path: Path
 ) -> None:
-    downloads.fetch(tiny).write_bytes(PAGE)
+    cached = fetch(tiny)
+    cached.write_bytes(GOOD[:-100])
+    with pytest.warns(UserWarning, match="Removed from the cache: .*cut off"):
+        assert fetch(tiny).read_bytes() == GOOD
+    assert server.asked == 2
+    cached.write_bytes(PAGE)
     refuse(server)
     with pytest.warns(UserWarning, match="web page"), pytest.raises(DownloadError):
-        downloads.fetch(tiny)
+        fetch(tiny)
     assert kept(tmp_path) == []
 
 
@@ -298,34 +298,35 @@ def test_without_an_answer_the_error_says_where_to_put_the_file(
     act, why = NO_ANSWER[fault]
     act(server)
     with pytest.raises(DownloadError, match=why) as failed:
-        downloads.medmnist("tinymnist")
+        medmnist("tinymnist")
     message = str(failed.value)
     assert all(part in message for part in (tiny.url, tiny.name, "called medmnist", "MEDXFER_DATA"))
     assert kept(tmp_path) == []
 
 
-def test_a_full_disk_is_not_called_a_network_fault(
+def test_a_fault_of_this_machine_is_not_called_a_network_fault(
     tiny: RemoteFile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MEDXFER_CACHE", str(tmp_path / "file" / "cache"))
+    # Not an OSError: chapter 05 goes on with simulated patients only after a DataError.
+    with pytest.raises(DownloadError, match=r"Not a directory|cannot find the path|File exists"):
+        fetch(tiny)
+    monkeypatch.setenv("MEDXFER_CACHE", str(tmp_path / "cache"))
+    ends: dict[type[BaseException], BaseException] = {
+        DownloadError: OSError(28, "No space left on device"),
+        KeyboardInterrupt: KeyboardInterrupt("No space left on device"),
+    }
+    for expected, end in ends.items():
 
-    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", full)
-    with pytest.raises(DownloadError, match="No space left on device"):
-        downloads.fetch(tiny)
+        def interrupted(self: object, url: str, output: str, *_: object, end: Any = end) -> None:
+            Path(output).write_bytes(GOOD[:100])
+            raise end
 
-
-def test_an_interrupted_download_leaves_nothing(
-    tiny: RemoteFile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    def interrupted(self: object, url: str, output: str, *_: object) -> None:
-        Path(output).write_bytes(GOOD[:100])
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        downloads.fetch(tiny)
-    assert kept(tmp_path) == []
+        monkeypatch.setattr(pooch.HTTPDownloader, "__call__", interrupted)
+        with pytest.raises(expected, match="No space left on device"):
+            fetch(tiny)
+        assert kept(tmp_path) == []
 
 
 def test_a_folder_that_is_not_there_is_an_error(
@@ -333,20 +334,36 @@ def test_a_folder_that_is_not_there_is_an_error(
 ) -> None:
     monkeypatch.setenv("MEDXFER_DATA", str(tmp_path / "typo"))
     with pytest.raises(DataError, match="typo': there is no such folder"):
-        downloads.fetch(tiny)
+        fetch(tiny)
 
 
-def test_weights_are_told_from_a_web_page(server: Server, tmp_path: Path) -> None:
+def test_weights_come_from_the_folder_keras_or_the_network(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     path = tmp_path / "summed.h5"
     with h5py.File(path, "w") as file:
         file["kernel"] = np.ones(3)
     content = path.read_bytes()
-    weights = RemoteFile("w.h5", server.url, md5(content, tmp_path), "-", "-", folder="weights")
+    url = server.url.replace("tinymnist.npz", "w.h5")
+    known = RemoteFile("w.h5", url, md5(content, tmp_path), "-", "-", folder="weights")
+    monkeypatch.setitem(REGISTRY, "w.h5", known)
     server.content = PAGE
     with pytest.raises(ContentError, match=r"is a web page, not w\.h5"):
-        downloads.fetch(weights)
+        imagenet_weights(url)
     server.content = content
-    assert downloads.fetch(weights) == tmp_path / "cache" / "weights" / "w.h5"
+    assert imagenet_weights(url) == tmp_path / "cache" / "weights" / "w.h5"
+    theirs = tmp_path / "keras" / "models" / "w.h5"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(content)
+    assert imagenet_weights(url) == theirs
+    theirs.write_bytes(content + b"1")
+    with pytest.raises(ChecksumError):
+        imagenet_weights(url)
+    mine = own(monkeypatch, tmp_path, content, "weights/w.h5")
+    assert imagenet_weights(url) == mine
+    # Of another width nobody publishes a sum.
+    assert imagenet_weights(f"{server.url[:-13]}other.h5").read_bytes() == content
 
 
 TEXT = b"63.0,1.0,?,0\r\n67.0,1.0,4.0,2\n"
@@ -367,32 +384,28 @@ def text(server: Server, tmp_path: Path) -> RemoteFile:
 
 
 def test_a_text_file_is_kept_as_it_is(text: RemoteFile, tmp_path: Path) -> None:
-    path = downloads.fetch(text)
+    path = fetch(text)
     assert path == tmp_path / "cache" / "texts" / "t.data"
     assert path.read_bytes() == TEXT
 
 
-@pytest.mark.parametrize("fault", NOT_TEXT)
-def test_what_is_no_text_is_refused_before_its_sum(
-    text: RemoteFile, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fault: str
-) -> None:
-    server.content, message = NOT_TEXT[fault]
-    for known in (text.sum, md5(server.content, tmp_path)):
-        with pytest.raises(ContentError, match=message):
-            downloads.fetch(replace(text, sum=known))
-    assert kept(tmp_path) == []
-    mine = own(monkeypatch, tmp_path, server.content, "texts/t.data")
-    with pytest.raises(ContentError, match=message):
-        downloads.fetch(text)
-    assert mine.read_bytes() == server.content
-
-
-def test_a_text_file_that_is_cut_off_or_changed_is_not_the_official_one(
+def test_what_is_no_text_is_refused_before_its_sum_and_what_is_changed_by_it(
     text: RemoteFile, server: Server, tmp_path: Path
 ) -> None:
-    for server.content in (TEXT[:-10], TEXT.replace(b"67", b"76")):
-        with pytest.raises(ChecksumError, match=r"not the official t\.data"):
-            downloads.fetch(text)
+    def downloaded(_: str, content: bytes, known: str = text.sum) -> None:
+        server.content = content
+        fetch(replace(text, sum=known))
+
+    assert untold(NOT_TEXT, downloaded, ContentError) == {}
+    known = partial(md5, folder=tmp_path)
+    same = untold(NOT_TEXT, lambda k, c: downloaded(k, c, known(c)), ContentError)
+    assert same == {}
+    not_official = r"not the official t\.data"
+    changed = {
+        "cut off": (TEXT[:-10], not_official),
+        "": (TEXT.replace(b"67", b"76"), not_official),
+    }
+    assert untold(changed, downloaded, ChecksumError) == {}
     assert kept(tmp_path) == []
 
 
@@ -411,26 +424,22 @@ def test_without_a_network_the_files_of_the_hospitals_fail_at_once(
         monkeypatch.delenv(name, raising=False)
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port()}")
-    start = time.perf_counter()
     for file in HEART.values():
         with pytest.raises(DownloadError, match="called uci_heart, and set MEDXFER_DATA") as failed:
-            downloads.fetch(file)
+            fetch(file)
         assert file.url in str(failed.value)
-    assert time.perf_counter() - start < 5
     assert kept(tmp_path) == []
 
 
 def test_a_server_that_says_nothing_is_not_waited_for(
     text: RemoteFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert downloads.SECONDS[0] < 10  # to connect
-    monkeypatch.setattr(downloads, "SECONDS", (5, 0.2))
-    start = time.perf_counter()
+    assert files.SECONDS[0] < 10  # to connect
+    monkeypatch.setattr(files, "SECONDS", (5, 0.2))
     with socket.create_server(("127.0.0.1", 0)) as silent:  # connects, and never answers
         file = replace(text, url=f"http://127.0.0.1:{silent.getsockname()[1]}/t.data")
         with pytest.raises(DownloadError, match="or it broke off: ReadTimeout"):
-            downloads.fetch(file)
-    assert time.perf_counter() - start < 1.5
+            fetch(file)
 
 
 def test_every_file_has_address_sum_licence_and_a_cited_source() -> None:
@@ -459,16 +468,10 @@ def test_the_sets_are_those_of_the_paper() -> None:
     assert shape["organamnist"] == (6491, 64, 64)
 
 
-@pytest.mark.parametrize(
-    ("name", "size", "message"),
-    [
-        ("mnist", 28, "choose breastmnist, pneu"),
-        ("nodulemnist3d", 224, "nodulemnist3d at 28, 64 p"),
-    ],
-)
-def test_a_set_or_size_that_does_not_exist_is_refused(name: str, size: int, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        downloads.medmnist(name, size)
+def test_a_set_or_size_that_does_not_exist_is_refused() -> None:
+    faults = {"mnist": (28, "choose breastmnist, pneu")}
+    faults |= {"nodulemnist3d": (224, "nodulemnist3d at 28, 64 p")}
+    assert untold(faults, medmnist, ValueError) == {}
 
 
 def stand_in(name: str) -> Arrays:
@@ -487,29 +490,29 @@ def stand_in(name: str) -> Arrays:
 # Prevalence of the disease: 210 malignant of 780 (Al-Dhabyani et al. 2020), the same in each part;
 # 4,273 pneumonias of 5,856 (Kermany et al. 2018), 390 of the 624 in test.
 PREVALENCE = {
-    "breastmnist": dict.fromkeys(catalogue.PARTS, 210 / 780),
+    "breastmnist": dict.fromkeys(PARTS, 210 / 780),
     "pneumoniamnist": {"train": 3883 / 5232, "val": 3883 / 5232, "test": 390 / 624},
 }
-HERE = [name for name in PREVALENCE if downloads.find_local(f"{name}.npz", "medmnist")]
+HERE = [name for name in PREVALENCE if find_local(f"{name}.npz", "medmnist")]
 REAL_FOLDER = os.environ.get("MEDXFER_DATA", "")
 
 
 @pytest.fixture(params=[*(f"{name}, stand-in" for name in PREVALENCE), *HERE])
 def real(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> downloads.MedMNIST:
+) -> MedMNIST:
     name, _, made = request.param.partition(", ")
     if not made:
         monkeypatch.setenv("MEDXFER_DATA", REAL_FOLDER)
-        return downloads.medmnist(name, also=KNOWN_COPIES)
+        return medmnist(name, also=KNOWN_COPIES)
     content = npz(stand_in(name))
     own(monkeypatch, tmp_path, content, f"medmnist/{name}.npz")
-    return downloads.medmnist(name, also=[md5(content, tmp_path)])
+    return medmnist(name, also=[md5(content, tmp_path)])
 
 
-def test_the_disease_is_one_in_the_published_numbers(real: downloads.MedMNIST) -> None:
+def test_the_disease_is_one_in_the_published_numbers(real: MedMNIST) -> None:
     assert real.labels[1] == {"breastmnist": "malignant", "pneumoniamnist": "pneumonia"}[real.name]
-    for part in catalogue.PARTS:
+    for part in PARTS:
         y = getattr(real, part).y
         assert set(y) == {0, 1}
         assert y.mean() == pytest.approx(PREVALENCE[real.name][part], abs=0.01)
@@ -517,10 +520,10 @@ def test_the_disease_is_one_in_the_published_numbers(real: downloads.MedMNIST) -
         assert agree == (0 if real.name == "breastmnist" else 1)
 
 
-def test_the_known_faults_are_in_the_file(real: downloads.MedMNIST) -> None:
+def test_the_known_faults_are_in_the_file(real: MedMNIST) -> None:
     where = {
         part: dict(zip(map(bytes, getattr(real, part).x), getattr(real, part).y, strict=True))
-        for part in catalogue.PARTS
+        for part in PARTS
     }
     other = "test" if real.name == "breastmnist" else "val"
     shared = where["train"].keys() & where[other].keys()
@@ -534,18 +537,21 @@ def test_the_known_faults_are_in_the_file(real: downloads.MedMNIST) -> None:
 
 
 def test_from_the_command_line(
-    tiny: RemoteFile, server: Server, capsys: pytest.CaptureFixture[str]
+    tiny: RemoteFile, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert downloads.main(["tinymnist"]) == 0
+    assert main(["tinymnist"]) == 0
     assert "4 in train, 2 in val, 3 in test" in capsys.readouterr().out
-    assert downloads.main(["--list"]) == 0
+    assert main(["--list"]) == 0
     listed = capsys.readouterr().out
     assert all(f"{name}  " in listed for name in REGISTRY)
-    assert downloads.main(["tinymnist", "--size", "64"]) == 1
+    assert main(["tinymnist", "--size", "64"]) == 1
     assert "28 pixels" in capsys.readouterr().out
+    monkeypatch.setattr(f"{main.__module__}.imagenet_weights", lambda url: url)
+    assert main(["weights"]) == 0
+    assert capsys.readouterr().out == f"{WEIGHTS[0].url}: Apache-2.0.\n"
 
 
-HEART_HERE = all(downloads.find_local(file.name, file.folder) for file in HEART.values())
+HEART_HERE = all(find_local(file.name, file.folder) for file in HEART.values())
 
 
 @pytest.mark.parametrize("really", [False, *([True] if HEART_HERE else [])])
@@ -566,17 +572,12 @@ def test_the_hospitals_from_the_command_line(
                 name,
                 replace(file, sum=md5(TEXT[14:] * n, tmp_path)),
             )
-    assert downloads.main(["heart"]) == 0
+    assert main(["heart"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(" Beware: ")[0] for line in lines] == [
         f"{name}: {n} patients." for name, n in patients.items()
     ]
     assert all(file.faults in line for file, line in zip(HEART.values(), lines, strict=True))
-
-
-def test_hospitals_that_cannot_be_had_are_an_error_on_the_command_line(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    own(monkeypatch, tmp_path, TEXT, HEART["Cleveland"].name)
-    assert downloads.main(["heart"]) == 1
+    own(monkeypatch, tmp_path, b"1", HEART["Cleveland"].name)
+    assert main(["heart"]) == 1
     assert "not the official processed.cleveland.data" in capsys.readouterr().out

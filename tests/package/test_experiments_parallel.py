@@ -22,8 +22,8 @@ from sklearn.linear_model import LogisticRegression
 from medxfer_utils import _fits, threads
 from medxfer_utils._fits import Journal
 from medxfer_utils.cohorts import Cohort, split
-from medxfer_utils.experiments import USUAL, Arm, Classical, learning_curve
-from medxfer_utils.models.training import ImageModel, Recipe, image_network, train
+from medxfer_utils.experiments import USUAL, learning_curve
+from medxfer_utils.models import Classical, Model, Strategy, Training, image_network, train
 
 SIZES, REPEATS, SEED = (8, 16), 2, 3
 
@@ -40,7 +40,7 @@ def images(n: int, seed: int) -> Cohort:
 POOL, TEST = split(images(400, 0), (0.8, 0.2), np.random.default_rng(1))
 
 
-def flat_regression() -> Arm:
+def flat_regression() -> Strategy:
     """Logistic regression on all pixels."""
 
     class Flat(Classical):
@@ -52,16 +52,16 @@ def flat_regression() -> Arm:
     )
 
 
-def arms() -> dict[str, Arm]:
+def arms() -> dict[str, Strategy]:
     """A small network, a regression, one that lives by chance, one whose sums need an order."""
     start = image_network((16, 16, 1), filters=(4, 8), seed=1)
-    recipe = Recipe(steps=12, batch=8)
+    training = Training(steps=12, batch=8)
 
     def prepare(x: Any) -> Any:
         return x[..., None].astype("float32")
 
-    def network(labelled: Cohort, seed: int) -> ImageModel:
-        return ImageModel(train(start, prepare(labelled.x), labelled.y, recipe, seed), prepare)
+    def network(labelled: Cohort, seed: int) -> Model:
+        return Model(train(start, prepare(labelled.x), labelled.y, training, seed), prepare)
 
     class Chance:
         def probability(self, x: Any) -> Any:
@@ -73,8 +73,8 @@ def arms() -> dict[str, Arm]:
         def probability(self, x: Any) -> Any:
             return 1 / (1 + np.exp(-20 * x.mean(axis=(1, 2))))
 
-    chance: Arm = lambda labelled, seed: Chance()  # noqa: E731
-    mean: Arm = lambda labelled, seed: Mean()  # noqa: E731
+    chance: Strategy = lambda labelled, seed: Chance()  # noqa: E731
+    mean: Strategy = lambda labelled, seed: Mean()  # noqa: E731
     return {"network": network, "regression": flat_regression(), "chance": chance, "mean": mean}
 
 
@@ -84,7 +84,7 @@ def swapped(cohort: Cohort) -> Cohort:
     return Cohort("views", np.moveaxis(film[..., 0], -1, 0), cohort.y, cohort.patient)
 
 
-def curve(some: dict[str, Arm], **where: Any) -> pd.DataFrame:
+def curve(some: dict[str, Strategy], **where: Any) -> pd.DataFrame:
     return learning_curve(some, POOL, TEST, SIZES, REPEATS, SEED, **where)
 
 
@@ -108,7 +108,7 @@ class Fits:
     def __len__(self) -> int:
         return len(list(self.folder.glob("*.fit")))
 
-    def arm(self, happens: Callable[[Cohort, int], None] = lambda labelled, seed: None) -> Arm:
+    def arm(self, happens: Callable[[Cohort, int], None] = lambda labelled, seed: None) -> Strategy:
         folder, regression = self.folder, flat_regression()
 
         def fit(labelled: Cohort, seed: int) -> Any:
@@ -118,7 +118,7 @@ class Fits:
 
         return fit
 
-    def once(self, n: int, what: Callable[[], None]) -> Arm:
+    def once(self, n: int, what: Callable[[], None]) -> Strategy:
         """An arm to which something happens at its first fit with `n` patients."""
         mark = self.folder / "happened"
 

@@ -1,22 +1,15 @@
-"""How values go missing, and what fills them: against statistics, scikit-learn and leaks."""
+"""How values go missing, against the statistics they should have; the scaler that fills them."""
 
-import pickle
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.special import expit
-from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from medxfer_utils.missing import IMPUTERS, Denoising, amputed, complete_rows, rmse, ruler
-from medxfer_utils.models.network import Linear, Rows
+from medxfer_utils.missing import amputed, complete_rows, median_scaler
+from medxfer_utils.models import Linear, Rows
 
 Array = np.ndarray[Any, Any]
 MECHANISMS = ["MCAR", "MAR", "MNAR"]
@@ -38,7 +31,6 @@ def holed(seed: int, n: int = 200, share: float = 0.3) -> Array:
 
 
 TRAIN, TEST = holed(1), holed(2)
-FITTED = {name: make(0).fit(TRAIN) for name, make in IMPUTERS.items()}
 
 
 def pair(n: int = 20_000) -> Array:
@@ -155,213 +147,23 @@ def test_complete_rows_are_those_without_a_gap() -> None:
     assert complete_rows(x).tolist() == [True, False, False, True]
 
 
-# --- every imputer --------------------------------------------------------------------------------
-
-NAMES = sorted(IMPUTERS)
+# --- the scaler ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_observed_values_stay_and_gaps_are_filled(name: str) -> None:
-    before = TEST.copy()
-    filled = FITTED[name].transform(TEST)
-    np.testing.assert_array_equal(TEST, before)
-    assert np.isfinite(filled).all()
-    seen = ~np.isnan(TEST)
-    np.testing.assert_array_equal(filled[:, :13][seen], TEST[seen])
-    assert filled.shape == (200, 26 if name == "median + indicator" else 13)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_patient_is_filled_as_if_alone(name: str) -> None:
-    together = FITTED[name].transform(TEST)
-    alone = np.concatenate([FITTED[name].transform(TEST[[k]]) for k in range(10)])
-    np.testing.assert_allclose(alone, together[:10], rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_changed_patient_changes_nobody_else(name: str) -> None:
-    before, changed = FITTED[name].transform(TEST), TEST.copy()
-    changed[3] = np.where(np.isnan(TEST[3]), 1e3, np.nan)
-    after = FITTED[name].transform(changed)
-    assert (after[3] != before[3]).any()
-    others = np.arange(200) != 3
-    np.testing.assert_allclose(after[others], before[others], rtol=1e-9)
-    np.testing.assert_array_equal(FITTED[name].transform(TEST), before)  # nor the imputer
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_column_that_training_never_saw_is_filled_with_0(name: str) -> None:
-    blank, test = TRAIN.copy(), TEST.copy()
-    blank[:, 4], test[0, 4] = np.nan, 7.0
-    imputer = IMPUTERS[name](0).fit(blank)
-    filled = imputer.transform(test)
-    assert filled[0, 4] == 7
-    assert (filled[np.isnan(test[:, 4]), 4] == 0).all()
-    test[0, 4] = -700.0  # nothing was learnt of it, so it tells nothing of the others
-    others = np.arange(filled.shape[1]) != 4
-    np.testing.assert_allclose(imputer.transform(test)[:, others], filled[:, others], rtol=1e-9)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_imputers_work_in_a_pipeline_and_as_clones(name: str) -> None:
-    y = (clinic(1)[:, 6] > np.median(clinic(1)[:, 6])).astype(int)
-    pipe = make_pipeline(IMPUTERS[name](0), StandardScaler(), LogisticRegression())
-    first, again = (clone(pipe).fit(TRAIN, y).predict_proba(TEST) for _ in range(2))
-    np.testing.assert_array_equal(first, again)
-    assert pipe.fit(TRAIN, y).score(TRAIN, y) > 0.8
-
-
-def test_imputers_are_made_with_the_seed() -> None:
-    assert IMPUTERS["denoising autoencoder"](5).seed == 5
-    assert IMPUTERS["iterative"](5).random_state == 5
-
-
-def errors(name: str, mechanism: str, columns: list[int], seed: int) -> float:
-    """RMSE on a test clinic after training on another, both amputed alike."""
-    train, test = clinic(100 + seed), clinic(200 + seed)
-    rng = np.random.default_rng(seed)
-    holes, gaps = (amputed(x, mechanism, 0.3, rng, columns) for x in (train, test))
-    filled = IMPUTERS[name](seed).fit(holes).transform(gaps)[:, :13]
-    return rmse(test, filled, np.isnan(gaps), train.std(axis=0))
-
-
-@pytest.mark.parametrize("mechanism", MECHANISMS)
-@pytest.mark.parametrize("seed", [0, 1])
-def test_the_autoencoder_errs_much_less_than_the_median(mechanism: str, seed: int) -> None:
-    # Three causes make thirteen measurements: what is seen tells most of what is not. The noise
-    # alone leaves an error of 0.4 / √(3 + 0.16) ≈ 0.2; the median errs by 1 under MCAR.
-    network, median = (
-        errors(name, mechanism, GAPS, seed) for name in ("denoising autoencoder", "median")
-    )
-    assert network < 0.7 * median
-
-
-# --- the autoencoder ------------------------------------------------------------------------------
-
-
-def test_the_network_is_32_16_32() -> None:
-    layers = FITTED["denoising autoencoder"].network_.layers
-    assert [layer.units for layer in layers] == [32, 16, 32, 13]
-
-
-def test_training_is_the_same_to_the_bit_and_depends_on_the_seed() -> None:
-    first = Denoising(7).fit(TRAIN).transform(TEST)
-    keras.utils.set_random_seed(99)
-    Denoising(8).fit(holed(5, n=50))
-    Denoising(8).fit(np.ones((3, 2)))
-    assert Denoising(7).fit(TRAIN).transform(TEST).tobytes() == first.tobytes()
-    assert Denoising(8).fit(TRAIN).transform(TEST).tobytes() != first.tobytes()
-
-
-def test_what_is_missing_does_not_enter_the_loss() -> None:
-    # Gaps are read as 0. Were they restored too, the fill of a shifted group would shrink to 0.
-    rng = np.random.default_rng(0)
-    x = np.repeat(rng.choice([-1.0, 1.0], size=(400, 1)), 6, axis=1)
-    holes = amputed(x, "MCAR", 0.5, rng)
-    several = (~np.isnan(holes)).sum(axis=1) >= 3
-    filled = Denoising().fit(holes).transform(holes)
-    gaps = np.isnan(holes) & several[:, None]
-    assert np.abs(filled - x)[gaps].mean() < 0.15
-
-
-def test_units_do_not_matter() -> None:
-    unit = np.logspace(-3, 3, 13)
-    plain = Denoising().fit(TRAIN).transform(TEST)
-    scaled = Denoising().fit(TRAIN * unit + unit).transform(TEST * unit + unit)
-    error = (scaled / unit - 1 - plain) / np.nanstd(TRAIN, axis=0)
-    assert np.abs(error).max() < 0.1  # 500 steps in single precision
-
-
-def test_a_column_without_variation_is_filled_with_its_value() -> None:
-    x = TRAIN.copy()
-    x[:, 2] = np.where(np.isnan(x[:, 2]), np.nan, 0.1)
-    imputer = Denoising().fit(x)
-    assert (imputer.transform(x)[:, 2] == 0.1).all()
-    elsewhere = np.array([np.where(np.arange(13) == 2, 1e6, np.nan)])  # another hospital's value
-    nothing = np.full((1, 13), np.nan)
-    expected = np.where(np.arange(13) == 2, 1e6, imputer.transform(nothing))
-    np.testing.assert_array_equal(imputer.transform(elsewhere), expected)
-
-
-def test_a_fitted_autoencoder_survives_the_way_to_a_worker() -> None:
-    imputer = FITTED["denoising autoencoder"]
-    twin = pickle.loads(pickle.dumps(imputer))
-    np.testing.assert_array_equal(twin.transform(TEST), imputer.transform(TEST))
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.integers(0, 10**6), st.floats(0.05, 0.95))
-def test_any_patient_is_filled_by_their_own_values(seed: int, share: float) -> None:
-    imputer, rng = FITTED["denoising autoencoder"], np.random.default_rng(seed)
-    rows = np.where(rng.random((6, 13)) < share, np.nan, 3 * rng.normal(size=(6, 13)))
-    together = imputer.transform(rows)
-    np.testing.assert_allclose(imputer.transform(rows[[4]])[0], together[4], rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(imputer.transform(rows[::-1])[::-1], together, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("x", "message"),
-    [
-        (np.full((3, 2), np.inf), "infinity"),
-        (np.ones(3), "1D array"),
-        (np.ones((0, 2)), "0 sample"),
-    ],
-)
-def test_the_autoencoder_refuses_what_is_no_table(x: Array, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Denoising().fit(x)
-
-
-def test_the_autoencoder_refuses_another_number_of_columns() -> None:
-    with pytest.raises(ValueError, match="X has 12 features, but Denoising is expecting 13"):
-        FITTED["denoising autoencoder"].transform(TEST[:, :12])
-
-
-# --- the ruler and the error ----------------------------------------------------------------------
-
-
-def test_the_ruler_fills_with_the_median_and_standardises() -> None:
+def test_the_median_scaler_fills_with_the_median_and_standardises() -> None:
     x = np.array([[1.0, np.nan], [2.0, np.nan], [np.nan, np.nan], [9.0, np.nan]])
     full = np.array([1.0, 2.0, 2.0, 9.0])
     expected = np.column_stack([(full - full.mean()) / full.std(), np.zeros(4)])
-    np.testing.assert_allclose(ruler(x).transform(x), expected)
+    np.testing.assert_allclose(median_scaler(x).transform(x), expected)
 
 
-def test_the_ruler_is_the_scaler_of_a_model() -> None:
+def test_the_median_scaler_prepares_for_a_model() -> None:
     y = (clinic(1)[:, 6] > np.median(clinic(1)[:, 6])).astype(float)
-    scaler = ruler(TRAIN)
+    scaler = median_scaler(TRAIN)
     data = Rows(scaler.transform(TRAIN), y, np.full(200, 1 / 200))
-    model = Linear(scaler, scaler, np.zeros(14)).minimised(data, strength=1 / 200)
+    model = Linear(np.zeros(14), scaler).minimised(data, strength=1 / 200)
     z = scaler.transform(TEST)
     np.testing.assert_allclose(
         model.probability(TEST), expit(z @ model.theta[:-1] + model.theta[-1])
     )
     assert np.mean((model.probability(TRAIN) > 0.5) == y) > 0.8
-
-
-def test_the_error_of_two_gaps_by_hand() -> None:
-    truth = np.array([[1.0, 10.0], [2.0, 20.0]])
-    filled = np.array([[1.0, 16.0], [6.0, 99.0]])
-    was_missing = np.array([[False, True], [True, False]])  # 99 was observed: it does not count
-    # (16 - 10) / 2 = 3 and (6 - 2) / 1 = 4.
-    expected = np.sqrt((3**2 + 4**2) / 2)
-    assert rmse(truth, filled, was_missing, np.array([1.0, 2.0])) == pytest.approx(expected)
-
-
-ONE = np.ones((3, 2))
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"filled": np.ones((3, 4))}, r"filled\[:, :d\]"),
-        ({"scale": np.ones(3)}, r"scale \(3,\)"),
-        ({"scale": np.array([1.0, 0.0])}, "smallest scale is 0.0"),
-        ({"was_missing": ONE < 0}, "^0 entries were missing"),
-        ({"filled": ONE * np.nan}, "6 of 6 entries that were missing are NaN"),
-    ],
-)
-def test_errors_that_mean_nothing_are_refused(changed: dict[str, Any], message: str) -> None:
-    given = {"truth": ONE, "filled": ONE, "was_missing": ONE > 0, "scale": np.ones(2)}
-    with pytest.raises(ValueError, match=message):
-        rmse(**(given | changed))

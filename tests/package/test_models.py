@@ -1,41 +1,42 @@
-"""The two models against scikit-learn, finite differences and Keras' own training loop."""
+"""The learner, the model and their averages against scikit-learn, NumPy and finite differences."""
 
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
 from typing import Any
 
+from medxfer_utils import models
+from medxfer_utils.models import Average, Linear, Model, Rows, Training, rows
+
+# isort: split
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import approx_fprime, check_grad
+from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from medxfer_utils.cohorts import Cohort, draw
-from medxfer_utils.data.hospitals import two_laboratories
-from medxfer_utils.models.network import (
-    Linear,
-    Network,
-    Rows,
-    fit_scaler,
-    logistic_loss,
-    network_loss,
-    rows,
-    steepest_curvature,
-    tabular_network,
-)
+from medxfer_utils.data import two_laboratories
+from medxfer_utils.models import fit_scaler, logistic_loss, posterior_mode
+from medxfer_utils.models.linear import steepest_curvature
 
 A, B = two_laboratories(np.random.default_rng(0))
 FEW = draw(B, 32, np.random.default_rng(1))
+ANY = np.linspace(-1, 1, 11)
 
 
-def weights(model: Network) -> list[Any]:
-    return list(model.network.get_weights())
+def network(x: Any = A.x, seed: int = 0) -> Model:
+    return Model(models.tabular_network(x.shape[1], seed), fit_scaler(x))
 
 
-def bits(model: Network) -> list[bytes]:
-    return [w.tobytes() for w in weights(model)]
+def bits(model: Model) -> list[bytes]:
+    return [w.tobytes() for w in model.network.get_weights()]
 
 
 def random_rows(seed: int, n: int = 20, d: int = 3) -> Rows:
@@ -43,7 +44,19 @@ def random_rows(seed: int, n: int = 20, d: int = 3) -> Rows:
     return Rows(rng.normal(size=(n, d)), rng.integers(0, 2, n).astype(float), rng.random(n) / n)
 
 
-# --- the loss ----------------------------------------------------------------------------------
+def test_faces_and_what_is_no_network_load_no_tensorflow() -> None:
+    code = """
+import sys, medxfer_utils.models, medxfer_utils.transfer
+assert "numpy" not in sys.modules
+from medxfer_utils.models import Average, Classical, Linear, Strategy, Training
+from medxfer_utils.models.base import Rows
+from medxfer_utils.transfer import ask_gate, leep, pooled
+assert "tensorflow" not in sys.modules and "keras" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- the loss -------------------------------------------------------------------------------------
 
 
 @given(st.integers(0, 10**6))
@@ -56,12 +69,13 @@ def test_the_gradient_of_the_logistic_loss_is_that_of_finite_differences(seed: i
 
 
 def test_rows_of_a_cohort_make_its_mean_log_loss() -> None:
-    model = Linear(fit_scaler(A.x), fit_scaler(A.x), np.linspace(-1, 1, 11))
+    model = Linear(ANY, fit_scaler(A.x))
     expected = log_loss(A.y, model.probability(A.x))  # scikit-learn's
-    assert logistic_loss(model.theta, rows(A, model.scaler))[0] == pytest.approx(expected)
-    assert logistic_loss(model.theta, rows(A, model.scaler, 2.5))[0] == pytest.approx(
-        2.5 * expected
-    )
+    for total in (1.0, 2.5):
+        found = logistic_loss(model.theta, rows(A, model.prepare, total))[0]
+        assert found == pytest.approx(total * expected)
+    by_function = rows(A, model.prepare.transform)
+    np.testing.assert_array_equal(by_function.z, rows(A, model.prepare).z)
 
 
 def test_the_logistic_loss_of_a_far_logit_is_finite_and_exact() -> None:
@@ -82,166 +96,194 @@ def test_no_direction_curves_more_than_the_steepest_curvature(seed: int) -> None
     assert np.linalg.eigvalsh((at_zero + at_zero.T) / 2)[-1] == pytest.approx(bound, abs=1e-6)
 
 
-# --- the linear model --------------------------------------------------------------------------
+# --- the learner ----------------------------------------------------------------------------------
 
 
+@given(st.integers(0, 10**6), st.booleans())
+def test_at_the_mode_the_labels_pull_as_hard_as_the_prior(seed: int, free: bool) -> None:
+    data, rng = random_rows(seed, 40), np.random.default_rng([3, seed])
+    centre, spread, offset = rng.normal(size=3), rng.uniform(0.2, 2, 3), rng.normal(size=40)
+    spread[-1] = np.inf if free else 1.0
+    theta = posterior_mode(data.z, data.y, centre, spread, 40 * data.weight, offset)
+    slope = data.z.T @ (40 * data.weight * (expit(data.z @ theta + offset) - data.y))
+    np.testing.assert_allclose(slope, -(theta - centre) / spread**2, atol=1e-4)
+
+
+@pytest.mark.parametrize("held", [False, True])
 @pytest.mark.parametrize("strength", [1e-3, 0.1, 1.0, 10.0])
-def test_the_minimum_is_that_of_scikit_learn(strength: float) -> None:
-    model = Linear.untrained(B.x)
-    ours = model.minimised(rows(B, model.scaler), strength=strength).theta
-    z1 = np.column_stack([model.scaler.transform(B.x), np.ones(len(B))])  # intercept penalised too
-    reference = LogisticRegression(
-        C=1 / (len(B) * strength), fit_intercept=False, tol=1e-10, max_iter=100_000
-    ).fit(z1, B.y)
-    np.testing.assert_allclose(ours, reference.coef_[0], atol=1e-4)
+def test_the_minimum_is_that_of_scikit_learn(strength: float, held: bool) -> None:
+    model = replace(Linear.zero(B.x), hold_intercept=held)
+    ours = model.minimised(rows(B, model.prepare), strength=strength).theta
+    c = 1 / (len(B) * strength)
+    reference = LogisticRegression(C=c, fit_intercept=not held, tol=1e-10, max_iter=100_000)
+    z = model.prepare.transform(B.x)
+    if held:  # as one more coefficient
+        expected = reference.fit(np.column_stack([z, np.ones(len(B))]), B.y).coef_[0]
+    else:
+        fitted = reference.fit(z, B.y)
+        expected = np.append(fitted.coef_[0], fitted.intercept_)
+    np.testing.assert_allclose(ours, expected, atol=1e-4)
 
 
-def test_the_linear_ridge_is_scikit_learns_default_strength() -> None:
-    # C = 1 sums the losses of n patients; a mean loss needs a pull of 1 / n.
-    model = Linear.untrained(B.x)
-    assert model.ridge(40) == 1 / (1.0 * 40) == 1 / (LogisticRegression().C * 40)
+def test_one_class_is_an_error_unless_the_intercept_is_held() -> None:
+    ill = replace(FEW, y=np.ones(len(FEW), int))
+    model = Linear.zero(B.x)
+    for learn in (model.minimised, lambda data: model.anchored(data, 0.1)):
+        with pytest.raises(ValueError, match=r"All labels are \[1.\].*hold_intercept=True"):
+            learn(rows(ill, model.prepare))
+    held = replace(model, hold_intercept=True).minimised(rows(ill, model.prepare), strength=0.1)
+    assert np.isfinite(held.theta).all()
+    assert (held.probability(ill.x) > 0.5).all()
+    assert np.isfinite(model.minimised(rows(ill, model.prepare), Training(10)).theta).all()
 
 
-def test_probabilities_are_those_of_scikit_learn_for_the_same_parameters() -> None:
-    model = Linear(fit_scaler(B.x), fit_scaler(B.x), np.linspace(-1, 1, 11))
-    reference = LogisticRegression().fit(model.scaler.transform(B.x), B.y)
-    reference.coef_, reference.intercept_ = model.theta[None, :-1], model.theta[-1:]
-    expected = reference.predict_proba(model.scaler.transform(A.x))[:, 1]
-    np.testing.assert_allclose(model.probability(A.x), expected, rtol=1e-12)
-
-
-def test_gradient_steps_descend_under_a_wrong_ruler_too() -> None:
-    wrong = Linear(fit_scaler(A.x), fit_scaler(A.x), np.zeros(11))
-    data = rows(FEW, wrong.scaler)
-    losses = [logistic_loss(wrong.minimised(data, steps=k).theta, data)[0] for k in range(12)]
+def test_gradient_steps_descend_under_a_wrong_scaler_too() -> None:
+    wrong = Linear.zero(A.x)
+    data = rows(FEW, wrong.prepare)
+    steps = [wrong.minimised(data, Training(k)).theta for k in range(12)]
+    losses = [logistic_loss(theta, data)[0] for theta in steps]
     assert losses[0] == pytest.approx(np.log(2))
     assert (np.diff(losses) < 0).all()
-
-
-def test_one_gradient_step_is_down_the_penalised_gradient() -> None:
-    start = Linear(fit_scaler(B.x), fit_scaler(B.x), np.linspace(-1, 1, 11))
-    anchor = Linear(start.scaler, start.scaler, np.ones(11))
-    data = rows(FEW, start.scaler)
-
-    def objective(theta: Any) -> float:
-        return logistic_loss(theta, data)[0] + 0.35 * float(np.sum((theta - 1) ** 2))
-
-    moved = start.minimised(data, anchor=anchor, strength=0.7, steps=1).theta - start.theta
-    down = -approx_fprime(start.theta, objective)
+    down = -approx_fprime(np.zeros(11), lambda theta: logistic_loss(theta, data)[0])
     np.testing.assert_allclose(
-        moved / np.linalg.norm(moved), down / np.linalg.norm(down), atol=1e-5
+        steps[1] / np.linalg.norm(steps[1]), down / np.linalg.norm(down), atol=1e-5
     )
 
 
-# --- the network -------------------------------------------------------------------------------
-
-
-def test_the_network_is_64_32_1() -> None:
-    network = tabular_network(10, seed=0)
-    assert network.count_params() == 10 * 64 + 64 + 64 * 32 + 32 + 32 * 1 + 1
-    assert [layer.units for layer in network.layers] == [64, 32, 1]
-    assert network.output_shape == (None, 1)
+# --- the network ----------------------------------------------------------------------------------
 
 
 def test_the_logit_is_that_of_the_matrices() -> None:
-    model = Network.untrained(A.x, seed=3)
-    w1, b1, w2, b2, w3, b3 = (w.astype(float) for w in weights(model))
-    h1 = np.maximum(model.scaler.transform(A.x) @ w1 + b1, 0)
-    expected = (np.maximum(h1 @ w2 + b2, 0) @ w3 + b3)[:, 0]
-    np.testing.assert_allclose(model.logit(A.x), expected, atol=1e-5)
+    model = network(seed=3)
+    w1, b1, w2, b2, w3, b3 = (w.astype(float) for w in model.network.get_weights())
+    assert [w.shape for w in (w1, w2, w3)] == [(10, 64), (64, 32), (32, 1)]
+    h1 = np.maximum(model.prepare.transform(A.x) @ w1 + b1, 0)
+    h2 = np.maximum(h1 @ w2 + b2, 0)
+    np.testing.assert_allclose(model.features(A.x, "body_2"), h2, atol=1e-5)
+    np.testing.assert_allclose(model.logit(A.x), (h2 @ w3 + b3)[:, 0], atol=1e-5)
 
 
 def test_initial_weights_depend_on_the_seed_and_on_nothing_else() -> None:
-    one = bits(Network.untrained(A.x, 7))
+    one = bits(network(seed=7))
     keras.utils.set_random_seed(99)
-    assert one == bits(Network.untrained(A.x, 7)) != bits(Network.untrained(A.x, 8))
-
-
-def test_no_two_layers_of_neighbouring_seeds_start_alike() -> None:
+    assert one == bits(network(seed=7)) == bits(network(seed=1).untrained(7))
     # Layer k of seed s must not reuse the random stream of layer k + 1 of seed s - 1.
-    streams = [w.ravel()[:20] for s in range(4) for w in weights(Network.untrained(A.x, s))[::2]]
-    scaled = [tuple(np.round(s / np.abs(s).max(), 4)) for s in streams]
-    assert len(set(scaled)) == len(scaled)
-
-
-def test_training_is_the_same_to_the_bit() -> None:
-    model, data = Network.untrained(A.x, 0), rows(FEW, fit_scaler(A.x))
-    assert bits(model.minimised(data, steps=50)) == bits(model.minimised(data, steps=50))
+    kernels = [w.ravel()[:20] for s in range(4) for w in network(seed=s).network.get_weights()[::2]]
+    assert len({tuple(np.round(k / np.abs(k).max(), 4)) for k in kernels}) == len(kernels)
 
 
 @pytest.mark.parametrize("steps", [1, 60])
-def test_our_trainer_is_the_one_of_keras(steps: int) -> None:
-    model = Network.untrained(B.x, 0)
-    z, y = model.scaler.transform(FEW.x).astype("float32"), FEW.y.astype("float32")[:, None]
-    reference = tabular_network(10, 0)
-    reference.compile(
-        keras.optimizers.Adam(0.003), keras.losses.BinaryCrossentropy(from_logits=True)
-    )
+def test_a_table_is_trained_as_keras_would(steps: int) -> None:
+    model, reference = network(B.x), models.tabular_network(10, 0)
+    z, y = model.prepare.transform(FEW.x).astype("float32"), FEW.y.astype("float32")[:, None]
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    reference.compile(keras.optimizers.Adam(0.003), loss)
     reference.fit(z, y, batch_size=len(FEW), epochs=steps, shuffle=False, verbose=0)
-    ours = weights(model.minimised(rows(FEW, model.scaler), steps=steps))
-    for w, expected in zip(ours, reference.get_weights(), strict=True):
+    ours = model.minimised(rows(FEW, model.prepare), Training(steps, batch=None)).network
+    for w, expected in zip(ours.get_weights(), reference.get_weights(), strict=True):
         np.testing.assert_allclose(w, expected, atol=2e-5)
 
 
-def test_the_network_loss_is_keras_own_plus_the_pull() -> None:
-    model = Network.untrained(B.x, 0)
-    data = Rows(*(tf.constant(a, tf.float32) for a in rows(FEW, model.scaler)))
-    centre = [w + 0.5 for w in weights(model)]
-    keras_loss = keras.losses.BinaryCrossentropy(from_logits=True)
-    expected = float(keras_loss(data.y[:, None], model.network(data.z)))
-    parameters = model.network.count_params()
-    assert float(network_loss(model.network, data, centre, 0.0)) == pytest.approx(
-        expected, abs=1e-6
+def test_head_only_moves_the_head_and_a_new_head_keeps_the_rest() -> None:
+    model = network(B.x).minimised(rows(FEW, fit_scaler(B.x)), Training(20, batch=None))
+    short = Training(20, batch=None)
+    moved = bits(model.minimised(rows(FEW, model.prepare), short, frozen=model.backbone))
+    new = bits(model.with_new_head(5))
+    for other in (moved, new):
+        same = [a == b for a, b in zip(other, bits(model), strict=True)]
+        assert same == [True] * 4 + [False] * 2
+    assert new[-2:] == bits(network(B.x, 5))[-2:]
+
+
+def test_a_pull_of_a_network_spares_its_offsets() -> None:
+    model, still = network(B.x), Training(1, batch=None, optimiser="SGD")
+    data = rows(FEW, model.prepare)
+    plain, pulled = (
+        model.minimised(data, still, strength=s).network.get_weights() for s in (0.0, 0.5)
     )
-    pull = 0.3 / 2 * parameters * 0.5**2
-    got = float(network_loss(model.network, data, centre, 0.3))
-    assert got == pytest.approx(expected + pull, rel=1e-5)
+    for w, a, b in zip(model.network.get_weights(), plain, pulled, strict=True):
+        np.testing.assert_allclose(b - a, -0.003 * 0.5 * w if w.ndim > 1 else 0, atol=1e-6)
 
 
-def test_nothing_leaks_from_one_fit_to_the_next() -> None:
-    first, second = Network.untrained(A.x, 0), Network.untrained(B.x, 1)
-    data_a, data_b = rows(A, first.scaler), rows(FEW, second.scaler)
-    alone = bits(second.minimised(data_b, steps=40))
-    first.minimised(data_a, anchor=second, strength=0.2, steps=40)
-    assert bits(second.minimised(data_b, steps=40)) == alone
-    first.minimised(data_a, steps=3, head_only=True)
-    assert bits(second.minimised(data_b, steps=40)) == alone
+def test_restandardising_changes_the_scaler_and_the_batch_norms() -> None:
+    images = B.x[:, :9].reshape(-1, 3, 3)
+    image_model = Model(models.image_network((3, 3, 1), filters=(2,)), lambda x: x[..., None])
+    own = image_model.restandardised(images)
+    moved = [
+        not np.array_equal(a, b)
+        for a, b in zip(own.network.get_weights(), image_model.network.get_weights(), strict=True)
+    ]
+    names = [w.name for w in own.network.weights]
+    assert [n for n, m in zip(names, moved, strict=True) if m] == [
+        *("moving_mean", "moving_variance")
+    ]
+    table = network(A.x).restandardised(B.x)
+    assert bits(table) == bits(network(A.x))
+    np.testing.assert_array_equal(table.prepare.mean_, B.x.mean(axis=0))
+    np.testing.assert_array_equal(table.source_prepare.mean_, A.x.mean(axis=0))
 
 
-def test_head_only_moves_the_head_and_nothing_else() -> None:
-    model = Network.untrained(B.x, 0)
-    moved = bits(model.minimised(rows(FEW, model.scaler), steps=20, head_only=True))
-    still = bits(model)
-    assert moved[:-2] == still[:-2]
-    assert moved[-2] != still[-2]
-    assert moved[-1] != still[-1]
+# --- averages -------------------------------------------------------------------------------------
 
 
-def test_a_new_head_keeps_the_body_and_forgets_the_old_head() -> None:
-    model = Network.untrained(B.x, 0).minimised(rows(FEW, fit_scaler(B.x)), steps=20)
-    new = model.with_new_head(seed=5)
-    assert bits(new)[:-2] == bits(model)[:-2]
-    assert bits(new)[-2:] == bits(Network.untrained(B.x, 5))[-2:] != bits(model)[-2:]
+class Fixed:
+    """Log odds `slope` · x + `shift`; or, without log odds, a probability."""
+
+    def __init__(self, slope: float, shift: float = 0.0) -> None:
+        self.slope, self.shift = slope, shift
+
+    def logit(self, x: Any) -> Any:
+        return self.slope * x[:, 0] + self.shift
+
+    def probability(self, x: Any) -> Any:
+        return expit(self.logit(x))
 
 
-def test_training_changes_neither_the_start_nor_the_anchor() -> None:
-    start, anchor = Network.untrained(A.x, 0), Network.untrained(A.x, 1)
-    before = bits(start), bits(anchor)
-    start.minimised(rows(FEW, start.scaler), anchor=anchor, strength=1.0, steps=10)
-    assert (bits(start), bits(anchor)) == before
+class Constant:
+    def probability(self, x: Any) -> Any:
+        return np.full(len(x), 0.2)
 
 
-def test_a_whole_number_is_a_strength_too() -> None:
-    model, data = Network.untrained(A.x, 0), rows(FEW, fit_scaler(A.x))
-    one, other = (model.minimised(data, strength=s, steps=5) for s in (1, 1.0))
-    assert bits(one) == bits(other)
+ONE, TWO, THREE = Fixed(1.0), Fixed(-0.5, 1.0), Constant()
+X = np.array([[0.0], [3.0], [-60.0]])
 
 
-def test_networks_of_another_width_get_a_trainer_of_their_own() -> None:
+def test_an_average_of_one_is_that_one_and_of_none_is_refused() -> None:
+    np.testing.assert_array_equal(Average([ONE]).probability(X), ONE.probability(X))
+    for of in ("probability", "log odds"):
+        np.testing.assert_allclose(Average([ONE], of=of).logit(X), ONE.logit(X), atol=1e-9)
+    with pytest.raises(ValueError, match="one model or more"):
+        Average([])
+
+
+@pytest.mark.parametrize("weights", [None, (0.2, 0.5, 0.3)])
+def test_an_average_of_probabilities_is_their_mean(weights: Any) -> None:
+    together = Average([ONE, TWO, THREE], weights)
+    each = [model.probability(X) for model in (ONE, TWO, THREE)]
+    mean = np.average(each, axis=0, weights=weights)
+    np.testing.assert_allclose(together.probability(X), mean)
+    np.testing.assert_allclose(together.logit(X), logit(mean), rtol=1e-6)
+
+
+def test_a_stack_is_a_weighted_sum_of_log_odds_also_of_models_without_them() -> None:
+    stack = Average([ONE, THREE], (2.0, -1.0), "log odds", 0.5)
+    np.testing.assert_allclose(stack.logit(X), 2 * X[:, 0] - logit(0.2) + 0.5)
+    np.testing.assert_allclose(stack.probability(X), expit(stack.logit(X)))
+    hedge = Average((THREE, ONE), of="log odds")
+    np.testing.assert_allclose(hedge.logit(X), (logit(0.2) + X[:, 0]) / 2)
+
+
+def test_log_odds_of_far_models_do_not_saturate() -> None:
+    far = np.array([[-2000.0], [2000.0]])
+    together = Average([Fixed(1.0), Fixed(1.0, 3.0)]).logit(far)
+    assert np.isfinite(together).all()
+    np.testing.assert_allclose(together, [-2000 + np.log((1 + np.exp(3)) / 2), 2000], atol=4)
+
+
+def test_a_cohort_of_another_width_is_trained_on_its_own() -> None:
     narrow = Cohort("narrow", FEW.x[:, :4], FEW.y, FEW.patient)
     for cohort in (FEW, narrow, FEW):
-        model = Network.untrained(cohort.x, 0)
-        data = rows(cohort, model.scaler)
-        trained = model.minimised(data, steps=30)
+        model = network(cohort.x)
+        trained = model.minimised(rows(cohort, model.prepare), Training(30, batch=None))
         before, after = (log_loss(cohort.y, m.probability(cohort.x)) for m in (model, trained))
         assert after < before

@@ -9,10 +9,11 @@ import pytest
 from imblearn.over_sampling import SMOTE, RandomOverSampler
 from imblearn.pipeline import make_pipeline
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-from medxfer_utils import metrics, missing
+from medxfer_utils import metrics
 
 RNG = np.random.default_rng(0)
 N = 120
@@ -36,7 +37,7 @@ class WatchingImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, x: Any, y: Any = None) -> Self:
         seen.append({int(who) for who in x[:, 0]})
-        self.inner_ = missing.IMPUTERS["median"](0).fit(x)
+        self.inner_ = SimpleImputer(strategy="median").fit(x)
         return self
 
     def transform(self, x: Any) -> Any:

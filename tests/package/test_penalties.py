@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from medxfer_utils.models import penalties
-from medxfer_utils.models import training as convnets
+from medxfer_utils import models
 
 # isort: split
 import keras
@@ -13,25 +12,27 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from medxfer_utils.models.penalties import (
+from medxfer_utils.models import (
     Anchor,
+    Array,
     MapDistance,
+    Penalised,
     Penalty,
     Seen,
     Shrink,
     SpectralShrinkage,
+    Training,
 )
-from medxfer_utils.models.training import Array, Hold, Recipe
 
 RNG = np.random.default_rng(3)
 SHAPE = (8, 8, 1)
 X: Array = RNG.normal(size=(24, *SHAPE)).astype("float32")
 Y = np.arange(24) % 2
-STEP = Recipe(steps=1, rate=0.1, batch=24, optimiser="SGD")
+STEP = Training(steps=1, rate=0.1, batch=24, optimiser="SGD")
 
 
 def network(seed: int = 0) -> keras.Model:
-    return convnets.image_network(SHAPE, filters=(3, 4), seed=seed)
+    return models.image_network(SHAPE, filters=(3, 4), seed=seed)
 
 
 def seen(**given: Any) -> Seen:
@@ -102,8 +103,8 @@ def test_wrong_orders_are_named(wrong: Any) -> None:
 # --- what they do to a step -----------------------------------------------------------------------
 
 
-def moved(hold: Hold | None, seed: int = 0) -> list[Array]:
-    weights: list[Array] = convnets.train(network(seed), X, Y, STEP, 0, hold=hold).get_weights()
+def moved(penalty: Penalised | None, seed: int = 0) -> list[Array]:
+    weights: list[Array] = models.train(network(seed), X, Y, STEP, 0, penalty=penalty).get_weights()
     return weights
 
 
@@ -111,7 +112,7 @@ def moved(hold: Hold | None, seed: int = 0) -> list[Array]:
 def test_one_step_is_pulled_to_the_source(power: int) -> None:
     # A step of gradient descent moves each weight by - rate · λ · d penalty / d weight as well.
     start, source = network(0), network(1)
-    plain, held = moved(None), moved(Hold(Anchor(power), 0.5, source))
+    plain, held = moved(None), moved(Penalised(Anchor(power), 0.5, source))
     assert len(plain) == len(start.weights)
     for w, w0, variable, a, b in zip(
         start.get_weights(), source.get_weights(), start.weights, plain, held, strict=True
@@ -123,7 +124,7 @@ def test_one_step_is_pulled_to_the_source(power: int) -> None:
 
 def test_one_step_shrinks_kernels_only() -> None:
     start = network(0)
-    plain, held = moved(None), moved(Hold(Shrink(2), 0.5))
+    plain, held = moved(None), moved(Penalised(Shrink(2), 0.5))
     for w, a, b in zip(start.get_weights(), plain, held, strict=True):
         np.testing.assert_allclose(b - a, -0.05 * w if w.ndim > 1 else 0 * w, atol=1e-6)
 
@@ -131,8 +132,8 @@ def test_one_step_shrinks_kernels_only() -> None:
 ALL = [Anchor(1), Anchor(2), Shrink(1), Shrink(2), SpectralShrinkage(2), MapDistance(("relu_2",))]
 
 
-def held_by(penalty: Penalty, strength: float) -> Hold:
-    return Hold(penalty, strength, attention=[np.full(4, 0.25)] if penalty.compares else ())
+def held_by(penalty: Penalty, strength: float) -> Penalised:
+    return Penalised(penalty, strength, attention=[np.full(4, 0.25)] if penalty.compares else ())
 
 
 @pytest.mark.parametrize("penalty", ALL, ids=repr)
@@ -143,26 +144,26 @@ def test_strength_zero_is_fine_tuning(penalty: Penalty) -> None:
 
 @pytest.mark.parametrize("penalty", [Anchor(2), MapDistance(("relu_2",))], ids=repr)
 def test_a_strong_hold_keeps_what_it_holds(penalty: Penalty) -> None:
-    long = Recipe(steps=60, rate=0.01, batch=8)
+    long = Training(steps=60, rate=0.01, batch=8)
     start = network(0)
     frozen = ("norm_1", "norm_2")
 
     def drift(strength: float) -> float:
-        net = convnets.train(start, X, Y, long, 0, frozen=frozen, hold=held_by(penalty, strength))
-        maps = [convnets.outputs(n, X, "relu_2") for n in (start, net)]
+        net = models.train(start, X, Y, long, 0, frozen=frozen, penalty=held_by(penalty, strength))
+        maps = [models.outputs(n, X, "relu_2") for n in (start, net)]
         return float(np.abs(maps[1] - maps[0]).mean())
 
     assert drift(30.0) < 0.2 * drift(0.0)
 
 
 def test_spectral_shrinkage_makes_the_smallest_smaller() -> None:
-    long = Recipe(steps=80, rate=0.01, batch=3)
-    start = convnets.image_network(SHAPE, filters=(6, 8), seed=1)
+    long = Training(steps=80, rate=0.01, batch=3)
+    start = models.image_network(SHAPE, filters=(6, 8), seed=1)
 
     def smallest(strength: float) -> float:
-        hold = Hold(SpectralShrinkage(1), strength)
-        net = convnets.train(start, X, Y, long, 0, frozen=("norm_1", "norm_2"), hold=hold)
-        batches = np.split(convnets.outputs(net, X, "features"), 8)
+        hold = Penalised(SpectralShrinkage(1), strength)
+        net = models.train(start, X, Y, long, 0, frozen=("norm_1", "norm_2"), penalty=hold)
+        batches = np.split(models.outputs(net, X, "features"), 8)
         return float(np.mean([np.linalg.svd(b, compute_uv=False)[-1] for b in batches]))
 
     assert 0 < smallest(1.0) < 0.8 * smallest(0.0)
@@ -180,4 +181,4 @@ def test_spectral_shrinkage_has_a_gradient_where_features_are_dead() -> None:
 
 def test_a_negative_strength_is_refused() -> None:
     with pytest.raises(ValueError, match="must not be negative"):
-        Hold(penalties.Anchor(2), -1.0)
+        Penalised(Anchor(2), -1.0)

@@ -17,7 +17,8 @@ from PIL import Image
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from medxfer_utils.plots import curves as plots
+from medxfer_utils import plots
+from medxfer_utils.plots import curves, explorer, figure, pictures
 
 plt.switch_backend("agg")
 RNG = np.random.default_rng(0)
@@ -36,14 +37,11 @@ ESTIMATES = pd.DataFrame(
 )
 
 Plot = Callable[..., str]
+Shown = list[tuple[dict[str, Any], dict[str, Any]]]
 # Each public plot: how to call it, and the names that its words must hold.
 PLOTS: dict[str, tuple[Plot, list[str]]] = {
     "roc": (lambda ax=None: plots.roc(CURVES, ax), [*CURVES]),
     "reliability": (lambda ax=None: plots.reliability(CURVES, ax), [*CURVES]),
-    "score_densities": (
-        lambda ax=None: plots.score_densities(Y, RISK, 0.3, ax),
-        ["benign", "malignant", "0.30"],
-    ),
     "learning_curves": (lambda ax=None: plots.learning_curves(RESULTS, "AUROC", ax), ARMS),
     "paired_differences": (
         lambda ax=None: plots.paired_differences(RESULTS, "AUROC", "target only", ax),
@@ -79,15 +77,21 @@ def no_figure_left() -> Iterator[None]:
 
 
 def test_every_plot_is_tried() -> None:
-    found = inspect.getmembers(plots, inspect.isfunction)
-    own = {name for name, f in found if f.__module__ == plots.__name__ and name[0] != "_"}
-    assert own - {"show", "kind", "rendered", "use_style", "mark"} == {*PLOTS, *PICTURES}
+    every = {
+        name
+        for module in (curves, explorer, figure, pictures)
+        for name, f in inspect.getmembers(module, inspect.isfunction)
+        if f.__module__ == module.__name__ and name[0] != "_"
+    }
+    others = {"show", "kind", "rendered", "use_style", "mark", "axes_of", "threshold_explorer"}
+    assert every - others == {*PLOTS, *PICTURES}
+    assert every - {"axes_of"} <= {*plots.__all__}
 
 
 def drawn_colours() -> set[str]:
     """Colours of all data on the figure: lines, areas and bars."""
-    figure, found = plt.gcf(), set()
-    for ax in [*figure.axes, *(inset for host in figure.axes for inset in host.child_axes)]:
+    axes, found = plt.gcf().axes, set()
+    for ax in [*axes, *(inset for host in axes for inset in host.child_axes)]:
         found |= {colors.to_hex(line.get_color()) for line in ax.lines}
         areas: list[Any] = [*ax.collections, *ax.patches]
         for paint in (paint for area in areas for paint in (area.get_fc(), area.get_ec())):
@@ -99,33 +103,30 @@ def drawn_colours() -> set[str]:
 def test_figure_is_readable_and_says_what_it_shows(name: str) -> None:
     draw, names = PLOTS[name]
     alt = draw()
-    assert len(alt) >= plots.SHORTEST_ALT
+    assert len(alt) >= figure.SHORTEST_ALT
     assert all(part in alt for part in names), alt
     assert sum(character.isdigit() for character in alt) >= 4, alt
-    figure = plt.gcf()
-    figure.canvas.draw()
-    ax = figure.axes[0]
+    shown = plt.gcf()
+    shown.canvas.draw()
+    ax = shown.axes[0]
     assert ax.get_xlabel()
     assert ax.get_ylabel()
     assert ax.get_legend() is not None
-    texts = [text for text in figure.findobj() if isinstance(text, Text) and text.get_text()]
+    texts = [text for text in shown.findobj() if isinstance(text, Text) and text.get_text()]
     assert min(float(text.get_fontsize()) for text in texts) >= SMALLEST_TEXT
-    drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    drawn, (width, height) = shown.get_tightbbox(), shown.get_size_inches()
     assert min(drawn.x0, drawn.y0, width - drawn.x1, height - drawn.y1) >= 0, "something is cut off"
     assert drawn_colours() <= OKABE_ITO
-
-
-@pytest.mark.parametrize("name", PLOTS)
-def test_given_axes_are_used(name: str) -> None:
-    figure, axes = plt.subplots(1, 2)
-    PLOTS[name][0](axes[1])
-    assert plt.get_fignums() == [figure.number]
+    plt.close()
+    both, axes = plt.subplots(1, 2)
+    draw(axes[1])
+    assert plt.get_fignums() == [both.number], "given axes are used"
     assert axes[1].get_xlabel()
     assert not axes[0].get_xlabel()
 
 
 def test_curves_differ_in_more_than_colour() -> None:
-    looks = plots._looks(["source", *"abcdef"])
+    looks = curves._looks(["source", *"abcdef"])
     for sign in ("color", "linestyle", "marker"):
         assert len({str(look[sign]) for look in looks.values()}) == 7
     assert looks["source"]["color"] == plots.COLOURS["source"]
@@ -133,10 +134,6 @@ def test_curves_differ_in_more_than_colour() -> None:
 
 def test_alt_texts_hold_the_numbers_of_other_libraries() -> None:
     assert f"source {roc_auc_score(Y, RISK):.3f} (" in PLOTS["roc"][0]()
-    benign, malignant = ((RISK[y == Y] >= 0.3).sum() for y in (0, 1))
-    alt = PLOTS["score_densities"][0]()
-    assert f"{benign} of {(Y == 0).sum()} benign" in alt
-    assert f"{malignant} of {(Y == 1).sum()} malignant" in alt
     wide = RESULTS.pivot(index=["n", "repeat"], columns="strategy", values="AUROC").loc[64]
     gain = stats.ttest_rel(wide["L2-SP"], wide["target only"]).confidence_interval()
     alt = PLOTS["paired_differences"][0]()
@@ -229,16 +226,16 @@ def test_a_map_shows_every_number_and_says_the_ends() -> None:
 
 
 @pytest.fixture
-def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    outputs: list[tuple[dict[str, Any], dict[str, Any]]] = []
+def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
+    outputs: Shown = []
     monkeypatch.setattr(
-        plots, "display", lambda data, raw, metadata: outputs.append((data, metadata))
+        figure, "display", lambda data, raw, metadata: outputs.append((data, metadata))
     )
     return outputs
 
 
 def test_show_displays_one_image_with_its_words(
-    shown: list[tuple[dict[str, Any], dict[str, Any]]],
+    shown: Shown,
 ) -> None:
     plt.subplots(figsize=(5, 3))
     plots.show(ALT)
@@ -251,31 +248,29 @@ def test_show_displays_one_image_with_its_words(
 
 
 def points(scale: bool) -> Figure:
-    figure, ax = plt.subplots()
+    shown, ax = plt.subplots()
     drawn = ax.scatter([0, 1], [0, 1], c=[0, 1])
     if scale:
-        plt.colorbar(drawn, ax=ax)
-    return figure
+        plt.colorbar(drawn, ax=ax)  # its colours are read off a scale
+    return shown
 
 
-@pytest.mark.parametrize(
-    ("draw", "kind"),
-    [
-        (lambda: points(scale=False), "plot"),
-        (lambda: points(scale=True), "image"),  # its colours are read off a scale
-        (lambda: plt.imshow(np.eye(4)).figure, "image"),
-        (lambda: plt.pcolormesh(np.eye(4)).figure, "image"),
-        (lambda: plt.subplots()[1].inset_axes((0, 0, 1, 1)).imshow(np.eye(4)).figure, "image"),
-    ],
-)
-def test_a_figure_whose_brightness_means_something_is_an_image(
-    draw: Callable[[], Figure], kind: str
-) -> None:
-    assert plots.kind(draw()) == kind
+def test_a_figure_whose_brightness_means_something_is_an_image() -> None:
+    drawn: dict[str, list[Callable[[], Any]]] = {
+        "plot": [lambda: points(scale=False)],
+        "image": [
+            lambda: points(scale=True),
+            lambda: plt.figure().add_subplot().imshow(np.eye(4)).figure,
+            lambda: plt.figure().add_subplot().pcolormesh(np.eye(4)).figure,
+            lambda: plt.subplots()[1].inset_axes((0, 0, 1, 1)).imshow(np.eye(4)).figure,
+        ],
+    }
+    for kind, draws in drawn.items():
+        assert [plots.kind(draw()) for draw in draws] == [kind] * len(draws)
 
 
 def test_figures_of_simulated_patients_say_so_but_not_those_of_stored_results(
-    shown: list[tuple[dict[str, Any], dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+    shown: Shown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pictures = []
     for mark, stored in [("", False), ("SIMULATED", False), ("SIMULATED", True)]:
@@ -295,11 +290,12 @@ def test_figures_of_simulated_patients_say_so_but_not_those_of_stored_results(
 
 
 def test_a_grey_photograph_is_off_by_half_a_step_at_most(
-    shown: list[tuple[dict[str, Any], dict[str, Any]]],
+    shown: Shown,
 ) -> None:
     grey = RNG.integers(0, 256, (40, 40)).astype("uint8")
-    figure = plt.figure(figsize=(0.5, 0.5), dpi=160, layout="none")
-    ax = figure.add_axes((0, 0, 0.5, 0.5))  # 40 by 40 pixels of the file
+    ax = plt.figure(figsize=(0.5, 0.5), dpi=160, layout="none").add_axes(
+        (0, 0, 0.5, 0.5)
+    )  # 40 by 40 pixels of the file
     ax.imshow(grey, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     ax.set_axis_off()
     plots.show(ALT)
@@ -307,17 +303,13 @@ def test_a_grey_photograph_is_off_by_half_a_step_at_most(
     assert np.abs(drawn[40:, :40].astype(int) - grey).max() <= 255 / 63 / 2 + 1
 
 
-@pytest.mark.parametrize(
-    ("figures", "alt", "message"),
-    [
-        (1, "Too short", "alt text 'Too short': say in 40"),
-        (1, " " * 50, "say in 40"),
-        (0, ALT, "0 figures are open"),
-        (2, ALT, "2 figures are open"),
-    ],
-)
-def test_show_refuses(figures: int, alt: str, message: str) -> None:
-    for _ in range(figures):
-        plt.figure()
-    with pytest.raises(ValueError, match=message):
-        plots.show(alt)
+def test_show_refuses_a_short_text_and_any_number_of_figures_but_one() -> None:
+    for figures, alt, message in [
+        (1, "Too short", "alt text 'Too short': say in 40"), (1, " " * 50, "say in 40"),
+        (0, ALT, "0 figures are open"), (2, ALT, "2 figures are open"),
+    ]:  # fmt: skip
+        plt.close("all")
+        for _ in range(figures):
+            plt.figure()
+        with pytest.raises(ValueError, match=message):
+            plots.show(alt)

@@ -173,7 +173,7 @@ def test_prior_test_is_fishers() -> None:
 def test_fit_finds_the_maximum_of_the_penalised_likelihood(rng: np.random.Generator) -> None:
     design = np.column_stack([np.ones(60), rng.normal(size=(60, 2))])
     y = (rng.random((2, 60)) < expit(design @ [-1, 2, 0])).astype(float)
-    beta, height = shifts._fit(design, y)
+    beta, height = shifts._ridge_fits(design, y)
     penalty = np.array([1e-6, 1, 1])
     for row in range(2):
 

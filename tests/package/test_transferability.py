@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from scipy.stats import multivariate_normal
 
-from medxfer_utils.transfer.scores import h_score, leep, logme, transrate
+from medxfer_utils.transfer import h_score, leep, logme, transrate
 
 Array = np.ndarray[Any, Any]
 Score = Callable[[Any, Any], float]

@@ -105,10 +105,13 @@ def test_script_and_python_agree_on_a_grid(two: Page) -> None:
     assert sum(math.isnan(x) for row in wanted for x in row) > 5, "the ends are part of the grid"
 
 
-def test_percentages_read_as_in_the_table(two: Page) -> None:
+def test_percentages_are_rounded_with_care(two: Page) -> None:
     shares = [0, 1, 0.0004, 0.0005, 0.12345, 0.5, 0.9994, 0.99951, 1 / 3]
     said = two.evaluate("(shares) => shares.map((s) => medxferExplorer.percent(s))", shares)
-    assert said == [explorer._percent(share, "") for share in shares]
+    # All and nothing only where they are exact.
+    assert said == [
+        *("0 %", "100 %", "< 0.1 %", "0.1 %", "12.3 %", "50.0 %", "99.9 %", "> 99.9 %", "33.3 %")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -149,7 +152,7 @@ def test_threshold_by_keyboard_moves_matrix_and_point(two: Page) -> None:
     assert value(first, "sensitivity") == f"{100 * point['sensitivity']:.1f} %"
     assert value(first, "PPV") == f"{100 * point['PPV']:.1f} %", "at the sample's prevalence"
     drawn = first.locator(".explorer-point")
-    x = explorer.LEFT + explorer.SIDE * (1 - point["specificity"])
+    x = explorer.BOX["left"] + explorer.BOX["side"] * (1 - point["specificity"])
     assert float(drawn.get_attribute("cx") or "nan") == pytest.approx(x)
 
 
@@ -255,13 +258,13 @@ def test_chapter_has_it_and_it_asks_nobody(chapter: Visit) -> None:
     assert chapter.outside == chapter.errors == []
 
 
-def test_without_scripts_there_is_a_drawing_and_a_table(visitor: Visitor) -> None:
+def test_without_scripts_there_is_a_figure_with_its_words(visitor: Visitor) -> None:
     visit = visitor(scripts=False)
     visit.page.goto(f"{visit.address}/{CHAPTER}")
     shown = visit.page.locator("figure.explorer")
     expect(shown.get_by_role("img")).to_be_visible()
-    expect(shown.locator(".explorer-table tbody tr")).to_have_count(12)
-    expect(shown.locator(".explorer-table")).to_be_visible()
+    expect(shown.locator(".explorer-still")).to_contain_text("0.5: ")
+    expect(shown.locator(".explorer-still")).to_be_visible()
     expect(shown.locator("input")).to_have_count(0)
 
 
@@ -269,7 +272,7 @@ def test_paper_shows_the_still_piece(chapter: Visit) -> None:
     chapter.page.emulate_media(media="print")
     shown = chapter.page.locator("figure.explorer")
     expect(shown.get_by_role("img")).to_be_visible()
-    expect(shown.locator(".explorer-table")).to_be_visible()
+    expect(shown.locator(".explorer-still")).to_be_visible()
     for part in (".explorer-controls", ".explorer-counts", ".explorer-words", ".explorer-point"):
         expect(shown.locator(part)).to_be_hidden()
 

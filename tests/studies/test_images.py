@@ -1,11 +1,12 @@
-"""The stored results on real images: complete, with provenance, and a sample computed anew."""
+"""The studies of real images: what their tables say, and how they are made."""
 
 from __future__ import annotations
 
-from datetime import datetime
+import json
 from typing import Any
 
 from benchmarks import medmnist_recipe as recipe
+from book.studies import images_ct_mr
 from book.studies import images_xray_ultrasound as xray_ultrasound
 
 # isort: split
@@ -15,83 +16,14 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
+from medxfer_utils import data as catalogue
 from medxfer_utils import metrics, results
-from medxfer_utils.data import catalogue
-from medxfer_utils.data.files import MedMNIST, Part, find_local, medmnist
-from medxfer_utils.models.backbones import backbone
+from medxfer_utils.cohorts import require_disjoint
+from medxfer_utils.data import MedMNIST, Part
+from medxfer_utils.models import backbone
 
 study: Any = xray_ultrasound  # its tables have labels that the types of pandas do not know
-TABLES = {"medmnist_recipe": recipe, "xray_ultrasound": study}
-NEEDED = {
-    "breastmnist.npz": "medmnist",
-    "mobilenet_2_5_224_tf_no_top.h5": "weights",
-}
 STAND_IN = ("md5:of a stand-in", "sha256:of a stand-in")
-REAL = all(find_local(name, folder) for name, folder in NEEDED.items())
-
-
-# --- the stored tables ----------------------------------------------------------------------------
-
-
-def test_the_recipe_has_a_row_for_each_seed_and_model() -> None:
-    frame = results.load("medmnist_recipe")
-    models = {"committee", "one network", "networks only", "ImageNet features only"}
-    for name, plan in recipe.PLANS.items():
-        block = frame[frame["data"] == name]
-        wanted = models | ({"committee, training prevalence"} if plan.balanced else set())
-        assert set(block["model"]) == wanted
-        assert not block.duplicated(["model", "seed"]).any()
-        assert sorted(block["seed"].unique()) == list(range(recipe.SEEDS))
-        assert len(block) == recipe.SEEDS * len(wanted)
-    assert frame.notna().all(axis=None)
-    for measure in ("AUROC", "accuracy"):
-        assert frame[measure].between(frame[f"{measure} low"], frame[f"{measure} high"]).all()
-
-
-def test_every_fit_of_the_transfer_study_is_there_once() -> None:
-    frame = results.load("xray_ultrasound")
-    assert set(frame["target"]) == set(study.REPEATS)
-    for target, repeats in study.REPEATS.items():
-        block = frame[frame["target"] == target]
-        assert set(block["strategy"]) == {study.PIXELS, study.SCRATCH, study.OTHER, study.IMAGENET}
-        assert sorted(block["fraction"].unique()) == sorted(study.FRACTIONS)
-        assert not block.duplicated(["strategy", "fraction", "repeat"]).any()
-        assert len(block) == 4 * len(study.FRACTIONS) * repeats
-        n = block.groupby("fraction")["n"].agg(["min", "max"])
-        assert (n["min"] == n["max"]).all()
-        assert n["max"].is_monotonic_increasing
-    assert frame.notna().all(axis=None)
-    assert (frame["seconds"] > 0).all()
-
-
-@pytest.mark.parametrize("name", TABLES)
-def test_the_record_says_where_the_table_came_from(name: str) -> None:
-    record = results.record_of(name)
-    assert int(record["commit"], 16)
-    assert len(record["commit"]) == 40
-    assert record["uncommitted"] == []  # the code that ran is the code of that commit
-    assert set(record["packages"]) == set(TABLES[name].PACKAGES)
-    assert datetime.fromisoformat(record["date"]).tzinfo
-    assert record["seconds"] > 0
-    assert record["processor"]
-    assert record["threads"] >= 1
-    for data, file in record["files"].items():
-        official = catalogue.SETS[data].md5[28]
-        assert file["official"] == (file["md5"] == official)
-        assert file["faults"] == catalogue.SETS[data].faults
-
-
-def test_the_records_tell_what_was_chosen_and_left_out() -> None:
-    record = results.record_of("medmnist_recipe")
-    assert record["tried"] == recipe.TRIED
-    assert record["seeds"] == list(range(recipe.SEEDS))
-    left_out = {
-        name: file["repeated images left out of training"] for name, file in record["files"].items()
-    }
-    assert left_out == {"pneumoniamnist": 26, "breastmnist": 0}
-    study_record = results.record_of("xray_ultrasound")
-    assert study_record["repeats"] == study.REPEATS
-    assert study_record["fractions"] == list(study.FRACTIONS)
 
 
 # --- what the book says of them -------------------------------------------------------------------
@@ -253,62 +185,57 @@ def test_gains_are_paired_by_repeat() -> None:
     assert found.tolist() == pytest.approx([0, -4.302653 * 0.1 / 3**0.5, 4.302653 * 0.1 / 3**0.5])
 
 
-# --- a sample computed anew -----------------------------------------------------------------------
+# --- how the tables are made, on a stand-in -------------------------------------------------------
 
 
-def untrained(name: str, size: int, alpha: float) -> keras.Model:
-    """A `backbone` with random weights, large enough for the image to reach the last layer."""
+def untrained(*_: Any, **__: Any) -> keras.Model:
+    """A small `backbone` with random weights, large enough for an image to reach the last layer."""
     keras.utils.set_random_seed(0)
-    network = backbone(name, size, weights=None, alpha=alpha)
+    network = backbone("MobileNet", recipe.PIXELS, weights=None, alpha=recipe.ALPHA)
     for weight in network.trainable_weights:
         if weight.path.endswith("kernel"):
             weight.assign(4 * weight)
     return network
 
 
-@pytest.fixture(params=["stand-in", *(["real"] if REAL else [])])
-def data(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> MedMNIST:
-    """BreastMNIST; where it or MobileNet's weights are missing, a stand-in and random weights."""
-    if request.param == "real":
-        return medmnist("breastmnist", also=catalogue.KNOWN_COPIES)
+@pytest.fixture
+def simulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both studies find simulated images, and a MobileNet that has seen none."""
     monkeypatch.setattr(recipe, "backbone", untrained)
-    return stand_in("breastmnist")
+    monkeypatch.setattr(recipe, "medmnist", lambda name, also=(): stand_in(name))
+    monkeypatch.setattr(study, "medmnist", lambda name, also=(): stand_in(name))
+    monkeypatch.setattr(recipe, "prepared", recipe.prepared.__wrapped__)
+    monkeypatch.setattr(study, "target_and_source", study.target_and_source.__wrapped__)
 
 
-def test_features_give_the_stored_row(data: MedMNIST) -> None:
-    x, y = recipe.training_images(data)
-    seen, seen_test = (recipe.seen_by_mobilenet(images) for images in (x, data.test.x))
-    assert seen.shape == (len(x), 2, 32 + 64 + 128 + 128 + 128 + 256)
-    log_odds = recipe.by_features(seen, y, seen_test, balanced=False)
-    again = recipe.row(data, log_odds, 1.0)
-    if data.sums == STAND_IN:
-        assert again["AUROC"] > 0.9
-        return
-    frame = results.load("medmnist_recipe")
-    stored = frame.query("data == 'breastmnist' and model == 'ImageNet features only'").iloc[0]
-    for measure in ("AUROC", "accuracy", "Brier"):
-        assert again[measure] == pytest.approx(stored[measure], abs=0.01)
+@pytest.mark.usefixtures("simulated")
+def test_the_same_code_learns_from_a_stand_in() -> None:
+    only = {"strategy": [study.PIXELS, study.IMAGENET], "fraction": [0.25], "repeat": [0, 2]}
+    frame = study.one_target("breastmnist", only)
+    assert len(frame) == 2 * 3
+    assert (frame["n"] == 15).all()  # of 60 training images
+    assert (frame.groupby("strategy")["AUROC"].mean() > 0.7).all()
+    data, x, y, seen, _ = recipe.prepared("breastmnist")
+    assert seen[0].shape == (len(x), 2, 32 + 64 + 128 + 128 + 128 + 256)
+    log_odds = recipe.by_features(seen[0], y, seen[1], balanced=False)
+    assert recipe.row(data, log_odds, 1.0)["AUROC"] > 0.9
 
 
-def test_rows_of_the_transfer_study_come_out_again(
-    data: MedMNIST, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    frame = results.load("xray_ultrasound")
-    seen = study.Seen(data)
-    made = study.arms(seen, lambda seed: recipe.network(seed + 1))
-    fraction = 0.25
-    n = round(fraction * len(seen.pool))
-    chosen = {name: made[name] for name in (study.PIXELS, study.IMAGENET)}
-    again = study.learning_curve(chosen, seen.pool, seen.test, [n], 3, study.SEED)
-    if data.sums == STAND_IN:
-        means = again.groupby("strategy")["AUROC"].mean()
-        assert (means > 0.7).all()
-        return
-    for name in chosen:
-        rows = again[again["strategy"] == name]
-        stored = frame.query(
-            "target == 'breastmnist' and strategy == @name and fraction == @fraction"
-        ).head(3)
-        assert stored["n"].tolist() == rows["n"].tolist()
-        for measure in ("AUROC", "accuracy", "Brier"):
-            np.testing.assert_allclose(rows[measure], stored[measure], atol=0.01)
+def test_the_records_tell_what_was_left_out() -> None:
+    for name in ("medmnist_recipe", "xray_ultrasound"):
+        files = json.loads((results.FOLDER / f"{name}.json").read_text())["files"]
+        for data, file in files.items():
+            assert file["official"] == (file["md5"] == catalogue.SETS[data].md5[28])
+            assert file["faults"] == catalogue.SETS[data].faults
+        left_out = {k: file["repeated images left out of training"] for k, file in files.items()}
+        assert left_out == {"pneumoniamnist": 26, "breastmnist": 0}
+
+
+def test_both_simulated_targets_have_the_same_patients() -> None:
+    pools = {target: images_ct_mr.divide(target, 3) for target in images_ct_mr.TARGETS}
+    for pool, test in pools.values():
+        require_disjoint(pool, test)
+    for mine, other in zip(pools["South"], pools["MR"], strict=True):
+        np.testing.assert_array_equal(mine.patient, other.patient)
+        np.testing.assert_array_equal(mine.y, other.y)
+        assert not np.array_equal(mine.x, other.x)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,24 +16,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medxfer_utils import metrics, results
-from medxfer_utils.cohorts import Cohort, require_disjoint
-from medxfer_utils.data import catalogue
-from medxfer_utils.data import files as downloads
-from medxfer_utils.data.files import (
-    ContentError,
-    DataError,
-    Nodules,
-    Part,
-    find_local,
-    lidc_nodules,
-)
-from medxfer_utils.experiments import learning_curve
-from medxfer_utils.models import training as convnets
+from medxfer_utils import metrics, models, results
+from medxfer_utils.cohorts import require_disjoint
+from medxfer_utils.data import LIDC, ContentError, DataError, Nodules, Part, lidc_nodules, sums_of
 
 study: Any = lidc_transfer  # its tables have labels that the types of pandas do not know
-FILE = catalogue.LIDC.name
-HERE = bool(find_local(FILE, "lidc"))
+FILE = LIDC.name
 
 
 def stand_in(nodules: int = 300, seed: int = 0) -> Nodules:
@@ -74,7 +64,7 @@ def test_the_file_is_read_as_it_was_written(folder: Path) -> None:
     read, made = lidc_nodules(), stand_in(12)
     for name in ("x", "malignancy", "diameter", "patient"):
         np.testing.assert_array_equal(getattr(read, name), getattr(made, name))
-    assert read.sums == downloads.sums_of(folder / FILE)
+    assert read.sums == sums_of(folder / FILE)
 
 
 def test_where_there_is_no_file_the_error_says_how_one_is_made(
@@ -89,7 +79,7 @@ def test_where_there_is_no_file_the_error_says_how_one_is_made(
             assert part in str(error.value)
 
 
-WRONG = {
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "x: no such array": ({"x": None}, "no array 'x'"),
     "pid: no such array": ({"pid": None}, "no array 'pid'"),
     "objects": ({"pid": np.array([{}] * 12, object)}, "'pid' is an array of Python objects"),
@@ -104,20 +94,21 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("changes", "message"), WRONG.values(), ids=WRONG)
-def test_a_file_that_holds_something_else_is_refused(
-    changes: dict[str, Any], message: str, folder: Path
-) -> None:
-    np.savez(folder / FILE, **arrays(**changes))
-    with pytest.raises(ContentError, match=message):
-        lidc_nodules()
-
-
-@pytest.mark.parametrize("content", [b"<html>not found</html>", b"\x00" * 600, b"PK\x03\x04 cut"])
-def test_a_file_that_is_no_archive_is_refused(content: bytes, folder: Path) -> None:
-    (folder / FILE).write_bytes(content)
-    with pytest.raises(ContentError, match=r"web page|no \.npz file|cut off"):
-        lidc_nodules()
+def test_a_file_that_holds_something_else_is_refused(folder: Path) -> None:
+    accepted = []
+    for name, (changes, message) in WRONG.items():
+        np.savez(folder / FILE, **arrays(**changes))
+        try:
+            lidc_nodules()
+        except ContentError as error:
+            if re.search(message, str(error)):
+                continue
+        accepted.append(name)
+    for content in (b"<html>not found</html>", b"\x00" * 600, b"PK\x03\x04 cut"):
+        (folder / FILE).write_bytes(content)
+        with pytest.raises(ContentError, match=r"web page|no \.npz file|cut off"):
+            lidc_nodules()
+    assert accepted == []
 
 
 # --- how the table is made ------------------------------------------------------------------------
@@ -234,43 +225,23 @@ def test_gains_are_paired_by_world() -> None:
 
 NETWORKS = {
     study.AS_IS, study.SCRATCH, "scratch, 3 times longer", study.HEAD, "own statistics + new head",
-    "random features + new head", study.TUNED,
- "fine-tuned, slowly",
+    "random features + new head", study.TUNED, "fine-tuned, slowly",
 }  # fmt: skip
 SIMPLE = {study.DIAMETER, "three measurements", "diameter + score of the source"}
 STRATEGIES = dict.fromkeys(("small nodules", "simulation"), NETWORKS | SIMPLE)
 STRATEGIES["ultrasound"] = NETWORKS | {"pixels"}
-MEASURES = ["AUROC", "accuracy", "Brier", "log loss", "average precision"]
 
 
-def test_every_fit_is_there_once() -> None:
+def test_every_strategy_was_asked_at_every_size() -> None:
     frame = results.load(study.TABLE)
-    assert set(frame["question"]) == set(STRATEGIES)
-    for question, strategies in STRATEGIES.items():
-        block = frame[frame["question"] == question]
-        assert set(block["strategy"]) == strategies
-        assert set(block["n"]) == set(study.SIZES[question])
-        assert set(block["repeat"]) == set(study.WORLDS)
-        assert not block.duplicated(["strategy", "n", "repeat"]).any()
-        assert len(block) == len(strategies) * len(study.SIZES[question]) * len(study.WORLDS)
-    assert frame[MEASURES].notna().all(axis=None)
-    assert frame["error"].isna().all()
-
-
-def test_the_record_says_where_the_table_came_from() -> None:
-    record = results.record_of(study.TABLE)
-    assert record["uncommitted"] == []
-    assert int(record["commit"], 16)
-    assert record["worlds"] == list(study.WORLDS)
-    assert 0 not in record["worlds"]  # the one in which the choices were made
-    assert record["sizes"] == {name: list(sizes) for name, sizes in study.SIZES.items()}
-    assert set(record["packages"]) == set(study.PACKAGES)
-    assert datetime.fromisoformat(record["date"]).tzinfo
-    assert [total.split(":")[0] for total in record["file"]] == ["md5", "sha256"]
+    for question, block in frame.groupby("question"):
+        sizes = block.groupby("strategy")["n"].agg(set)
+        assert set(sizes.index) == STRATEGIES[str(question)]
+        assert all(found == set(study.SIZES[question]) for found in sizes)
 
 
 def test_what_was_chosen_was_the_best_of_what_was_tried() -> None:
-    record = results.record_of(study.TABLE)
+    record = json.loads((results.FOLDER / f"{study.TABLE}.json").read_text())
     tried = pd.DataFrame(record["tried"])
     used = tried.query("normalisation == @study.NORMALISATION")
     means = used.dropna(subset="rate").groupby(["strategy", "rate"])["AUROC"].mean()
@@ -290,52 +261,18 @@ def test_diameter_alone_ranks_as_well_as_the_data_set_is_known_for() -> None:
     assert frame.query("question == 'small nodules'")["AUROC"].mean() < 0.86
 
 
-# --- a sample computed anew -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("real", [False, *([True] if HERE else [])])
-@pytest.mark.parametrize("make", [study.small_nodules, study.simulation])
-def test_cheap_rows_come_out_again(make: Any, real: bool) -> None:
-    world, n = 7, 20
-    question = make(lidc_nodules() if real else stand_in(), study.standardised)
-    pool, test = study.divide(question, world)
-    # Nothing of the source goes into these strategies but its architecture.
-    blank = convnets.image_network(study.SHAPE, filters=study.FILTERS)
-    arms = {name: study.regression(values) for name, values in question.simple.items()}
-    arms |= {study.SCRATCH: study.networks(question, blank, pool, study.CHOSEN)[study.SCRATCH]}
-    again = learning_curve(arms, pool, test, (n,), repeats=1, seed=world).set_index("strategy")
-    if not real:
-        assert again["AUROC"].mean() > 0.6  # discs, of which the large ones are suspicious
-        return
-    frame = results.load(study.TABLE)
-    stored = frame.query("question == @question.name and n == @n and repeat == @world")
-    stored = stored.set_index("strategy").loc[again.index]
-    for measure in ("AUROC", "Brier"):  # networks differ a little from processor to processor
-        np.testing.assert_allclose(again[measure], stored[measure], atol=0.02)
-
-
-@pytest.mark.parametrize("real", [False, *([True] if HERE else [])])
-def test_a_source_network_comes_out_again(real: bool) -> None:
-    world = 3
-    question = study.small_nodules(lidc_nodules() if real else stand_in(), study.standardised)
-    source, test = question.source(world), study.divide(question, world)[1]
-    logit = convnets.outputs(source, question.images[test.x.astype(int)])[:, 0]
-    again = metrics.auroc(test.y, logit)
-    if not real:
-        assert again > 0.65
-        return
-    frame = results.load(study.TABLE).query("question == 'small nodules' and repeat == @world")
-    np.testing.assert_allclose(frame.query("strategy == 'as is'")["AUROC"], again, atol=0.03)
-
-
-def test_one_world_has_a_row_for_each_strategy_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    question = study.simulation(stand_in(), study.standardised)
-    blank = convnets.image_network(study.SHAPE, filters=study.FILTERS)
-    target, images, simple = question.target, question.images, question.simple
-    question = study.Question("simulation", target, images, lambda world: blank, simple)
-    monkeypatch.setattr(study, "RECIPE", study.replace(study.RECIPE, steps=2))
-    frame = study.one_world(question, 4, (10, 20))
-    assert set(frame["strategy"]) == STRATEGIES["simulation"]
-    assert len(frame) == 2 * len(STRATEGIES["simulation"])
+@pytest.mark.parametrize("name", ["small nodules", "simulation"])
+def test_one_world_has_a_row_for_each_strategy_and_size(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = study.QUESTIONS[name](stand_in(), study.standardised)
+    blank = models.image_network(study.SHAPE, filters=study.FILTERS)
+    asked = replace(asked, source=lambda world: blank)
+    monkeypatch.setattr(study, "question_of", lambda name: asked)
+    monkeypatch.setattr(study, "SHORT", replace(study.SHORT, steps=2))
+    frame = study.one_world(name, 4, {"n": [10, 20]})
+    assert set(frame["strategy"]) == STRATEGIES[name]
+    assert len(frame) == 2 * len(STRATEGIES[name])
     assert (frame["repeat"] == 4).all()
-    assert isinstance(study.divide(question, 4)[0], Cohort)
+    simple = frame[frame["strategy"].isin(SIMPLE)]
+    assert simple["AUROC"].mean() > 0.6  # discs, of which the large ones are suspicious

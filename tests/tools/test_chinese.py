@@ -9,9 +9,8 @@ import yaml
 from translation import SUMMARY, notice, percent
 
 from book.tools.chapters.run import Edition
-from book.tools.pages import chinese, languages
-from book.tools.pages.chinese import in_chinese, merged
-from book.tools.pages.languages import join
+from book.tools.pages import chinese
+from book.tools.pages.chinese import in_chinese, join, merged
 from book.tools.pages.site import MARK, PagesError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,31 +18,27 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_changes_are_merged_at_every_depth() -> None:
     base = {"a": {"b": 1, "c": [1, 2]}, "d": 1}
-    assert merged(base, {"a": {"c": [3]}, "e": {"f": 2}}) == {
-        "a": {"b": 1, "c": [3]},
-        "d": 1,
-        "e": {"f": 2},
-    }
+    changed = {"a": {"b": 1, "c": [3]}, "d": 1, "e": {"f": 2}}
+    assert merged(base, {"a": {"c": [3]}, "e": {"f": 2}}) == changed
     assert base == {"a": {"b": 1, "c": [1, 2]}, "d": 1}
 
 
-def test_the_second_configuration_keeps_the_rest_of_the_first() -> None:
+def test_the_second_configuration_keeps_the_rest_of_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     first = (ROOT / "_config.yml").read_bytes()
-    files = in_chinese({"_config.yml": first, "book/index.md": b"#"}, ROOT)
-    config, english = yaml.safe_load(files["_config.yml"]), yaml.safe_load(first)
+    changes = yaml.safe_load((ROOT / chinese.HOME / "config.yml").read_text("utf-8"))
+    english = yaml.safe_load(first)
+    monkeypatch.setattr(chinese, "staged", lambda _: {"_config.yml": first, "book/index.md": b"#"})
+    files = in_chinese(Edition(ROOT))
+    config = yaml.safe_load(files["_config.yml"])
     assert files["book/index.md"] == b"#"
-    assert config["sphinx"]["config"]["language"] == "zh_CN"
+    assert "book/locales/zh_CN/LC_MESSAGES/book/index.po" in files
     extensions = {**english["sphinx"]["local_extensions"], "translation": "book/_ext"}
     assert config["sphinx"]["local_extensions"] == extensions
     assert config["execute"] == english["execute"]
-    assert "book/locales/zh_CN/LC_MESSAGES/book/index.po" in files
-
-
-def test_each_change_changes_something() -> None:
-    english = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
-    changes = yaml.safe_load((ROOT / chinese.HOME / "config.yml").read_text("utf-8"))
     for name, value in changes["sphinx"]["config"].items():
-        assert value != english["sphinx"]["config"].get(name), name
+        assert value != english["sphinx"]["config"].get(name), f"{name} changes nothing"
 
 
 @pytest.fixture
@@ -87,14 +82,10 @@ def test_a_page_that_is_not_there_is_named(edition: Edition) -> None:
         chinese.update_catalogues(edition, ["book/c"])
 
 
-@pytest.mark.parametrize(
-    ("part", "said"), [(0, "0 %"), (0.001, "1 %"), (0.5, "50 %"), (0.999, "99 %"), (1, "100 %")]
-)
-def test_only_all_is_all_and_only_nothing_is_nothing(part: float, said: str) -> None:
-    assert percent(part) == said
-
-
 def test_a_page_says_on_top_how_much_is_translated() -> None:
+    """Only all is all, and only nothing is nothing."""
+    parts = [0, 0.001, 0.5, 0.999, 1]
+    assert [percent(part) for part in parts] == ["0 %", "1 %", "50 %", "99 %", "100 %"]
     assert notice(1) == ""
     assert "尚未翻译" in notice(0)
     assert "已译 12 %" in notice(0.12)
@@ -151,5 +142,5 @@ def test_a_theme_without_a_place_for_the_link_is_an_error(tmp_path: Path) -> Non
     page = tmp_path / "a.html"
     page.write_text("<main></main>")
     with pytest.raises(PagesError, match="did the theme change"):
-        languages.lead(page, tmp_path / "b.html", "English", "en")
+        chinese.lead(page, tmp_path / "b.html", "English", "en")
     assert page.read_text() == "<main></main>"

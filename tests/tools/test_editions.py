@@ -18,10 +18,10 @@ import pytest
 
 from book.tools.chapters.keys import source
 from book.tools.chapters.run import Edition, find_notebooks, load, save
+from book.tools.teach import __main__ as command
 from book.tools.teach import notebooks as editions
 from book.tools.teach.exercises import ExerciseError, exercises
-from book.tools.teach.notebooks import student
-from book.tools.teach.teachers import teacher
+from book.tools.teach.notebooks import student, teacher
 from tests.chapters.sample import sample
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,6 +89,10 @@ def words(text: str) -> str:
     return " ".join(text.split())
 
 
+def prose(text: str) -> dict[str, Any]:
+    return {"cell_type": "markdown", "id": "p", "metadata": {}, "source": text}
+
+
 def test_a_solution_becomes_room_and_a_check(chapter: dict[str, Any]) -> None:
     made = student(chapter)
     ends = [text.splitlines()[-1] for text in tagged(made, "answer")]
@@ -123,13 +127,8 @@ def test_all_records_of_an_exercise_are_asked_for_in_one_place(chapter: dict[str
     more["source"] = (
         f"book.record(label='{'It is long. ' * 6}', band=(-1, 1e-3), value=0, name='z')"
     )
-    prose = {
-        "cell_type": "markdown",
-        "id": "p",
-        "metadata": {},
-        "source": "It was easy.\n\n#### So",
-    }
-    chapter["cells"][half + 1 : half + 1] = [prose, more, copy.deepcopy(prose)]
+    easy = prose("It was easy.\n\n#### So")
+    chapter["cells"][half + 1 : half + 1] = [easy, more, easy]
     made = student(chapter)
     assert len(tagged(made, "answer")) == len(tagged(made, "check")) == 2
     calls = ast.parse(tagged(made, "check")[1]).body
@@ -145,8 +144,7 @@ def test_all_records_of_an_exercise_are_asked_for_in_one_place(chapter: dict[str
 def test_a_comment_in_a_block_of_code_is_no_heading(chapter: dict[str, Any]) -> None:
     half = next(i for i, c in enumerate(chapter["cells"]) if "half" in source(c))
     text = "See:\n\n```python\n# the secret\nx = 2\n```\n\n## Next\n\nOn."
-    prose = {"cell_type": "markdown", "id": "p", "metadata": {}, "source": text}
-    chapter["cells"].insert(half + 1, prose)
+    chapter["cells"].insert(half + 1, prose(text))
     made = json.dumps(student(chapter))
     assert "secret" not in made
     assert '"## Next\\n\\nOn."' in made
@@ -236,8 +234,13 @@ def test_students_get_everything_else(path: Path) -> None:
     assert len({cell["id"] for cell in made["cells"]}) == len(made["cells"])
 
 
-def test_teachers_get_outputs_solutions_and_no_button(chapter: dict[str, Any]) -> None:
-    made = teacher(chapter, "", None)
+def test_teachers_get_times_outputs_solutions_and_no_button(chapter: dict[str, Any]) -> None:
+    made = teacher(chapter, "", RUN)
+    text = source(made["cells"][1])
+    assert "\n| Opening | 2.0 |\n| How it goes | 31.5 |\n" in text
+    assert "\n| 1 · Double it | Easy | 5 |\n| 2 · Halve it | Hard | 25 |" in text
+    assert "2026-11-20 (A processor, 2 threads)" in text
+    assert "has not been run here" in source(teacher(chapter, "", None)["cells"][1])
     solutions = [c for c in made["cells"] if "solution" in c["metadata"].get("tags", [])]
     assert len(solutions) == 2
     assert all("hide-cell" not in cell["metadata"]["tags"] for cell in solutions)
@@ -246,15 +249,7 @@ def test_teachers_get_outputs_solutions_and_no_button(chapter: dict[str, Any]) -
     opened = [source(c).replace('class="answer"', 'class="answer" open') for c in chapter["cells"]]
     assert [source(cell) for cell in own] == opened
     assert [c.get("outputs") for c in own] == [c.get("outputs") for c in chapter["cells"]]
-    assert "has not been run here" in source(made["cells"][1])
     nbformat.validate(nbformat.from_dict(made))
-
-
-def test_times_stand_on_top(chapter: dict[str, Any]) -> None:
-    text = source(teacher(chapter, "", RUN)["cells"][1])
-    assert "\n| Opening | 2.0 |\n| How it goes | 31.5 |\n" in text
-    assert "\n| 1 · Double it | Easy | 5 |\n| 2 · Halve it | Hard | 25 |" in text
-    assert "2026-11-20 (A processor, 2 threads)" in text
 
 
 def test_each_note_stands_before_its_section(chapter: dict[str, Any]) -> None:
@@ -294,9 +289,7 @@ def test_a_teachers_notebook_has_the_last_run_and_the_notes(edition: Edition) ->
     for cell in run["cells"]:
         if cell["cell_type"] == "code":
             cell["outputs"][0]["text"] = "of the run"
-            cell["metadata"]["papermill"] = {"duration": 1.5}
-    statistics = {key: RUN[key] for key in ("date", "processor", "threads")}
-    run["metadata"]["medxfer"] = {"key": "0", "run": statistics}
+    run["metadata"]["medxfer"] = {"key": "0", "run": RUN}
     save(run, edition.stored(notebook))
     teaching = edition.root / "book" / "teaching"
     teaching.mkdir(parents=True)
@@ -304,8 +297,7 @@ def test_a_teachers_notebook_has_the_last_run_and_the_notes(edition: Edition) ->
     made = load(editions.write("teacher", edition) / notebook.name)
     assert "> - Ask first." in json.dumps(made)
     assert "twice four" not in json.dumps(made)
-    # A run of before there were sections in the statistics: the times are those of its cells.
-    assert "\n| Opening | 4.5 |\n| How it goes | 9.0 |\n" in source(made["cells"][1])
+    assert "\n| Opening | 2.0 |\n| How it goes | 31.5 |\n" in source(made["cells"][1])
 
 
 def test_the_folder_holds_today_s_chapters_and_never_half_of_them(
@@ -328,11 +320,12 @@ def test_the_folder_holds_today_s_chapters_and_never_half_of_them(
     }
 
 
-def test_the_command_says_where_and_what_it_wants(
+def test_the_command_says_where_and_what_is_wrong(
     edition: Edition, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(editions, "ROOT", edition.root)
-    assert editions.main(["student"]) == 0
+    monkeypatch.setattr(command, "ROOT", edition.root)
+    assert command.main(["student"]) == 0
     assert str(edition.root / "_build" / "student") in capsys.readouterr().out
-    assert editions.main(["pupil"]) == 2
-    assert "student or teacher" in capsys.readouterr().err
+    (edition.root / "book" / "references.bib").write_text("")
+    assert command.main(["student"]) == 1
+    assert "has no entry 'nobody'" in capsys.readouterr().err

@@ -11,7 +11,7 @@ import pytest
 
 from book.tools.chapters import keys
 from book.tools.chapters.keys import chapter_key, modules
-from medxfer_utils.data.catalogue import HEART
+from medxfer_utils.data import HEART
 
 Edit = Callable[[Path], None]
 # A face is lazy: who imports a folder depends on all that stands in it.
@@ -177,7 +177,7 @@ def test_a_chapter_with_a_stand_in_depends_on_whether_the_patients_are_here(
     # A chapter without a stand-in does not care, though it imports the room where they are kept.
     replace_in_notebook("transfer", "deep")(root)
     assert with_patients() == with_patients("processed.va.data")
-    replace_in_notebook("read(", "standin.hospitals(")(root)
+    replace_in_notebook("read(", "heart_hospitals(")(root)
     assert with_patients() != with_patients("processed.va.data")
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
+from docutils import nodes
+from PIL import Image
 
 from book.tools.chapters.run import Edition
 from book.tools.pages import pictures
-from book.tools.pages.pictures import ASKED, PICTURES, drawn, noted, picture, with_pictures
+from book.tools.pages.pictures import ASKED, PICTURES, asked_for, drawn, picture
 from book.tools.pages.site import fingerprint, staged
+from tests.tools.tiny import Tiny
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = "# A page\n\n![](pictures/dot.png)\n\nProse, and an [image](pictures/other.png).\n"
@@ -42,30 +46,33 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def noted(png: bytes, what: str) -> str:
+    """Return what a picture says of itself: its "Description", or its "Kind"."""
+    with Image.open(io.BytesIO(png)) as image:
+        image.load()
+        return str(image.info[what])
+
+
 def test_a_page_gets_its_picture_and_the_words_for_it(root: Path, drawings: list[str]) -> None:
     files = staged(Edition(root))
-    png = files["book/pictures/dot.png"]
-    assert png.startswith(b"\x89PNG")
-    assert noted(png, "Description") == "A dot, at × = 0."
-    text = files["book/page.md"].decode()
-    assert "![A dot, at × = 0.](pictures/dot.png){.drawn-plot}" in text
-    assert "[image](pictures/other.png)" in text
+    png = root / "book/pictures/dot.png"
+    png.parent.mkdir()
+    png.write_bytes(files["book/pictures/dot.png"])
     assert drawings == ["dot"]
+    page = Tiny(root, {}, "generated").page("book/page")
+    (image,) = page.findall(nodes.image)
+    assert (image["alt"], image["classes"]) == ("A dot, at × = 0.", ["drawn-plot"])
+    assert image.parent.rawsource == "![A dot, at × = 0.](pictures/dot.png)"  # for translators
 
 
-def test_a_kept_picture_is_not_drawn_again(root: Path, drawings: list[str]) -> None:
+def test_a_picture_is_kept_until_the_environment_changes(root: Path, drawings: list[str]) -> None:
     first, again = staged(Edition(root)), staged(Edition(root))
     assert first == again
     assert drawings == ["dot"]
-    assert [path.name[:4] for path in (root / "_build" / "pictures").iterdir()] == ["dot-"]
-
-
-def test_another_environment_draws_it_again(root: Path, drawings: list[str]) -> None:
-    before = staged(Edition(root))
     (root / "requirements.txt").write_text("numpy==9")
-    assert staged(Edition(root)) == before
+    assert staged(Edition(root)) == first
     assert drawings == ["dot", "dot"]
-    assert len(list((root / "_build" / "pictures").iterdir())) == 1
+    assert [path.name[:4] for path in (root / "_build" / "pictures").iterdir()] == ["dot-"]
 
 
 def test_the_code_of_the_package_is_part_of_the_key(root: Path) -> None:
@@ -105,24 +112,22 @@ def test_drawing_twice_gives_the_same_bytes_and_leaves_no_figure_open(drawings: 
 
 def test_a_page_that_asks_for_nothing_draws_nothing(root: Path, drawings: list[str]) -> None:
     files = {"book/page.md": b"# No picture\n", "book/raw.bin": b"\xff![](pictures/dot.png)"}
-    assert with_pictures(files, root, root / "_build") == files
+    assert asked_for(files, root, root / "_build") == {}
     assert not drawings
 
 
-@pytest.mark.usefixtures("drawings")
-def test_an_unknown_picture_is_an_error_that_names_those_there(root: Path) -> None:
-    with pytest.raises(ValueError, match=r"No picture is called 'dots'. There are: dot"):
-        picture("dots", "today", root / "_build")
-
-
-def test_a_drawing_that_fails_leaves_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_picture_is_named_and_one_that_fails_leaves_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken() -> str:
         raise RuntimeError("no ink")
 
     monkeypatch.setattr(pictures, "PICTURES", {"dot": broken})
+    with pytest.raises(ValueError, match=r"No picture is called 'dots'. There are: dot"):
+        picture("dots", "today", root / "_build")
     with pytest.raises(RuntimeError, match="no ink"):
-        picture("dot", "today", root / "_build" / "pictures")
-    assert not list((root / "_build" / "pictures").iterdir())
+        picture("dot", "today", root / "_build")
+    assert not (root / "_build").exists()
 
 
 @pytest.fixture(scope="module")
@@ -139,20 +144,14 @@ def test_the_clinic_page_and_the_first_page_show_every_picture() -> None:
     assert sorted(asked) == sorted(PICTURES)
 
 
-def test_images_are_not_taken_for_plots(real: dict[str, bytes]) -> None:
-    assert {noted(png, "Kind") for png in real.values()} == {"image"}
-
-
 def test_the_pictures_are_light_and_say_how_many_patches_they_show(real: dict[str, bytes]) -> None:
+    assert {noted(png, "Kind") for png in real.values()} == {"image"}, "taken for a plot"
     assert sum(map(len, real.values())) < 1_500_000
     for png in (png for name, png in real.items() if name != "title"):
         said = noted(png, "Description")
         assert "simulated" in said
         total = int(re.findall(r"(\d+) grey-scale patches", said)[0])
         assert sum(map(int, re.findall(r"(\d+) × (?!1/)", said))) == total
-
-
-def test_32_of_each_organ_and_class_are_shown(real: dict[str, bytes]) -> None:
     for organ in ("lung", "liver"):
         for y in ("benign", "malignant"):
             said = noted(real[f"{organ}_{y}"], "Description")

@@ -94,16 +94,11 @@ def test_works_that_are_cited_are_listed_once_by_author(plain: Plain) -> None:
     assert plain.notebook(notebook("Nothing."))["cells"] == notebook("Nothing.")["cells"]
 
 
-@pytest.mark.parametrize(
-    ("markdown", "problem"),
-    [
-        ("{cite}`nobody`", "references.bib has no entry 'nobody'"),
-        ("{doc}`/book/gone`", "names the document '/book/gone', which is not in the book"),
-    ],
-)
-def test_what_is_not_there_is_named(plain: Plain, markdown: str, problem: str) -> None:
-    with pytest.raises(ValueError, match=problem):
-        plain.text(markdown)
+def test_what_is_not_there_is_named(plain: Plain) -> None:
+    with pytest.raises(ValueError, match=r"references\.bib has no entry 'nobody'"):
+        plain.text("{cite}`nobody`")
+    with pytest.raises(ValueError, match="names the document '/book/gone', which is not in the"):
+        plain.text("{doc}`/book/gone`")
 
 
 @pytest.mark.parametrize("kind", ["student", "teacher"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from book.tools.chapters.run import find_notebooks, load
 from book.tools.teach.exercises import ExerciseError
-from book.tools.teach.index import ASKED, by_difficulty, cell_text, staged_chapters, with_exercises
+from book.tools.teach.index import by_difficulty, cell_text
 
 ROOT = Path(__file__).resolve().parents[2]
 SOLUTION = 'book.record("answer", 1, (0, 2), "A *share* | of `x`")'
@@ -51,28 +51,17 @@ def test_the_link_leads_to_the_heading_and_the_label_cannot_break_the_table() ->
     assert row[3] == r"A \*share\* \| of \`x\`"
 
 
-@pytest.mark.parametrize("line", ["", "*Trivial, 5 minutes.*", "Easy, 10 minutes."])
-def test_an_exercise_without_a_level_is_named(line: str) -> None:
-    with pytest.raises(ExerciseError, match=r"notebooks/04_d\.ipynb, exercise 1 · Which end\?: no"):
-        by_difficulty({"04_d": notebook(line)})
-
-
-def test_only_pages_that_ask_get_the_tables() -> None:
-    files = {
-        "book/a.md": f"# A\n\n{ASKED}\n".encode(),
-        "book/b.md": f"# B\n\nThe line `{ASKED}` asks.\n".encode(),
-        "notebooks/01_a.ipynb": json.dumps(notebook("*Easy, 10 minutes.*")).encode(),
-    }
-    made = with_exercises(files)
-    assert b"\n## Easy\n" in made["book/a.md"]
-    assert {name for name in files if made[name] != files[name]} == {"book/a.md"}
+def test_an_exercise_without_a_level_is_named() -> None:
+    said = r"notebooks/04_d\.ipynb, exercise 1 · Which end\?: no"
+    for line in ("", "*Trivial, 5 minutes.*", "Easy, 10 minutes."):
+        with pytest.raises(ExerciseError, match=said):
+            by_difficulty({"04_d": notebook(line)})
 
 
 def test_the_books_own_exercises_are_all_there() -> None:
-    paths = sorted((ROOT / "notebooks").glob("*.ipynb"))
-    headings = sum(path.read_text("utf-8").count('"### Exercise ') for path in paths)
-    headings += sum(path.read_text("utf-8").count("n### Exercise ") for path in paths)
-    text = by_difficulty(staged_chapters({f"notebooks/{p.name}": p.read_bytes() for p in paths}))
+    paths = find_notebooks(ROOT)
+    headings = sum(len(re.findall('["n]### Exercise ', path.read_text("utf-8"))) for path in paths)
+    text = by_difficulty({path.stem: load(path) for path in paths})
     assert sum(len(rows(text, level)) for level in ("Easy", "Medium", "Hard")) == headings > 0
 
 

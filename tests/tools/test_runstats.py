@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,15 +10,17 @@ from typing import Any
 
 import nbformat
 import pytest
+from docutils import nodes
+from generated import table
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from book.tools.chapters import run as chapters
 from book.tools.chapters import statistics as runstats
 from book.tools.chapters.run import Edition, load, run_chapters, stored_statistics
-from book.tools.chapters.statistics import PeakMemory, measured, table, with_statistics
+from book.tools.chapters.statistics import PeakMemory, measured
 from book.tools.pages import site as pages
+from tests.tools.tiny import Tiny
 
-ROOT = Path(__file__).resolve().parents[2]
 HOLD = "import sys; block = bytearray(b'x' * {size}); print('ready', flush=True); sys.stdin.read()"
 
 
@@ -92,9 +95,9 @@ def test_the_longest_cell_is_named_by_its_first_words() -> None:
     assert kept["processor"]
 
 
-@pytest.mark.parametrize("cells", [[], [cell("1", None)]])
-def test_a_run_without_times_is_no_error(cells: list[dict[str, Any]]) -> None:
-    assert measured({"cells": cells}, 1, 0)["longest_seconds"] == 0
+def test_a_run_without_times_is_no_error() -> None:
+    for cells in ([], [cell("1", None)]):
+        assert measured({"cells": cells}, 1, 0)["longest_seconds"] == 0
 
 
 def test_the_seconds_of_a_section_are_those_of_its_cells() -> None:
@@ -145,52 +148,45 @@ def test_the_table_has_a_row_for_each_chapter_and_says_where_it_ran() -> None:
     ]
 
 
-def test_only_the_page_that_asks_gets_the_table() -> None:
-    asks, other = b"# Page\n\n% run statistics\n\nEnd.\n", b"It says % run statistics in a line.\n"
-    files = {"book/a.md": asks, "book/b.md": other, "book/c.png": asks}
-    out = with_statistics(files, [("01 One", RUN)])
-    assert "| 01 One | 42 |" in out["book/a.md"].decode()
-    assert out["book/a.md"].endswith(b"\n\nEnd.\n")
-    assert (out["book/b.md"], out["book/c.png"]) == (other, asks)
+def test_a_page_has_the_books_own_run_and_the_last_rehearsal(tmp_path: Path) -> None:
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(
+        new_notebook(cells=[new_markdown_cell("# Sums")]), tmp_path / "notebooks/01_a.ipynb"
+    )
+    runs = {"full": {"01_a": RUN}, "fast": {"01_a": RUN | {"seconds": 7.2}}}
+    page = "# A\n\n```{runs} full\n```\n\n```{runs} fast\n```\n"
+    known = {"book/a.md": page, pages.RUNS: json.dumps(runs)}
+    tables = list(Tiny(tmp_path, known, "generated").page("book/a").findall(nodes.table))
+    assert [[e.astext() for e in t.findall(nodes.entry)][6:8] for t in tables] == [
+        ["01 Sums", "42"],
+        ["01 Sums", "7"],
+    ]
+    known[pages.RUNS] = json.dumps({"full": {"01_a": None}, "fast": {"01_a": None}})
+    text = Tiny(tmp_path, known, "generated").page("book/a").astext()
+    assert "not measured" in text
+    assert text.endswith(
+        "No rehearsal was run where these pages were built. make rehearse makes one."
+    )
 
 
-def test_a_rehearsal_has_a_table_of_its_own_or_a_sentence() -> None:
-    files = {"book/a.md": b"# A\n\n% run statistics\n\n% rehearsal statistics\n"}
-    without = with_statistics(files, [("01 One", RUN)], [("01 One", None)])["book/a.md"].decode()
-    assert without.count("| 01 One |") == 1
-    assert without.endswith(f"\n\n{runstats.NONE}\n")
-    fast = [("01 One", RUN | {"seconds": 7.2})]
-    both = with_statistics(files, [("01 One", RUN)], fast)["book/a.md"].decode()
-    assert both.index("| 01 One | 42 |") < both.index("| 01 One | 7 |")
-    assert runstats.NONE not in both
-
-
-def test_the_book_has_a_page_that_asks_and_lists_it() -> None:
-    page = (ROOT / "book" / "statistics.md").read_text("utf-8")
-    assert page.index(f"\n{runstats.ASKED}\n") < page.index(f"\n{runstats.REHEARSED}\n")
-    assert "book/statistics\n" in (ROOT / "book" / "_toc.yml").read_text("utf-8")
-
-
-@pytest.fixture
-def edition(tmp_path: Path) -> Edition:
-    """A book of one chapter, with a page that asks for the table."""
+def test_a_real_run_is_measured_and_the_pages_stay_as_they_are(tmp_path: Path) -> None:
     for name in ("_config.yml", "requirements.txt"):
         (tmp_path / name).write_text("")
     for folder in ("book", "notebooks"):
         (tmp_path / folder).mkdir()
-    (tmp_path / "book" / "statistics.md").write_text("# What it took\n\n% run statistics\n")
     cells = [
         new_markdown_cell("# Sums"),
         new_code_cell("PROFILE = 'full'\nSEED = 0", metadata={"tags": ["parameters"]}),
         new_code_cell("# a sum\nsum(range(30_000_000))"),
     ]
-    nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / "01_sums.ipynb")
-    return Edition(tmp_path)
+    notebook = tmp_path / "notebooks" / "01_sums.ipynb"
+    nbformat.write(new_notebook(cells=cells), notebook)
+    edition = Edition(tmp_path)
 
+    def shown() -> object:
+        return json.loads(pages.staged(edition)[pages.RUNS])
 
-def test_a_real_run_is_measured_and_shown_and_the_pages_stay_as_they_are(edition: Edition) -> None:
-    notebook = edition.root / "notebooks" / "01_sums.ipynb"
-    assert "| 01 Sums | not measured |" in pages.staged(edition)["book/statistics.md"].decode()
+    assert shown() == {"full": {"01_sums": None}, "fast": {"01_sums": None}}
     assert run_chapters([notebook], edition) == []
     run = stored_statistics(edition.stored(notebook))
     assert run is not None
@@ -198,20 +194,13 @@ def test_a_real_run_is_measured_and_shown_and_the_pages_stay_as_they_are(edition
     assert 20 < run["peak_mb"] < 400
     assert (run["cells"], run["longest_cell"]) == (2, "sum(range(30_000_000))")
     assert run["longest_seconds"] <= run["seconds"]
-    before = pages.staged(edition)
-    assert f"| 01 Sums | {run['seconds']:.0f} |" in before["book/statistics.md"].decode()
-    # Nothing to run: the same pages, with the same fingerprint.
-    run_chapters([notebook], edition)
-    assert chapters.is_current(notebook, edition)
-    after = pages.staged(edition)
-    assert pages.fingerprint(before, edition.root) == pages.fingerprint(after, edition.root)
-
-
-def test_a_run_of_before_there_were_measurements_is_shown_as_such(edition: Edition) -> None:
-    notebook = edition.root / "notebooks" / "01_sums.ipynb"
-    run_chapters([notebook], edition)
+    assert shown() == {"full": {"01_sums": run}, "fast": {"01_sums": None}}
+    before = pages.fingerprint(pages.staged(edition), tmp_path)
+    run_chapters([notebook], edition)  # there is nothing to run
+    assert pages.fingerprint(pages.staged(edition), tmp_path) == before
+    # A run of before there were measurements is as good as any.
     stored = load(edition.stored(notebook))
     del stored["metadata"]["medxfer"]["run"]
     chapters.save(stored, edition.stored(notebook))
-    assert "not measured" in pages.staged(edition)["book/statistics.md"].decode()
+    assert shown() == {"full": {"01_sums": None}, "fast": {"01_sums": None}}
     assert chapters.is_current(notebook, edition)

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from docutils import nodes
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from book.tools.chapters.run import find_notebooks, load
 from book.tools.chapters.statistics import OPENING
-from book.tools.teach.plans import PLAN, ScheduleError, chapter_of, divided
-from book.tools.teach.timetable import schedule, with_schedules
+from book.tools.pages.site import RUNS
+from book.tools.teach.timetable import PLAN, ScheduleError, chapter_of, divided, schedule
+from tests.tools.tiny import Tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 SOLUTION = 'book.record("answer", 1, (0, 2), "An answer")'
@@ -83,21 +85,18 @@ def test_links_lead_to_the_sections_and_the_exercise() -> None:
     assert "[A task](../../notebooks/01_a.ipynb#exercise-1--a-task) (Easy)" in text
 
 
-@pytest.mark.parametrize(
-    ("run", "seconds", "said"),
-    [
-        ({"seconds": 50.0, "sections": SECONDS}, SECONDS, "section by section"),
-        ({"seconds": 50.0}, [10.0, 10.0, 20.0, 10.0], "divided by the number of cells"),
-        ({"seconds": 50.0, "sections": {"Old": 9.0}}, [10.0, 10.0, 20.0, 10.0], "divided by"),
+def test_seconds_of_sections_and_where_they_come_from() -> None:
+    whole, tenths = {"seconds": 50.0}, [10.0, 10.0, 20.0, 10.0]
+    for run, seconds, said in (
+        (whole | {"sections": SECONDS}, [*SECONDS.values()], "section by section"),
+        (whole, tenths, "divided by the number of cells"),
+        (whole | {"sections": {"Old": 9.0}}, tenths, "divided by the number of cells"),
         (None, [24.0, 24.0, 48.0, 24.0], "120 s assumed"),
-    ],
-)
-def test_seconds_of_sections_and_where_they_come_from(run: Any, seconds: Any, said: str) -> None:
-    chapter = chapter_of("01_a", notebook(), run)
-    wanted = list(seconds.values()) if isinstance(seconds, dict) else seconds
-    assert list(chapter.sections.values()) == pytest.approx(wanted)
-    assert list(chapter.sections) == list(SECONDS)
-    assert said in schedule(PLAN_TEXT, "short", {"01_a": chapter})
+    ):
+        chapter = chapter_of("01_a", notebook(), run)
+        assert list(chapter.sections) == list(SECONDS)
+        assert list(chapter.sections.values()) == pytest.approx(seconds), run
+        assert said in schedule(PLAN_TEXT, "short", {"01_a": chapter})
 
 
 def test_no_second_is_lost_when_a_chapter_is_divided() -> None:
@@ -105,32 +104,32 @@ def test_no_second_is_lost_when_a_chapter_is_divided() -> None:
         assert sum(divided(load(path), 77.0).values()) == pytest.approx(77.0)
 
 
-@pytest.mark.parametrize(
-    ("wrong", "right", "said"),
-    [
-        (
-            "sections: [Second]",
-            "sections: [Third]",
-            "short, day 1, block 2: 01_a has no section 'Third'",
-        ),
-        ("exercises: [1]", "exercises: [2]", "short, day 1, block 4: 01_a has no exercise 2"),
-        ("chapter: 01_a, ex", "chapter: 09_z, ex", "block 4: no chapter '09_z', only 01_a"),
-        ("pause: 15", "rest: 15", "block 3: a block has the keys what, chapter"),
-        ("talk: 4", "talk: ten", "block 1: talk, reading and pause are whole minutes"),
-        ("talk: 4", "talk: -4", "block 1: talk, reading and pause are whole minutes"),
-        ("what: Welcome, ", "", "block 1: say which chapter it is"),
-        ('"09:50"', '"9 h"', "day 1: a day needs a start in quotes"),
-        ('"09:50"', "10:50", "day 1: a day needs a start in quotes"),
-        ("limit: 120", "length: 120", "short, day 1: a day needs .*limit"),
-        ("limit: 60", "limit: 10", "short, day 2: 15 minutes do not fit into 10"),
-        ("  short:", "  long:", "no schedule 'short', only long"),
-        ("reserve: 2", "reserve: much", "needs a number `reserve`"),
-        ("reserve: 2", "reserve: [", "needs a number `reserve`"),
-    ],
-)
+FAULTS = [
+    (
+        "sections: [Second]",
+        "sections: [Third]",
+        "short, day 1, block 2: 01_a has no section 'Third'",
+    ),
+    ("exercises: [1]", "exercises: [2]", "short, day 1, block 4: 01_a has no exercise 2"),
+    ("chapter: 01_a, ex", "chapter: 09_z, ex", "block 4: there is no chapter '09_z', only: 01_a"),
+    ("pause: 15", "rest: 15", r"short\[0\]\.blocks\[2\]: Additional .*'rest' was unexpected"),
+    ("talk: 4", "talk: ten", r"blocks\[0\]\.talk: 'ten' is not of type .*whole minutes"),
+    ("talk: 4", "talk: -4", r"blocks\[0\]\.talk: -4 is less than the minimum .*whole minutes"),
+    ("what: Welcome, ", "", r"blocks\[0\]: .*required property .*says what is done instead"),
+    ('"09:50"', '"9 h"', r"short\[0\]\.start: '9 h' does not match .*a time in quotes"),
+    ('"09:50"', "10:50", r"short\[0\]\.start: 650 is not of type .*a time in quotes"),
+    ("limit: 120", "length: 120", r"short\[0\]: .*'limit' is a required property .*a limit in min"),
+    ("limit: 60", "limit: 10", "short, day 2: 15 minutes do not fit into 10"),
+    ("  short:", "  long:", "no schedule 'short', only long"),
+    ("reserve: 2", "reserve: much", "reserve: 'much' is not of type 'number' .*how many times"),
+    ("reserve: 2", "reserve: [", "expected ',' or ']'"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "right", "said"), FAULTS)
 def test_a_fault_in_the_plan_is_named_with_its_place(wrong: str, right: str, said: str) -> None:
     assert PLAN_TEXT.count(wrong) == 1
-    with pytest.raises(ScheduleError, match=f"^{PLAN}.*{said}"):
+    with pytest.raises(ScheduleError, match=rf"(?s)^{PLAN}.*{said}"):
         made(PLAN_TEXT.replace(wrong, right))
 
 
@@ -144,21 +143,28 @@ def test_a_slow_machine_is_no_fault_of_the_plan_but_is_told() -> None:
     assert "warning" not in made()
 
 
-def test_only_pages_that_ask_get_a_schedule() -> None:
-    files = {
-        PLAN: PLAN_TEXT.encode(),
-        "book/a.md": b"# A\n\n% schedule short\n",
-        "book/b.md": b"# B\n\nWrite `% schedule short`.\n",
-        "notebooks/01_a.ipynb": json.dumps(notebook()).encode(),
+def test_a_page_has_the_schedule_that_it_names_and_an_error_says_what_is_wrong(
+    tmp_path: Path,
+) -> None:
+    pages = {
+        "book/a.md": "# A\n\n```{schedule} short\n```\n\n## B\n",
+        "book/b.md": "# B\n\n```{schedule} long\n```\n\n```{exercises}\n```\n",
+        "notebooks/01_a.ipynb": json.dumps(notebook()),
+        PLAN: PLAN_TEXT,
+        RUNS: json.dumps({"full": {"01_a": None}}),
     }
-    out = with_schedules(files, {"01_a": None})
-    assert b"09:50" in out["book/a.md"]
-    assert b"% schedule" not in out["book/a.md"]
-    assert {name for name in files if out[name] != files[name]} == {"book/a.md"}
+    book = Tiny(tmp_path, pages, "generated")
+    first = book.page("book/a")
+    titles = [title.astext() for title in first.findall(nodes.title)]
+    assert titles == ["A", "Day 1", "Day 2", "B"]
+    assert [s["ids"] for s in first[0].findall(nodes.section)][-1:] == [["b"]]
+    assert "09:50" in first.astext()
+    assert f"book/b.md:3: ERROR: {PLAN}: no schedule 'long', only short" in book.said
+    assert "1 exercise, 12 minutes in all." in book.page("book/b").astext()
 
 
-@pytest.mark.parametrize("name", ["half-day", "two-day"])
-def test_the_books_own_schedules_fit_even_if_every_chapter_takes_all_it_may(name: str) -> None:
+def test_the_books_own_schedules_fit_even_if_every_chapter_takes_all_it_may() -> None:
     chapters = {path.stem: chapter_of(path.stem, load(path), None) for path in find_notebooks(ROOT)}
-    text = schedule((ROOT / PLAN).read_text("utf-8"), name, chapters)
-    assert text.count(" of at most ") == (2 if name == "two-day" else 1)
+    for name, days in (("half-day", 1), ("two-day", 2)):
+        text = schedule((ROOT / PLAN).read_text("utf-8"), name, chapters)
+        assert text.count(" of at most ") == days

@@ -8,7 +8,6 @@ import os
 import re
 import sys
 import zipfile
-from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, requires
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +18,8 @@ from jupyterlab_server.settings_utils import get_settings
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from book.tools.teach import locked, wheels, workshop
+from book.tools.teach import __main__ as command
+from book.tools.teach import workshop
 from book.tools.teach.kit import start
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,7 +94,7 @@ def test_the_start_page_lists_the_chapters_and_needs_no_other_host(files: dict[s
 
 
 def test_a_package_brings_all_that_it_asks_for() -> None:
-    found = [str(pin.requirement) for pin in locked.needed(locked.pins(LOCK), ["gamma.X"])]
+    found = [str(pin.requirement) for pin in workshop.needed(workshop.pins(LOCK), ["gamma.X"])]
     assert found == [
         "alpha==1.0",
         'beta==2.0; sys_platform == "win32"',
@@ -105,10 +105,10 @@ def test_a_package_brings_all_that_it_asks_for() -> None:
 
 def test_the_students_lock_is_a_part_of_the_book_s() -> None:
     def entries(text: str) -> set[tuple[str, tuple[str, ...]]]:
-        return {(str(pin.requirement), pin.hashes) for pin in locked.pins(text)}
+        return {(str(pin.requirement), pin.hashes) for pin in workshop.pins(text)}
 
     whole = entries((ROOT / "requirements.txt").read_text("utf-8"))
-    part = entries(locked.student_lock(ROOT))
+    part = entries(workshop.student_lock(ROOT))
     assert part < whole
     names = {Requirement(text).name for text, _ in part}
     assert {"jupyterlab", "ipykernel", "setuptools", "tensorflow", "tensorflow-cpu"} <= names
@@ -116,7 +116,7 @@ def test_the_students_lock_is_a_part_of_the_book_s() -> None:
 
 
 def test_nothing_that_a_student_s_packages_ask_for_is_missing() -> None:
-    names = {pin.name for pin in locked.student_pins(ROOT)}
+    names = {pin.name for pin in workshop.student_pins(ROOT)}
     asked = {}
     for name in sorted(names):
         try:
@@ -133,35 +133,33 @@ def test_a_lock_that_lacks_something_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text(LOCK)
     (tmp_path / "pyproject.toml").write_text("[project]\ndependencies = ['gamma_x', 'zeta>=1']")
     with pytest.raises(ValueError, match="lacks jupyterlab, setuptools, zeta: make lock"):
-        locked.student_lock(tmp_path)
+        workshop.student_lock(tmp_path)
 
 
 def test_conditions_are_decided_for_each_system() -> None:
     for system, version in (("win32", "2.0"), ("linux", "2.1")):
-        text = locked.flat(locked.pins(LOCK), {"sys_platform": system})
+        text = workshop.flat(workshop.pins(LOCK), {"sys_platform": system})
         assert ";" not in text
         assert re.findall(r"^beta==(\S+)", text, flags=re.M) == [version]
         assert text.count("--hash=sha256:") == 5
 
 
-@pytest.mark.parametrize(
-    ("system", "own", "others"),
-    [
-        ("linux", ["tensorflow-cpu", "pexpect"], ["tensorflow", "pywinpty", "appnope"]),
-        ("macos", ["tensorflow", "pexpect", "appnope"], ["tensorflow-cpu", "pywinpty"]),
-        ("windows", ["tensorflow", "pywinpty"], ["tensorflow-cpu", "pexpect", "appnope"]),
-    ],
-)
-def test_each_system_gets_its_own_packages(system: str, own: list[str], others: list[str]) -> None:
-    (text,) = wheels.lists(ROOT, system, "3.12").values()
-    names = re.findall(r"^([\w.-]+)==", text, flags=re.M)
-    assert {*own, "uv", "numpy"} <= {*names}
-    assert not {*others} & {*names}
-    assert len(names) == len(set(names)), "one version of each"
+def test_each_system_gets_its_own_packages_each_in_one_version() -> None:
+    own = {
+        "linux": {"tensorflow-cpu", "pexpect"},
+        "macos": {"tensorflow", "pexpect", "appnope"},
+        "windows": {"tensorflow", "pywinpty"},
+    }
+    for system, mine in own.items():
+        (text,) = workshop.lists(ROOT, system, "3.12").values()
+        names = re.findall(r"^([\w.-]+)==", text, flags=re.M)
+        assert {*names} & set[str]().union(*own.values()) == mine
+        assert {"uv", "numpy"} <= {*names}
+        assert len(names) == len(set(names))
 
 
 def test_pythons_that_differ_in_their_last_digit_get_both_versions() -> None:
-    first, other = wheels.lists(ROOT, "linux", "3.11").items()
+    first, other = workshop.lists(ROOT, "linux", "3.11").items()
     assert {first[0], other[0]} == {"3.11.0", "3.11.99"}
     assert first[1] != other[1]
 
@@ -178,66 +176,60 @@ def test_every_wanted_wheel_is_asked_for_and_those_of_a_former_lock_go(
     (tmp_path / "book" / "tools").mkdir(parents=True)
     (tmp_path / "book" / "tools" / "uv.txt").write_text("")
     asked = []
-    monkeypatch.setattr(wheels, "lists", lambda root, system, python: {f"{python}.0": system})
+    monkeypatch.setattr(command, "ROOT", tmp_path)
+    monkeypatch.setattr(workshop, "lists", lambda root, system, python: {f"{python}.0": system})
     monkeypatch.setattr(
-        wheels,
-        "download",
-        lambda path, system, python, to: asked.append((path.read_text(), system, python, to)),
+        workshop, "download", lambda path, *about: asked.append((path.read_text(), *about))
     )
-    options = wheels.options(["--platform", "macos", "windows", "--python", "3.12", "3.13"])
-    assert wheels.fetch(tmp_path, options) == folder
+    systems, pythons = ("macos", "windows"), ("3.12", "3.13")
+    assert command.main(["wheels", "--platform", *systems, "--python", *pythons]) == 0
     assert [path.name for path in folder.iterdir()] == ["kept.whl"]
     assert [path.name for path in folder.parent.iterdir()] == ["wheels"]
-    assert asked == [
-        (system, system, f"{python}.0", folder)
-        for system in ("macos", "windows")
-        for python in ("3.12", "3.13")
-    ]
+    assert asked == [(one, one, f"{two}.0", folder) for one in systems for two in pythons]
 
 
 def test_without_a_wish_it_is_this_system_and_this_python() -> None:
-    asked = wheels.options([])
+    asked = command.options(["wheels"])
     system = {"linux": "linux", "darwin": "macos", "win32": "windows"}[sys.platform]
     assert (asked.platform, asked.python) == ([system], [f"3.{sys.version_info[1]}"])
-
-
-def test_a_folder_is_named_so_that_no_tool_cuts_its_name() -> None:
-    settings = start.offline(Path("/media/my stick, new/wheels"))
-    assert settings["UV_FIND_LINKS"] == settings["PIP_FIND_LINKS"]
-    assert settings["PIP_FIND_LINKS"] == "file:///media/my%20stick%2C%20new/wheels"
-    assert (settings["PIP_NO_INDEX"], settings["UV_OFFLINE"]) == ("1", "1")
-
-
-Calls = list[tuple[str, ...]]
-
-
-@pytest.fixture
-def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], Calls]:
-    """Return a function that starts the kit with these exit statuses and returns what was run."""
-    (tmp_path / "medxfer_utils").mkdir()
-    (tmp_path / "medxfer_utils" / "__main__.py").touch()
-    monkeypatch.setattr(start, "HERE", tmp_path)
-
-    def run(installation: int, check: int) -> Calls:
-        calls: Calls = []
-
-        def call(*arguments: str) -> int:
-            calls.append(arguments)
-            return {(): installation, ("-m", "medxfer_utils"): check}.get(arguments, 0)
-
-        monkeypatch.setattr(start, "call", call)
-        assert start.main() == installation
-        return calls
-
-    return run
 
 
 LAB = ("-m", "jupyterlab", "notebooks")
 CHECK = ("-m", "medxfer_utils")
 
 
-def test_the_start_installs_checks_and_opens(started: Callable[[int, int], Calls]) -> None:
-    assert started(0, 0) == [(), CHECK, LAB]
+@pytest.mark.parametrize(
+    ("installed", "checked", "there", "expected"),
+    [
+        (0, 0, True, [(), CHECK, LAB]),
+        (0, 1, True, [(), CHECK, LAB]),  # it says what to mend, and stops nothing
+        (1, 0, True, [()]),
+        (0, 1, False, [(), LAB]),  # a kit without a check
+    ],
+)
+def test_the_start_installs_checks_and_opens(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    installed: int,
+    checked: int,
+    there: bool,
+    expected: list[tuple[str, ...]],
+) -> None:
+    (tmp_path / "medxfer_utils").mkdir()
+    if there:
+        (tmp_path / "medxfer_utils" / "__main__.py").touch()
+    calls: list[tuple[str, ...]] = []
+
+    def call(*arguments: str) -> int:
+        calls.append(arguments)
+        return {(): installed, CHECK: checked}.get(arguments, 0)
+
+    monkeypatch.setattr(start, "HERE", tmp_path)
+    monkeypatch.setattr(start, "call", call)
+    assert start.main() == installed
+    assert calls == expected
+    assert ("says what to mend" in capsys.readouterr().out) == bool(checked and there)
 
 
 def test_no_news_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,45 +242,23 @@ def test_no_news_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (values["fetchNews"], values["checkForUpdates"]) == ("false", False)
 
 
-def test_without_an_environment_nothing_is_opened(started: Callable[[int, int], Calls]) -> None:
-    assert started(1, 0) == [()]
-
-
-def test_a_check_that_fails_is_said_and_stops_nothing(
-    started: Callable[[int, int], Calls], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert started(0, 1) == [(), CHECK, LAB]
-    assert "says what to mend" in capsys.readouterr().out
-
-
-def test_a_kit_without_a_check_opens_all_the_same(
-    started: Callable[[int, int], Calls], tmp_path: Path
-) -> None:
-    (tmp_path / "medxfer_utils" / "__main__.py").unlink()
-    assert started(0, 1) == [(), LAB]
-
-
-@pytest.mark.parametrize("there", [True, False])
-def test_the_folder_of_wheels_decides_where_packages_come_from(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
-) -> None:
-    script = "import os, sys; sys.exit(40 + os.environ.get('PIP_NO_INDEX', '0').count('1'))"
-    (tmp_path / "env.py").write_text(script)
-    monkeypatch.setattr(start, "HERE", tmp_path)
-    monkeypatch.setattr(start, "ENV", tmp_path / "env.py")
-    monkeypatch.delenv("PIP_NO_INDEX", raising=False)
-    if there:
-        (tmp_path / "wheels").mkdir()
-    assert start.call() == 40 + there
-
-
+@pytest.mark.parametrize("stick", [False, True])
 @pytest.mark.parametrize("own", ["", "/etc/mine"])
-def test_the_settings_of_the_kit_come_before_one_s_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str
+def test_a_folder_of_wheels_replaces_the_network_and_the_kit_s_settings_come_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stick: bool, own: str
 ) -> None:
-    wanted = os.pathsep.join([str(start.SETTINGS), own] if own else [str(start.SETTINGS)])
-    script = f"import os, sys; sys.exit(os.environ['JUPYTER_CONFIG_PATH'] != {wanted!r})"
-    (tmp_path / "env.py").write_text(script)
+    here = tmp_path / "my stick, new"  # its name must not be cut by pip or uv
+    (here / "wheels").mkdir(parents=True) if stick else here.mkdir()
+    names = ("JUPYTER_CONFIG_PATH", "PIP_NO_INDEX", "PIP_FIND_LINKS", "UV_OFFLINE", "UV_FIND_LINKS")
+    script = f"import json, os; print(json.dumps({{n: os.environ.get(n, '') for n in {names}}}))"
+    (tmp_path / "env.py").write_text(f"{script[:-1]}, file=open({str(tmp_path / 'said')!r}, 'w'))")
+    monkeypatch.setattr(start, "HERE", here)
     monkeypatch.setattr(start, "ENV", tmp_path / "env.py")
     monkeypatch.setenv("JUPYTER_CONFIG_PATH", own)
+    for name in names[1:]:
+        monkeypatch.delenv(name, raising=False)
     assert start.call() == 0
+    link = f"{tmp_path.as_uri()}/my%20stick%2C%20new/wheels" if stick else ""
+    config = os.pathsep.join([str(start.SETTINGS), own] if own else [str(start.SETTINGS)])
+    expected = (config, "1" if stick else "", link, "1" if stick else "", link)
+    assert json.loads((tmp_path / "said").read_text()) == dict(zip(names, expected, strict=True))

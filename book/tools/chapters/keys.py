@@ -26,7 +26,7 @@ PYTHON = (".py", ".pyi")  # a face names what it imports late in the one beside 
 OF_SHOWING = {"slide"}
 MODULE = re.compile(rf"{PACKAGE}(\.\w+)+")
 # What a chapter says that asks for real patients and has simulated ones in their place.
-STAND_IN = re.compile(r"\bstand[-_ ]?in\b")
+STAND_IN = re.compile(r"\bheart_hospitals\(")
 # Lines for IPython's own ears; they are no Python, and import nothing of ours.
 MAGIC = re.compile(r"^(\s*)[%!].*$", flags=re.MULTILINE)
 
@@ -131,14 +131,13 @@ def asks_for_patients(notebook: dict[str, Any]) -> bool:
 
 def patients_here() -> list[str]:
     """Name the official files of real patients that are on this machine."""
-    from medxfer_utils.data.catalogue import HEART
-    from medxfer_utils.data.files import DataError, cache, find_local
+    from medxfer_utils.data import HEART, DataError, cache_folder, find_local
 
     try:
         own = [file.name for file in HEART.values() if find_local(file.name, file.folder)]
     except DataError:  # the reader's folder is not there: the chapter will say so
         own = []
-    kept = [f.name for f in HEART.values() if (cache() / f.folder / f.name).is_file()]
+    kept = [f.name for f in HEART.values() if (cache_folder() / f.folder / f.name).is_file()]
     return sorted({*own, *kept})
 
 

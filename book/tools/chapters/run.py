@@ -205,11 +205,10 @@ def execute(notebook: Path, edition: Edition) -> dict[str, Any]:
 def call_patients(notebook: Path) -> None:
     """Fetch the real patients that a chapter asks for, before it is told whether they are here."""
     if asks_for_patients(read(notebook)):
-        from medxfer_utils.data import files as downloads
-        from medxfer_utils.data import hospitals as tabular
+        from medxfer_utils.data import DataError, four_hospitals
 
-        with contextlib.suppress(downloads.DataError):  # it has a stand-in, and says why
-            tabular.four_hospitals()
+        with contextlib.suppress(DataError):  # it has a stand-in, and says why
+            four_hospitals()
 
 
 def why(error: Exception) -> str:

@@ -5,13 +5,17 @@
 
 A page that is being translated has a catalogue in `book/locales/zh_CN`: what it says, and how that
 is said in Chinese. To begin a page, name it: `catalogues book/data`. The second configuration there
-is merged over `_config.yml`. The links to the glossary are left out: they would move from message
-to message as the text changes.
+is merged over `_config.yml`. If both editions are built, the Chinese pages are copied into the
+English site, as its folder `zh`, so that one folder can be published. Only there have the pages a
+link to the other language: each edition alone has none that leads nowhere.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
+import re
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,14 +23,24 @@ from typing import Any
 
 import yaml
 
-from book.tools.chapters.run import Edition
-from book.tools.pages.languages import join
-from book.tools.pages.site import FORWARD, PagesError, build_pages, gathered, sphinx, write_stage
+from book.tools.chapters.run import Edition, write_whole
+from book.tools.pages.site import (
+    MARK,
+    PagesError,
+    build_pages,
+    put_in_place,
+    sphinx,
+    staged,
+    write_stage,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 LANGUAGE = "zh_CN"
 HOME = Path("book", "locales", LANGUAGE)
 CATALOGUES = HOME / "LC_MESSAGES"
+FOLDER = "zh"
+FORWARD = ("zh-CN", "医学诊断中的迁移学习", "进入本书首页")
+TOP = re.compile(r'(<article class="bd-article"[^>]*>)(<p class="edition">.*?</p>)?')
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,14 +52,14 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return out
 
 
-def in_chinese(files: Mapping[str, bytes], root: Path) -> dict[str, bytes]:
-    """Return staged files with the second configuration and the catalogues."""
+def in_chinese(edition: Edition) -> dict[str, bytes]:
+    """Return what Sphinx reads, with the second configuration and the catalogues."""
+    files, root = staged(edition), edition.root
     changes = yaml.safe_load((root / HOME / "config.yml").read_text("utf-8"))
     config = merged(yaml.safe_load(files["_config.yml"]), changes)
-    out = {**files, "_config.yml": yaml.safe_dump(config, allow_unicode=True).encode()}
-    for path in sorted((root / HOME).rglob("*.po")):
-        out[path.relative_to(root).as_posix()] = path.read_bytes()
-    return out
+    files["_config.yml"] = yaml.safe_dump(config, allow_unicode=True).encode()
+    catalogues = sorted((root / HOME).rglob("*.po"))
+    return files | {path.relative_to(root).as_posix(): path.read_bytes() for path in catalogues}
 
 
 def build_chinese(edition: Edition) -> Path:
@@ -56,11 +70,7 @@ def build_chinese(edition: Edition) -> Path:
     PagesError
         If Sphinx finds a fault, a translation with fewer links than its original for one.
     """
-    forward = FORWARD.replace('"en"', '"zh-CN"')
-    forward = forward.replace("Transfer Learning for Medical Diagnosis", "医学诊断中的迁移学习")
-    forward = forward.replace("To the first page of the book", "进入本书首页")
-    files = in_chinese(gathered(edition), edition.root)
-    return build_pages(edition, files, edition.folder / "zh", forward)
+    return build_pages(edition, in_chinese(edition), edition.folder / FOLDER, FORWARD)
 
 
 def templates(edition: Edition) -> Path:
@@ -71,10 +81,10 @@ def templates(edition: Edition) -> Path:
     PagesError
         If Sphinx finds a fault.
     """
-    folder = edition.folder / "zh"
+    folder = edition.folder / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     stage, work = folder / "gettext-stage", folder / "gettext"
-    write_stage(in_chinese(gathered(edition), edition.root), stage)
+    write_stage(in_chinese(edition), stage)
     # Else each catalogue would hold the minute when it was made.
     os.environ["SOURCE_DATE_EPOCH"] = "0"
     sphinx(stage, work, folder / "gettext.log", "gettext")
@@ -84,9 +94,7 @@ def templates(edition: Edition) -> Path:
 def begun(root: Path) -> list[str]:
     """Return the pages that have a catalogue, by their names without suffix."""
     home = root / CATALOGUES
-    return [
-        path.relative_to(home).with_suffix("").as_posix() for path in sorted(home.rglob("*.po"))
-    ]
+    return [p.relative_to(home).with_suffix("").as_posix() for p in sorted(home.rglob("*.po"))]
 
 
 def update_catalogues(edition: Edition, new: Sequence[str] = ()) -> None:
@@ -117,26 +125,66 @@ def update_catalogues(edition: Edition, new: Sequence[str] = ()) -> None:
     update(str(locales), str(made), (LANGUAGE,), 100, ignore_obsolete=True, jobs=1)
 
 
-def main(arguments: list[str]) -> int:
+def lead(page: Path, other: Path, words: str, language: str) -> None:
+    """Put a link to the same page in the other language on top of a page.
+
+    Raises
+    ------
+    PagesError
+        If the page has no place for it.
+    """
+    href = os.path.relpath(other, page.parent).replace(os.sep, "/")
+    tags = f'lang="{language}" hreflang="{language}"'
+    link = f'<p class="edition"><a href="{href}" {tags}>{words}</a></p>'
+    text, found = TOP.subn(rf"\g<1>{link}", page.read_text("utf-8"), count=1)
+    if not found:
+        raise PagesError(f"{page} has no article: did the theme change? See {__file__}")
+    write_whole(text.encode("utf-8"), page)
+
+
+def join(folder: Path) -> bool:
+    """Join the editions under `folder`, if both are there, and tell whether they are.
+
+    Raises
+    ------
+    PagesError
+        If a page has no place for the link.
+    """
+    english, chinese = folder / "html", folder / FOLDER / "html"
+    inside, new = english / FOLDER, english / f"{FOLDER}.new"
+    if not ((english / MARK).is_file() and (chinese / MARK).is_file()):
+        return False
+    if (inside / MARK).is_file() and (inside / MARK).read_text() == (chinese / MARK).read_text():
+        return True
+    shutil.rmtree(new, ignore_errors=True)
+    shutil.copytree(chinese, new)
+    for page in [*new.glob("book/**/*.html"), *new.glob("notebooks/*.html")]:
+        name = page.relative_to(new)
+        if (english / name).is_file():
+            lead(english / name, inside / name, "中文版", "zh-CN")
+            lead(page, english / name, "English", "en")
+    put_in_place(new, inside)
+    return True
+
+
+def main() -> int:
     """Do what the command line asks for, and return the exit status."""
-    edition = Edition(ROOT)
+    parser = argparse.ArgumentParser(prog="chinese", description="The Chinese edition.")
+    parser.add_argument("what", choices=("catalogues", "pages"))
+    parser.add_argument("new", nargs="*", help="pages that get a catalogue now: book/data")
+    asked, edition = parser.parse_args(), Edition(ROOT)
     try:
-        if arguments[:1] == ["catalogues"]:
-            update_catalogues(edition, arguments[1:])
-        elif arguments == ["pages"]:
+        if asked.what == "catalogues":
+            update_catalogues(edition, asked.new)
+        else:
             page = build_chinese(edition)
             join(edition.folder)
             print(f"The Chinese edition is at {page.as_uri()}")
-        else:
-            print("Say catalogues or pages.", file=sys.stderr)
-            return 2
     except PagesError as problem:
         print(f"\n{problem}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

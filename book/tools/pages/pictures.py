@@ -8,61 +8,42 @@ it. Finished pictures are kept; one is drawn again when the code that it comes f
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from book.tools.chapters.keys import modules, package_data
+from book.tools.chapters.run import write_whole
 
 ASKED = re.compile(r"!\[\]\(pictures/([\w-]+)\.png\)")
 DPI = 150  # the page weighs less than 1.5 MB
 PLOT = "drawn-plot"  # the class of figures whose light and dark may be exchanged: see book.css
-LUNG, LIVER = (-1350.0, 250.0), (0.0, 200.0)
+KINDS = ("benign", "malignant")
+WINDOWS = {"lung": (-1350.0, 250.0), "liver": (0.0, 200.0)}
 BLUES = ("#00121d", "#00436a", "#3d8fbf", "#e3f1f9")  # around the accent of book.css
 
 
-def _gallery(organ: str, y: int, window: tuple[float, float]) -> str:
+def _gallery(organ: str, y: int) -> str:
+    """Draw 32 patients of one organ and class."""
     from medxfer_utils import clinic, plots
 
     made = clinic.simulate(clinic.Site(organ), 80, seed=0)
     rows = (made.cohort.y == y).nonzero()[0][:32]
     # The whole name would run into the next one.
     kinds = made.truth["type"].iloc[rows].str.removesuffix("-like").tolist()
-    title = f"{organ.capitalize()}, {('benign', 'malignant')[y]} (simulated)"
-    return plots.patches(made.cohort.x[rows], kinds, window, pixel=0.75, title=title)
+    title = f"{organ.capitalize()}, {KINDS[y]} (simulated)"
+    return plots.patches(made.cohort.x[rows], kinds, WINDOWS[organ], pixel=0.75, title=title)
 
 
-def lung_benign() -> str:
-    """32 benign nodules."""
-    return _gallery("lung", 0, LUNG)
-
-
-def lung_malignant() -> str:
-    """32 malignant nodules."""
-    return _gallery("lung", 1, LUNG)
-
-
-def liver_benign() -> str:
-    """32 benign liver lesions."""
-    return _gallery("liver", 0, LIVER)
-
-
-def liver_malignant() -> str:
-    """32 malignant liver lesions."""
-    return _gallery("liver", 1, LIVER)
-
-
-def _compare(
-    organ: str, window: tuple[float, float], sites: Mapping[str, dict[str, object]], title: str
-) -> str:
+def _compare(organ: str, sites: Mapping[str, dict[str, object]], title: str) -> str:
     """Draw three patients, one a row, at each of several sites, one a column."""
     import numpy as np
 
     from medxfer_utils import clinic, plots
 
-    windows = {"CT": window, "MR": (0.0, 1000.0)}
+    windows = {"CT": WINDOWS[organ], "MR": (0.0, 1000.0)}
     columns = []
     for changed in sites.values():
         site = clinic.Site(organ, **{"slice_thickness": 1.0, **changed})  # type: ignore[arg-type]
@@ -82,7 +63,7 @@ def axes() -> str:
         "MR-like": {"modality": "MR"},
     }  # fmt: skip
     title = "Three patients, one a row, at eight sites (simulated; each in its own window)"
-    return _compare("lung", LUNG, sites, title)
+    return _compare("lung", sites, title)
 
 
 def modalities() -> str:
@@ -92,10 +73,10 @@ def modalities() -> str:
         "CT, unenhanced": {"slice_thickness": 3.0, "phase": "unenhanced"},
         "MR-like": {"slice_thickness": 3.0, "modality": "MR"},
     }
-    return _compare("liver", LIVER, sites, "Three livers, one a row (simulated)")
+    return _compare("liver", sites, "Three livers, one a row (simulated)")
 
 
-def _lesions(organ: str, window: tuple[float, float], number: int) -> list[Any]:
+def _lesions(organ: str, number: int) -> list[Any]:
     """Return sharp images with little noise, from black (0) to white (1)."""
     import numpy as np
 
@@ -103,7 +84,8 @@ def _lesions(organ: str, window: tuple[float, float], number: int) -> list[Any]:
 
     site = clinic.Site(organ, size=96, pixel=0.5, dose=20.0, slice_thickness=3.0)
     images = clinic.simulate(site, number, seed=3).cohort.x[:number]
-    return list(np.clip((images - window[0]) / (window[1] - window[0]), 0, 1))
+    low, high = WINDOWS[organ]
+    return list(np.clip((images - low) / (high - low), 0, 1))
 
 
 def title() -> str:
@@ -115,19 +97,14 @@ def title() -> str:
     rows, columns, tile = 4, 16, 0.54  # inches
     plt.rcParams.update({"savefig.facecolor": BLUES[0], "figure.constrained_layout.use": False})
     ax = plt.figure(figsize=(columns * tile, rows * tile)).add_axes((0, 0, 1, 1))
-    tissues = [_lesions("lung", LUNG, rows * columns), _lesions("liver", LIVER, rows * columns)]
-    colours = ["gray", LinearSegmentedColormap.from_list("accent", BLUES)]
+    tissues = [_lesions(organ, rows * columns) for organ in WINDOWS]
+    colours: list[Any] = ["gray", LinearSegmentedColormap.from_list("accent", BLUES)]
     share = 1 / (1 + np.exp((columns - 1) / 2 - np.arange(columns)))
     organs = np.random.default_rng(1).random((rows, columns)) < share
+    look: dict[str, Any] = {"vmin": 0, "vmax": 1, "interpolation": "bilinear"}
     for (row, column), organ in np.ndenumerate(organs.astype(int)):
         place = (column + 0.015, column + 0.985, row + 0.985, row + 0.015)
-        look: dict[str, Any] = {
-            "cmap": colours[organ],
-            "vmin": 0,
-            "vmax": 1,
-            "interpolation": "bilinear",
-        }
-        ax.imshow(tissues[organ].pop(0), extent=place, **look)
+        ax.imshow(tissues[organ].pop(0), cmap=colours[organ], extent=place, **look)
     ax.set(xlim=(0, columns), ylim=(rows, 0))
     ax.set_axis_off()
     return (
@@ -136,13 +113,13 @@ def title() -> str:
     )
 
 
-PICTURES: dict[str, Callable[[], str]] = {
-    function.__name__: function
-    for function in (
-        *(lung_benign, lung_malignant, liver_benign, liver_malignant, axes, modalities),
-        title,
-    )
+GALLERIES = {
+    f"{organ}_{kind}": partial(_gallery, organ, y)
+    for organ in WINDOWS
+    for y, kind in enumerate(KINDS)
 }
+OTHERS = {"axes": axes, "modalities": modalities, "title": title}
+PICTURES: Mapping[str, Callable[[], str]] = {**GALLERIES, **OTHERS}
 
 
 def drawn(function: Callable[[], str]) -> bytes:
@@ -187,12 +164,10 @@ def picture(name: str, today: str, folder: Path) -> bytes:
     kept = folder / f"{name}-{today}.png"
     if not kept.is_file():
         print(f"Drawing {name}", flush=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        new = kept.with_suffix(f".{os.getpid()}")
-        new.write_bytes(drawn(PICTURES[name]))
+        png = drawn(PICTURES[name])
         for former in folder.glob(f"{name}-*.png"):
             former.unlink()
-        new.replace(kept)
+        write_whole(png, kept)
     return kept.read_bytes()
 
 

@@ -31,19 +31,17 @@ HERE = Path(__file__).resolve().parents[3]
 MARK = ".built-from"
 OF_ROOT = ("_config.yml", "CITATION.cff")
 RUNS = "book/runs.json"  # what was measured of each chapter, for the pages that show it
-# Parts of book/ that are no pages: what the chapters read, and the tools that build them.
-NOT_STAGED = ("results", "tools", "locales")
+# Parts of book/ that are no pages: what the chapters read, where it comes from, and the tools.
+NOT_STAGED = ("results", "studies", "tools", "locales")
 # Jupyter Book's own forwarding page has no title and nothing to click on.
 FORWARD = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>Transfer Learning for Medical Diagnosis</title>
-<meta http-equiv="refresh" content="0; url=book/index.html">
-</head>
-<body><main><h1><a href="book/index.html">To the first page of the book</a></h1></main></body>
+<html lang="{}">
+<head><meta charset="utf-8"><title>{}</title>
+<meta http-equiv="refresh" content="0; url=book/index.html"></head>
+<body><main><h1><a href="book/index.html">{}</a></h1></main></body>
 </html>
 """
+IN_ENGLISH = ("en", "Transfer Learning for Medical Diagnosis", "To the first page of the book")
 
 
 class PagesError(Exception):
@@ -162,7 +160,7 @@ def build_pages(
     edition: Edition,
     files: dict[str, bytes] | None = None,
     folder: Path | None = None,
-    forward: str = FORWARD,
+    forward: tuple[str, str, str] = IN_ENGLISH,
 ) -> Path:
     """Build the site of an edition if anything in it has changed, and return its first page.
 
@@ -175,7 +173,7 @@ def build_pages(
     folder
         Where the site is kept, as `html`; the edition's own folder if not given.
     forward
-        The page that leads to the first one.
+        What the page says that leads to the first one: its language, its title, its link.
 
     Raises
     ------
@@ -195,7 +193,7 @@ def build_pages(
     write_stage(files, folder / "stage")
     sphinx(folder / "stage", folder / "sphinx", folder / "sphinx.log")
     new = folder / "sphinx" / "_build" / "html"
-    (new / "index.html").write_text(forward, "utf-8")
+    (new / "index.html").write_text(FORWARD.format(*forward), "utf-8")
     (new / MARK).write_text(mark)
     put_in_place(new, site)
     return first

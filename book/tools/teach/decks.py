@@ -26,18 +26,12 @@ PARSER = MarkdownIt("commonmark").enable("table").use(dollarmath_plugin)
 QUIZ = re.compile(r'^<div class="quiz">\n\n(.*?)\n</div>$', flags=re.MULTILINE | re.DOTALL)
 QUESTION = re.compile(r"\*\*(.+?)\*\*\n", flags=re.DOTALL)
 ANSWER = re.compile(
-    r'<details class="(right|wrong)"><summary>(.+?)</summary>\n\n(.+?)\n\n</details>',
-    flags=re.DOTALL,
+    r'(?s)<details class="(right|wrong)"><summary>(.+?)</summary>\n\n(.+?)\n\n</details>'
 )
 # Here an explanation comes on demand, as all that appears bit by bit.
 ON_DEMAND = r'<li>\2\n<div class="fragment \1">\n\n\3\n\n</div>\n</li>'
-SET_APART = {
-    "bullet_list": "list",
-    "ordered_list": "list",
-    "math_block": "formula",
-    "table": "table",
-    "blockquote": "admonition",
-}
+SET_APART = {"math_block": "formula", "table": "table", "blockquote": "admonition"}
+SET_APART |= dict.fromkeys(("bullet_list", "ordered_list"), "list")
 # Prose that points elsewhere on the page says nothing on a slide, nor does what leads to it.
 POINTS_AWAY = re.compile(r"\b(the table|above|below)\b|:$")
 # A sentence that begins so needs the one before it, as does a question of a few words.
@@ -48,8 +42,8 @@ LONGEST_CAPTION, LONGEST_OPENING, LONGEST_CODE = 130, 190, 8
 LAST, LEFT_OUT = "Take-aways", ("Further reading", "References")
 
 
-class DeckError(ValueError):
-    """A notebook is no chapter; the message says what it lacks."""
+class SlidesError(ValueError):
+    """The slides cannot be made; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +92,7 @@ def items(cells: Iterable[Mapping[str, Any]]) -> Iterator[Item]:
 
 
 def blocks(text: str) -> Iterator[Item]:
-    """Yield the blocks of a text; a heading is "h1", "h2" …"""
+    """Yield the blocks of a text; the kind of a heading is "h1", "h2" and so on."""
     lines = text.splitlines()
     for token in PARSER.parse(text):
         if token.level == 0 and token.nesting != -1 and token.map:
@@ -122,12 +116,9 @@ def sentences(paragraph: str) -> list[str]:
 def opening_line(paragraph: str) -> str:
     """Return what opens a section: its first question, else its first sentence, if short."""
     said = sentences(paragraph)
-    asked = next((i for i, one in enumerate(said) if one.rstrip("*").endswith("?")), None)
-    chosen = said[:1]
-    if asked is not None:
-        alone = asked == 0 or len(said[asked].split()) >= FEW_WORDS
-        chosen = said[asked : asked + 1] if alone else said[asked - 1 : asked + 1]
-    line = re.sub(":$", ".", " ".join(chosen))
+    asked = next((i for i, one in enumerate(said) if one.rstrip("*").endswith("?")), 0)
+    first = asked - (asked > 0 and len(said[asked].split()) < FEW_WORDS)
+    line = re.sub(":$", ".", " ".join(said[first : asked + 1]))
     return line if len(line) <= LONGEST_OPENING else ""
 
 
@@ -147,9 +138,19 @@ def caption(beside: Item | None, *, before: bool) -> list[NotebookNode]:
     said = sentences(beside.text) if beside and beside.kind == "paragraph" else []
     line = (said[-1] if before else said[0]) if said else ""
     alone = not (before and LEANS.match(line)) and not POINTS_AWAY.search(line.rstrip(":"))
-    if not line or not alone or len(line) > LONGEST_CAPTION or (line.endswith(":") and not before):
+    alone &= before or not (line.endswith(":") or line[:1].islower())
+    if not line or not alone or len(line) > LONGEST_CAPTION:
         return []
     return [words(line, caption=True, slideshow={"slide_type": "-" if before else "fragment"})]
+
+
+def framed(
+    look: str, label: str, body: NotebookNode, around: Sequence[Item | None], *, told: bool
+) -> Slide:
+    """Return a slide under a small heading, with a sentence below if `told`, else above."""
+    below = caption(around[1], before=False) if told else []
+    above = [] if below else caption(around[0], before=True)
+    return Slide(look, [words(f"### {label}"), *above, body, *below])
 
 
 def of_cell(label: str, item: Item, around: Sequence[Item | None]) -> Iterator[Slide]:
@@ -158,26 +159,21 @@ def of_cell(label: str, item: Item, around: Sequence[Item | None]) -> Iterator[S
     kinds = {kind for output in outputs for kind in output.get("data", {})} - {"text/plain"}
     fails = "fails-on-purpose" in item.cell["metadata"]["tags"]
     look = "fails cell" if fails else "cell"
-    if fails and "image/png" in kinds:
+    if apart := fails and "image/png" in kinds:
         yield Slide(look, [words(f"### {label}"), new_code_cell(item.text)])
     few = not kinds and len(item.text.splitlines()) <= LONGEST_CODE
-    seen = not outputs or few or (fails and "image/png" not in kinds)
-    hidden = {"transient": {"remove_source": not seen}}
+    hidden = {"transient": {"remove_source": apart or not (fails or few or not outputs)}}
     shown = new_code_cell(item.text, outputs=outputs, metadata=hidden)
-    below = caption(around[1], before=False) if outputs else []
-    above = [] if below else caption(around[0], before=True)
-    yield Slide(look, [words(f"### {label}"), *above, shown, *below])
+    yield framed(look, label, shown, around, told=bool(outputs))
 
 
 def set_apart(label: str, item: Item, around: Sequence[Item | None]) -> Slide:
     """Return the slide of a list, a formula, a table or an admonition."""
     look = SET_APART[item.kind]
-    listed = look == "list"
-    below = caption(around[1], before=False) if look == "formula" else []
-    above = [] if below else caption(around[0], before=True)
-    body = words(gist(item.text) if listed else item.text)
-    parts = [words(f"### {label}"), *above, body, *below]
-    return Slide(look, parts, [item.text] if listed else [])
+    body = words(gist(item.text) if look == "list" else item.text)
+    slide = framed(look, label, body, around, told=look == "formula")
+    slide.notes += [item.text] if look == "list" else []
+    return slide
 
 
 def quiz(text: str) -> Slide:
@@ -185,12 +181,12 @@ def quiz(text: str) -> Slide:
 
     Raises
     ------
-    DeckError
+    SlidesError
         If the text has no question in bold, or no answers.
     """
     question, answers = QUESTION.match(text), list(ANSWER.finditer(text))
     if question is None or not answers:
-        raise DeckError(f"this quiz has no question in bold or no answers: {text[:60]!r}")
+        raise SlidesError(f"this quiz has no question in bold or no answers: {text[:60]!r}")
     told = "\n".join(answer.expand(ON_DEMAND) for answer in answers)
     return Slide("question", [words(f"## {question[1]}\n\n<ol>\n{told}\n</ol>")])
 
@@ -226,14 +222,14 @@ def opening(found: Sequence[Item]) -> Iterator[Slide]:
 
     Raises
     ------
-    DeckError
+    SlidesError
         If the chapter does not begin with a title.
     """
     if not found or found[0].kind != "h1":
-        raise DeckError("the first cell is not markdown that starts with '# Title'")
-    question = next((item.text for item in found if item.kind == "paragraph"), "")
-    yield Slide("title", [words(f"{found[0].text}\n\n{question}")])
-    points = next((item.text for item in found if item.kind == "bullet_list"), "")
+        raise SlidesError("the first cell is not markdown that starts with '# Title'")
+    texts = {item.kind: item.text for item in reversed(found)}
+    yield Slide("title", [words(f"{texts['h1']}\n\n{texts.get('paragraph', '')}")])
+    points = texts.get("bullet_list", "")
     yield Slide("list", [words(f"## What you will be able to do\n\n{points}")])
 
 
@@ -242,7 +238,7 @@ def columns(notebook: Notebook, notes: Mapping[str, str]) -> Iterator[list[Slide
 
     Raises
     ------
-    DeckError
+    SlidesError
         If the chapter does not begin with a title, or a quiz cannot be read.
     """
     sections: dict[str, list[Item]] = {"": []}
@@ -250,7 +246,7 @@ def columns(notebook: Notebook, notes: Mapping[str, str]) -> Iterator[list[Slide
         if item.kind == "h2":
             sections[item.title] = []
         else:
-            sections[next(reversed(sections))].append(item)
+            [*sections.values()][-1].append(item)
     yield from ([slide] for slide in opening(sections.pop("")))
     last = sections.pop(LAST, [])
     for title, found in sections.items():
@@ -274,7 +270,7 @@ def deck(notebook: Notebook, notes: Mapping[str, str]) -> NotebookNode:
 
     Raises
     ------
-    DeckError
+    SlidesError
         If the chapter does not begin with a title, or a quiz cannot be read.
     """
     cells: list[NotebookNode] = []

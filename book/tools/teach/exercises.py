@@ -18,14 +18,11 @@ from book.tools.chapters.text import headings, split_at
 
 HEADING = re.compile(r"Exercise (\d+) · (\S.*)")
 LEVELS = ("Easy", "Medium", "Hard")
-DIFFICULTY = re.compile(rf"\*({'|'.join(LEVELS)}), (\d+) minutes\.\*")
-TIME = re.compile(rf".+\n\n{DIFFICULTY.pattern}$", re.M)  # with the heading
+TIME = re.compile(rf".+\n\n\*({'|'.join(LEVELS)}), (\d+) minutes\.\*$", re.M)  # with the heading
 DEEPEST = 3  # no deeper heading ends a solution
 ARGUMENTS = ("name", "value", "band", "label")
-FOLD, FOLD_END = (
-    '<details class="answer"><summary>The answer in words</summary>\n\n',
-    "\n\n</details>",
-)
+FOLD = '<details class="answer"><summary>The answer in words</summary>\n\n'
+FOLD_END = "\n\n</details>"
 EXAMPLE = 'book.record("name", value, (low, high), "What it is")'
 
 

@@ -1,6 +1,4 @@
-"""Make the edition for students or for teachers of every chapter: `make student`, `make teacher`.
-
-    python book/tools/env.py -m book.tools.teach.notebooks student|teacher
+"""The notebooks of every chapter for students or for teachers: `make student`, `make teacher`.
 
 Students get each exercise with a place to write and a cell that checks what they wrote, and no
 solution. Teachers get the outputs, the solutions, the notes of `book/teaching` and the times. Both
@@ -12,14 +10,14 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from book.tools.chapters.keys import code_cells, source
 from book.tools.chapters.run import Edition, find_notebooks, load, save, stored_statistics
-from book.tools.chapters.statistics import by_section
 from book.tools.chapters.text import by_title, headings, split_at
 from book.tools.pages.site import page_of, put_in_place, recover
 from book.tools.teach.exercises import (
@@ -34,26 +32,21 @@ from book.tools.teach.exercises import (
 )
 from book.tools.teach.plain import Plain
 
-ROOT = Path(__file__).resolve().parents[3]
 Notebook = dict[str, Any]
 Cell = dict[str, Any]
+quoted = partial(json.dumps, ensure_ascii=False)  # as Python writes it, in double quotes
 BY_SECTION = "Section by section"
 
 
-def code_cell(text: str, name: str, tag: str) -> Cell:
-    """Return a new cell of code that has not been run."""
-    cell = {"cell_type": "code", "id": name, "metadata": {"tags": [tag]}, "source": text}
-    return cell | {"execution_count": None, "outputs": []}
+def new_cell(kind: str, text: str, name: str, tag: str) -> Cell:
+    """Return a new cell; one of code has not been run."""
+    cell = {"cell_type": kind, "id": name, "metadata": {"tags": [tag]}, "source": text}
+    return cell | ({"execution_count": None, "outputs": []} if kind == "code" else {})
 
 
 def variable(wanted: Wanted) -> str:
     """Return the name under which a student keeps an answer."""
     return f"answer_{wanted.name}"
-
-
-def quoted(text: str) -> str:
-    """Return a text as Python writes it, in double quotes."""
-    return json.dumps(text, ensure_ascii=False)
 
 
 def call_of_check(wanted: Wanted) -> str:
@@ -66,18 +59,13 @@ def call_of_check(wanted: Wanted) -> str:
 def for_students(exercise: Exercise) -> list[Cell]:
     """Return what stands in the place of a solution: room for an answer, and its check."""
     wanted = exercise.wanted()
-    room = ["# Your code goes here, above the last line. Put its result in place of the dots."]
-    if len(wanted) > 1:
-        room = [
-            "# Your code goes here, above the last lines. Put its results in place of the dots."
-        ]
+    s = "s" if len(wanted) > 1 else ""
+    first = f"# Your code goes here, above the last line{s}."
+    room = [f"{first} Put its result{s} in place of the dots."]
     room += [f"{variable(one)} = ...  # {one.label}" for one in wanted]
-    checks = "\n".join(call_of_check(one) for one in wanted)
+    parts = {"answer": room, "check": map(call_of_check, wanted)}
     name = f"exercise-{exercise.number}"
-    return [
-        code_cell("\n".join(room), f"{name}-answer", "answer"),
-        code_cell(checks, f"{name}-check", "check"),
-    ]
+    return [new_cell("code", "\n".join(p), f"{name}-{tag}", tag) for tag, p in parts.items()]
 
 
 def bare(cell: Cell) -> Cell:
@@ -88,7 +76,7 @@ def bare(cell: Cell) -> Cell:
 
 
 def without_solutions(notebook: Notebook, made: Mapping[int, list[Cell]]) -> Iterator[Cell]:
-    """Yield the cells of a chapter; where a solution began, those of `made`, if any, by its order."""
+    """Yield the cells of a chapter; where a solution began, those of `made` by its order."""
     begun, inside = 0, False
     for cell in notebook["cells"]:
         if is_solution(cell):
@@ -128,12 +116,6 @@ def student(notebook: Notebook) -> Notebook:
     return {**notebook, "metadata": copy.deepcopy(kept), "cells": cells}
 
 
-def text_cell(text: str, name: str) -> Cell:
-    """Return a new cell of prose for teachers."""
-    metadata = {"tags": ["teacher"]}
-    return {"cell_type": "markdown", "id": name, "metadata": metadata, "source": text}
-
-
 def times(notebook: Notebook, run: Mapping[str, Any] | None) -> str:
     """Return the measured seconds of each section and the planned minutes of each exercise."""
     rows = ["| Section | Seconds |", "|---|--:|"]
@@ -153,14 +135,14 @@ def front(notebook: Notebook, notes: Mapping[str, str], run: Mapping[str, Any] |
     """Return the cell on top of a teacher's notebook: times, then what holds for all of it."""
     parts = [f"## For the teacher\n\n### Times\n\n{times(notebook, run)}"]
     parts += [f"### {name}\n\n{text}" for name, text in notes.items() if name != BY_SECTION]
-    return text_cell("\n\n".join(parts), "teacher-front")
+    return new_cell("markdown", "\n\n".join(parts), "teacher-front", "teacher")
 
 
 def note(text: str, number: int) -> Cell:
     """Return a teacher's note as a cell of its own, set apart from the chapter's words."""
     lines = ["**For the teacher**", "", *text.splitlines()]
     quote = "\n".join(f"> {line}".rstrip() for line in lines)
-    return text_cell(quote, f"teacher-{number}")
+    return new_cell("markdown", quote, f"teacher-{number}", "teacher")
 
 
 def with_notes(cell: Cell, notes: dict[str, str], done: int) -> list[Cell]:
@@ -197,7 +179,7 @@ def teacher(notebook: Notebook, notes: str, run: Mapping[str, Any] | None) -> No
         Markdown: sections that hold for the whole chapter, and *Section by section*, whose `###`
         headings are `##` titles of the chapter. May be empty.
     run
-        What `runstats.measured` kept of a run, None if there is none.
+        What `statistics.measured` kept of a run, None if there is none.
 
     Raises
     ------
@@ -228,11 +210,18 @@ def by_section_of(notes: str) -> dict[str, str]:
 
 def teachers_notebook(notebook: Path, edition: Edition) -> Notebook:
     """Return a chapter for teachers, with its last run and its notes, as far as there are any."""
-    stored = edition.stored(notebook)
-    run = stored_statistics(stored)
-    if run is not None:  # a run of before sections were measured still has the times of its cells
-        run = {"sections": by_section(load(stored)), **run}
+    run = stored_statistics(edition.stored(notebook))
     return teacher(json.loads(page_of(notebook, edition)), notes_on(notebook), run)
+
+
+@contextmanager
+def in_place_of(folder: Path) -> Iterator[Path]:
+    """Yield a folder to write into, which takes the place of this one once it is complete."""
+    recover(folder)
+    new = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    yield new
+    put_in_place(new, folder)
 
 
 MAKERS = {
@@ -249,29 +238,8 @@ def write(kind: str, edition: Edition) -> Path:
     ValueError
         If a chapter cannot be made. The former folder stays where it is.
     """
-    folder = edition.folder / kind
-    new = folder.with_name(f"{kind}.new")
-    recover(folder)
-    shutil.rmtree(new, ignore_errors=True)
     plain = Plain(edition.root)
-    for notebook in find_notebooks(edition.root):
-        save(plain.notebook(MAKERS[kind](notebook, edition)), new / notebook.name)
-    put_in_place(new, folder)
-    return folder
-
-
-def main(arguments: list[str]) -> int:
-    """Write the edition that is asked for and say where it is."""
-    if len(arguments) != 1 or arguments[0] not in MAKERS:
-        print(f"Say which edition: {' or '.join(MAKERS)}", file=sys.stderr)
-        return 2
-    try:
-        print(f"The {arguments[0]} edition is in {write(arguments[0], Edition(ROOT))}")
-    except ValueError as problem:
-        print(problem, file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    with in_place_of(edition.folder / kind) as new:
+        for notebook in find_notebooks(edition.root):
+            save(plain.notebook(MAKERS[kind](notebook, edition)), new / notebook.name)
+    return edition.folder / kind

@@ -8,26 +8,16 @@ name of a document becomes its title, with a link where the document lies beside
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pybtex.database import Entry
 from pybtex.plugin import find_plugin
 
+from book.tools.chapters import text as md
 from book.tools.chapters.keys import source
-from book.tools.chapters.run import find_notebooks, load
-from book.tools.chapters.text import (
-    ADMONITION,
-    ROLE,
-    TEXT_AND_TARGET,
-    UNSEEN,
-    address,
-    bibliography,
-    citation,
-    headings,
-    keys_of,
-)
+from book.tools.chapters.run import load
 from book.tools.teach.exercises import title
 
 Notebook = dict[str, Any]
@@ -35,20 +25,9 @@ Notebook = dict[str, Any]
 NEEDLESS = re.compile(r"\\([-.()])")
 
 
-def page_titles(root: Path) -> dict[str, str]:
-    """Return the title of every page of the book that is no chapter, by its path under `book`."""
-    home = root / "book"
-    found = {}
-    for path in sorted(home.rglob("*.md")):
-        first = next(headings(path.read_text("utf-8"), deepest=1), None)
-        if first:
-            found[path.relative_to(home).with_suffix("").as_posix()] = first.title
-    return found
-
-
 def with_link(words: str, work: Entry) -> str:
     """Return a citation as a link to the work, if the bibliography says where that is."""
-    return f"[{words}]({place})" if (place := address(work)) else words
+    return f"[{words}]({place})" if (place := md.address(work)) else words
 
 
 class Plain:
@@ -63,10 +42,8 @@ class Plain:
     """
 
     def __init__(self, root: Path, beside: str = ".ipynb") -> None:
-        self._beside = beside
-        self._entries: Mapping[str, Entry] = bibliography(root / "book" / "references.bib")
-        self._chapters = {path.stem: title(load(path)) for path in find_notebooks(root)}
-        self._pages = page_titles(root)
+        self._root, self._beside = root, beside
+        self._entries = md.bibliography(root / "book" / "references.bib")
 
     def text(self, markdown: str) -> str:
         """Return Markdown without roles, directives, labels and comments of MyST.
@@ -76,8 +53,8 @@ class Plain:
         ValueError
             If it cites a work that the bibliography lacks, or names a document that is not there.
         """
-        quoted = ADMONITION.sub(self._quotation, UNSEEN.sub("", markdown))
-        return ROLE.sub(self._role, quoted)
+        quoted = md.ADMONITION.sub(self._quotation, md.UNSEEN.sub("", markdown))
+        return md.ROLE.sub(self._role, quoted)
 
     def notebook(self, notebook: Notebook) -> Notebook:
         """Return a chapter in plain Markdown, with a list of the works that it cites.
@@ -115,21 +92,24 @@ class Plain:
     def _role(self, match: re.Match[str]) -> str:
         name, content = match.groups()
         if name.startswith("cite"):
-            works = [self._entry(key) for key in keys_of(content)]
-            return citation(works, in_text=name == "cite:t", shown=with_link)
-        found = TEXT_AND_TARGET.match(content)
+            works = [self._entry(key) for key in md.keys_of(content)]
+            return md.citation(works, in_text=name == "cite:t", shown=with_link)
+        found = md.TEXT_AND_TARGET.match(content)
         words, target = (found[1], found[2]) if found else ("", content)
         return self._document(words, target) if name == "doc" else words or target
 
     def _document(self, words: str, target: str) -> str:
-        name = target.removeprefix("/")
-        if name in self._chapters or (name := name.removeprefix("notebooks/")) in self._chapters:
-            return f"[{words or self._chapters[name]}]({name}{self._beside})"
-        # A page of the book is not at hand in Jupyter: its name is all that can be given.
-        page = re.sub(r"^(\.\./)?book/", "", name)
-        if page not in self._pages:
+        name = re.sub(r"^(\.\.)?/?((notebooks|book)/)?", "", target)
+        chapter, page = (
+            self._root / "notebooks" / f"{name}.ipynb",
+            self._root / "book" / f"{name}.md",
+        )
+        if chapter.is_file():
+            return f"[{words or title(load(chapter))}]({name}{self._beside})"
+        # A page of the book is not at hand: its name is all that can be given.
+        if not page.is_file():
             raise ValueError(f"A chapter names the document {target!r}, which is not in the book.")
-        return words or f"*{self._pages[page]}*"
+        return words or f"*{next(md.headings(page.read_text('utf-8'), deepest=1)).title}*"
 
     @staticmethod
     def _quotation(match: re.Match[str]) -> str:
@@ -139,6 +119,6 @@ class Plain:
 
 def cited(markdown: str) -> Iterator[str]:
     """Yield the keys of all works that a text cites."""
-    for name, content in ROLE.findall(markdown):
+    for name, content in md.ROLE.findall(markdown):
         if name.startswith("cite"):
-            yield from keys_of(content)
+            yield from md.keys_of(content)

@@ -1,6 +1,4 @@
-"""Make slides for teaching from the tagged cells of each chapter: `make slides`.
-
-    python book/tools/env.py -m book.tools.teach.slides
+"""Slides for teaching from the tagged cells of each chapter: `make slides`.
 
 The decks lie in `_build/slides`, one file a chapter beside what they share, and need no network.
 They show the outputs of the chapters' last run, or those in the repository if there is none.
@@ -9,26 +7,24 @@ They show the outputs of the chapters' last run, or those in the repository if t
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import yaml
 from jinja2 import Environment, FileSystemLoader
 from nbconvert import SlidesExporter
 from pygments.formatters import HtmlFormatter
 
 from book.tools.chapters.run import Edition, find_notebooks
-from book.tools.pages import citation
-from book.tools.pages.site import page_of, put_in_place, recover
-from book.tools.teach.decks import DeckError, deck
+from book.tools.pages.site import page_of
+from book.tools.teach.decks import SlidesError, deck
 from book.tools.teach.exercises import question, title
-from book.tools.teach.notebooks import by_section_of, notes_on
+from book.tools.teach.notebooks import by_section_of, in_place_of, notes_on
 from book.tools.teach.plain import Plain
 
-ROOT = Path(__file__).resolve().parents[3]
 TEMPLATES = Path(__file__).resolve().parent / "deck"
 # Files of installed packages, and their names here. This MathJax never loads a further part.
 INSTALLED = {
@@ -41,10 +37,6 @@ INSTALLED = {
 # What the decks share with the pages of the book.
 OF_THE_BOOK = ("book.css", "favicon.svg", "logo.svg")
 COLOURS = {"light": "a11y-high-contrast-light", "dark": "a11y-high-contrast-dark"}
-
-
-class SlidesError(Exception):
-    """The slides cannot be made; the message says why."""
 
 
 def installed(package: str, inside: str) -> Path:
@@ -79,10 +71,10 @@ def write_shared(root: Path, folder: Path) -> None:
 
 def imprint(root: Path) -> dict[str, str]:
     """Return what the slides say of the book: its title, authors, version and year."""
-    known = citation.about(root / "CITATION.cff")
-    people = " and ".join(citation.name(author) for author in known["authors"])
-    year = citation.year(known)
-    return {"book": known["title"], "people": people, "version": known["version"], "year": year}
+    known = yaml.safe_load((root / "CITATION.cff").read_text("utf-8"))
+    names = (a.get("name") or f"{a['family-names']}, {a['given-names']}" for a in known["authors"])
+    about = {"book": known["title"], "version": known["version"], "people": " and ".join(names)}
+    return about | {"year": str(known["date-released"])[:4]}
 
 
 def exporter() -> SlidesExporter:
@@ -109,7 +101,7 @@ def write_decks(edition: Edition, folder: Path) -> None:
         chapter = nbformat.reads(page_of(path, edition).decode("utf-8"), as_version=4)
         try:
             slides = deck(plain.notebook(chapter), by_section_of(notes_on(path)))
-        except DeckError as problem:
+        except SlidesError as problem:
             raise SlidesError(f"{path.name}: {problem}") from problem
         about = {"stem": path.stem, "number": path.stem[:2], "formulas": "$" in str(slides)}
         about |= {"title": title(chapter), "question": question(chapter), **book}
@@ -129,29 +121,7 @@ def build_slides(edition: Edition, place: Path) -> Path:
     SlidesError
         If a notebook is no chapter. The former decks stay where they are.
     """
-    recover(place)
-    new = place.with_name(f"{place.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    write_shared(edition.root, new / "static")
-    write_decks(edition, new)
-    put_in_place(new, place)
+    with in_place_of(place) as new:
+        write_shared(edition.root, new / "static")
+        write_decks(edition, new)
     return place / "index.html"
-
-
-def main() -> int:
-    """Make the slides of the book and say where they are; 1 if they cannot be made."""
-    edition = Edition(ROOT)
-    try:
-        page = build_slides(edition, edition.folder / "slides")
-    except (SlidesError, ValueError) as problem:
-        print(f"\n{problem}\nThe former slides, if any, are untouched.", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nInterrupted. The same command begins anew.", flush=True)
-        return 130
-    print(f"The slides are at {page.as_uri()}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

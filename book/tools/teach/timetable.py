@@ -8,8 +8,8 @@ there, or an error says where it is not.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,16 @@ class ScheduleError(ValueError):
 class Chapter:
     """A chapter as a schedule sees it: seconds of each section, exercises by number."""
 
-    stem: str
-    sections: Mapping[str, float]
-    exercises: Mapping[int, Exercise]
-    measured: str
+    stem: str = ""
+    sections: Mapping[str, float] = field(default_factory=dict)
+    exercises: Mapping[int, Exercise] = field(default_factory=dict)
+    measured: str = ""
+
+    def slower(self, times: float, most: float = math.inf) -> Chapter:
+        """Return it on a slower machine, of which it takes no more than `most` seconds on ours."""
+        total = sum(self.sections.values())
+        factor = times * (min(total, most) / total if total else 1)
+        return replace(self, sections={name: s * factor for name, s in self.sections.items()})
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ def chapter_of(stem: str, notebook: dict[str, Any], run: Mapping[str, Any] | Non
     Parameters
     ----------
     run
-        What `runstats.measured` kept of its last run, None if there is none. Seconds of the
+        What `measured` kept of its last run, None if there is none. Seconds of the
         sections that it lacks, or that belong to other sections, are divided out of the whole.
     """
     seconds = divided(notebook, run["seconds"] if run else BUDGET)
@@ -95,17 +101,16 @@ def chapter_of(stem: str, notebook: dict[str, Any], run: Mapping[str, Any] | Non
 
 def check_names(block: Block, chapters: Mapping[str, Chapter], where: str) -> None:
     """Raise a ScheduleError if a block names a chapter, section or exercise that is not there."""
-    if not block.chapter:
-        return
-    if block.chapter not in chapters:
-        raise ScheduleError(f"{where}: no chapter {block.chapter!r}, only {', '.join(chapters)}")
-    chapter = chapters[block.chapter]
-    named = [("section", name, list(chapter.sections)) for name in block.sections]
-    named += [("exercise", number, list(chapter.exercises)) for number in block.exercises]
+    chapter = chapters.get(block.chapter, Chapter())
+    named: list[tuple[str, Any, Collection[Any]]] = []
+    named += [("chapter", block.chapter, chapters)] if block.chapter else []
+    named += [("section", name, chapter.sections) for name in block.sections]
+    named += [("exercise", number, chapter.exercises) for number in block.exercises]
     for kind, name, there in named:
         if name not in there:
             has = "; ".join(map(str, there))
-            raise ScheduleError(f"{where}: {chapter.stem} has no {kind} {name!r}. It has: {has}")
+            home = f"{chapter.stem} has" if chapter.stem else "there is"
+            raise ScheduleError(f"{where}: {home} no {kind} {name!r}, only: {has}")
 
 
 def plan_of(text: str, name: str, chapters: Mapping[str, Chapter]) -> tuple[float, list[Day]]:
@@ -136,51 +141,35 @@ def plan_of(text: str, name: str, chapters: Mapping[str, Chapter]) -> tuple[floa
     return told["reserve"], days
 
 
-def newly_run(blocks: tuple[Block, ...], chapters: Mapping[str, Chapter]) -> Iterator[float]:
-    """Yield, for each block of a day, the seconds of the cells that run in it for the first time.
+def timed_blocks(
+    day: Day, chapters: Mapping[str, Chapter]
+) -> Iterator[tuple[Block, dict[str, int], int]]:
+    """Yield each block of a day, the minutes of its parts, and its length, rounded up.
 
     Sections that are left out run too, since later cells use what they made. Exercises stand behind
     all sections and need every one of them. A new day begins with a new kernel.
     """
     reached: dict[str, int] = {}
-    for block in blocks:
-        sections = chapters[block.chapter].sections if block.chapter else {}
-        names, first = list(sections), reached.get(block.chapter, 0)
+    for block in day.blocks:
+        chapter = chapters.get(block.chapter, Chapter())
+        names, first = list(chapter.sections), reached.get(block.chapter, 0)
         ends = [names.index(name) + 1 for name in block.sections]
         last = max([first, *ends, len(names) if block.exercises else 0])
         reached[block.chapter] = last
-        yield sum(list(sections.values())[first:last])
+        seconds = sum(chapter.sections[name] for name in names[first:last])
+        tasks = sum(chapter.exercises[number].minutes for number in block.exercises)
+        parts = {"talk": block.talk, "reading": block.reading, "exercises": tasks}
+        parts |= {"running": math.ceil(seconds / 60), "pause": block.pause}
+        parts = {name: minutes for name, minutes in parts.items() if minutes}
+        yield block, parts, STEP * math.ceil(sum(parts.values()) / STEP)
 
 
-def parts_of(block: Block, seconds: float, chapter: Chapter | None) -> dict[str, int]:
-    """Return the minutes of which a block is made, by what they are for."""
-    tasks = [chapter.exercises[number].minutes for number in block.exercises] if chapter else []
-    parts = {"talk": block.talk, "reading": block.reading, "exercises": sum(tasks)}
-    parts |= {"running": math.ceil(seconds / 60), "pause": block.pause}
-    return {name: minutes for name, minutes in parts.items() if minutes}
-
-
-def timed_blocks(
-    day: Day, reserve: float, chapters: Mapping[str, Chapter]
-) -> list[tuple[Block, dict[str, int], int]]:
-    """Return each block of a day, the minutes of its parts, and its length, rounded up."""
-    out = []
-    for block, seconds in zip(day.blocks, newly_run(day.blocks, chapters), strict=True):
-        parts = parts_of(block, seconds * reserve, chapters.get(block.chapter))
-        out.append((block, parts, STEP * math.ceil(sum(parts.values()) / STEP)))
-    return out
-
-
-def check_fits(day: Day, reserve: float, chapters: Mapping[str, Chapter]) -> None:
+def check_fits(day: Day, chapters: Mapping[str, Chapter]) -> None:
     """Raise a ScheduleError if a day is too long although no chapter takes more than it may.
 
     On a machine that is slower than that, a page says so instead: the plan is not at fault.
     """
-    allowed = {
-        stem: replace(chapter, sections=within_budget(chapter))
-        for stem, chapter in chapters.items()
-    }
-    minutes = sum(length for *_, length in timed_blocks(day, reserve, allowed))
+    minutes = sum(length for *_, length in timed_blocks(day, chapters))
     if minutes > day.limit:
         raise ScheduleError(
             f"{day.name}: {minutes} minutes do not fit into {day.limit}. Leave out a section or an "
@@ -188,19 +177,10 @@ def check_fits(day: Day, reserve: float, chapters: Mapping[str, Chapter]) -> Non
         )
 
 
-def within_budget(chapter: Chapter) -> dict[str, float]:
-    """Return the seconds of the sections, shortened if the whole chapter takes more than it may."""
-    total = sum(chapter.sections.values())
-    share = min(1.0, BUDGET / total) if total else 1.0
-    return {name: seconds * share for name, seconds in chapter.sections.items()}
-
-
 def shown(block: Block, chapters: Mapping[str, Chapter]) -> str:
     """Return what is done in a block, with links, as the cell of a table."""
-    if not block.chapter:
-        return cell_text(block.what)
-    chapter = chapters[block.chapter]
-    named = [f"**Chapter {chapter.stem[:2]}**"]
+    chapter = chapters.get(block.chapter, Chapter())
+    named = [f"**Chapter {chapter.stem[:2]}**"] * bool(chapter.stem)
     named += [cell_text(block.what)] * bool(block.what)
     named += [link(name, chapter.stem, name) for name in block.sections]
     tasks = [chapter.exercises[number] for number in block.exercises]
@@ -208,10 +188,10 @@ def shown(block: Block, chapters: Mapping[str, Chapter]) -> str:
     return "<br>".join(named)
 
 
-def day_table(day: Day, reserve: float, chapters: Mapping[str, Chapter]) -> str:
+def day_table(day: Day, chapters: Mapping[str, Chapter]) -> str:
     """Return the table of one day, and a warning under it if it is too long on this machine."""
     rows, clock = ["| From | What | Minutes | Made of |", "|---|---|--:|---|"], day.start
-    for block, parts, length in timed_blocks(day, reserve, chapters):
+    for block, parts, length in timed_blocks(day, chapters):
         made = ", ".join(f"{name} {minutes}" for name, minutes in parts.items())
         rows.append(f"| {clock:{CLOCK}} | {shown(block, chapters)} | {length} | {made} |")
         clock += timedelta(minutes=length)
@@ -222,19 +202,6 @@ def day_table(day: Day, reserve: float, chapters: Mapping[str, Chapter]) -> str:
         slow = "The machine that built this page ran the chapters slowly"
         rows.append(f"\n:::{{warning}}\n{slow}: {late}.\n:::")
     return "\n".join(rows)
-
-
-def provenance(days: list[Day], reserve: float, chapters: Mapping[str, Chapter]) -> str:
-    """Say how the running times were come by, of the chapters that the days use."""
-    used = {block.chapter for day in days for block in day.blocks}
-    lines = [
-        f"- Chapter {stem[:2]}: {chapters[stem].measured}." for stem in sorted(filter(None, used))
-    ]
-    lead = (
-        f"*Running* is what the cells took when these pages were built, times {reserve:g} for "
-        f"slow laptops. Every block is rounded up to {STEP} minutes."
-    )
-    return "\n".join([lead, "", *lines])
 
 
 def schedule(text: str, name: str, chapters: Mapping[str, Chapter]) -> str:
@@ -255,9 +222,17 @@ def schedule(text: str, name: str, chapters: Mapping[str, Chapter]) -> str:
         If the plan names what is not there, or does not fit into its day.
     """
     reserve, days = plan_of(text, name, chapters)
+    slow = {stem: chapter.slower(reserve) for stem, chapter in chapters.items()}
+    allowed = {stem: chapter.slower(reserve, BUDGET) for stem, chapter in chapters.items()}
     out = []
     for number, day in enumerate(days, 1):
-        check_fits(day, reserve, chapters)
+        check_fits(day, allowed)
         out += [f"### Day {number}"] * (len(days) > 1)
-        out.append(day_table(day, reserve, chapters))
-    return "\n\n".join([*out, provenance(days, reserve, chapters)])
+        out.append(day_table(day, slow))
+    used = sorted({block.chapter for day in days for block in day.blocks} - {""})
+    measured = "\n".join(f"- Chapter {stem[:2]}: {chapters[stem].measured}." for stem in used)
+    lead = (
+        f"*Running* is what the cells took when these pages were built, times {reserve:g} for "
+        f"slow laptops. Every block is rounded up to {STEP} minutes."
+    )
+    return "\n\n".join([*out, lead, measured])

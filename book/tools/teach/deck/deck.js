@@ -62,7 +62,7 @@
     upright.addEventListener("change", () => { Reveal.configure(size()); fit(); });
   };
 
-  if (document.querySelector("script[src$='mathjax.js']")) {
+  if (document.querySelector("main.formulas")) {
     window.MathJax = {
       options: { enableMenu: false },
       tex: { inlineMath: [["$", "$"]] },

@@ -22,14 +22,8 @@ def offline(wheels: Path) -> dict[str, str]:
     """Return the settings with which pip and uv install from a folder and from nowhere else."""
     # An address has no spaces and no commas, at which pip and uv would cut the folder's name.
     link = wheels.as_uri()
-    return {
-        "PIP_NO_INDEX": "1",
-        "PIP_FIND_LINKS": link,
-        "PIP_CONFIG_FILE": os.devnull,
-        "UV_OFFLINE": "1",
-        "UV_FIND_LINKS": link,
-        "UV_NO_CONFIG": "1",
-    }
+    alone = {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": link}
+    return alone | {"UV_OFFLINE": "1", "UV_NO_CONFIG": "1", "UV_FIND_LINKS": link}
 
 
 def call(*arguments: str) -> int:

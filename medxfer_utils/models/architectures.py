@@ -1,0 +1,97 @@
+"""The networks of the course, and fresh weights for any of them.
+
+A new lesson adds its own here: some twenty lines that return a Keras model whose last layer, named
+"head", gives the log odds of the disease. Every strategy then works for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from medxfer_utils import settle_tensorflow
+
+settle_tensorflow()  # first: it decides how TensorFlow starts, and keeps the start quiet
+
+import keras  # noqa: E402
+
+STARTS = {
+    keras.layers.Conv2D: keras.initializers.HeNormal,
+    keras.layers.Dense: keras.initializers.GlorotUniform,
+}
+FILTERS = (16, 32, 64)
+
+
+def tabular_network(features: int, seed: int = 0, widths: Sequence[int] = (64, 32)) -> keras.Model:
+    """The tabular network of the course: hidden layers `body_k`, and the `head`, a logit.
+
+    Taught in lesson 01.
+
+    Parameters
+    ----------
+    features : int
+        Number of input columns.
+    seed : int
+        Of the initial weights, Glorot's; biases are zero.
+    widths : sequence of int
+        Units of the hidden layers.
+    """
+    network = keras.Sequential([keras.Input((features,), name="features")], name="tabular")
+    for k, width in enumerate(widths, start=1):
+        network.add(keras.layers.Dense(width, activation="relu", name=f"body_{k}"))
+    network.add(keras.layers.Dense(1, name="head"))
+    return reinitialised(network, seed)
+
+
+def image_network(
+    shape: tuple[int, int, int],
+    outputs: int = 1,
+    filters: Sequence[int] = FILTERS,
+    seed: int = 0,
+    groups: int = 0,
+) -> keras.Model:
+    """The image network of the course: blocks of convolution, batch norm, ReLU and pooling.
+
+    Block k is made of the layers `conv_k`, `norm_k`, `relu_k` and `pool_k`; then follow the mean
+    over all places (`features`) and one dense layer, the `head`. Taught in lesson 03.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Height, width and channels of an image.
+    outputs : int
+        1 for log odds of the disease; the number of classes otherwise.
+    filters : sequence of int
+        Filters of each block.
+    seed : int
+        Of the initial weights: He's normal distribution [1]_ for the convolutions, Glorot's for
+        the head, biases zero.
+    groups : int
+        With 1 or more, group normalisation [2]_ in so many groups takes the place of batch norm:
+        it has no memory of the patients it was trained on.
+
+    References
+    ----------
+    .. [1] He et al. (2015), Delving deep into rectifiers. ICCV.
+    .. [2] Wu and He (2018), Group normalization. ECCV.
+    """
+    network = keras.Sequential([keras.Input(shape, name="image")], name="image_network")
+    for k, width in enumerate(filters, start=1):
+        network.add(keras.layers.Conv2D(width, 3, padding="same", use_bias=False, name=f"conv_{k}"))
+        if groups:
+            network.add(keras.layers.GroupNormalization(groups, name=f"norm_{k}"))
+        else:
+            network.add(keras.layers.BatchNormalization(momentum=0.9, name=f"norm_{k}"))
+        network.add(keras.layers.ReLU(name=f"relu_{k}"))
+        network.add(keras.layers.MaxPooling2D(name=f"pool_{k}"))
+    network.add(keras.layers.GlobalAveragePooling2D(name="features"))
+    network.add(keras.layers.Dense(outputs, name="head"))
+    return reinitialised(network, seed)
+
+
+def reinitialised(network: keras.Model, seed: int) -> keras.Model:
+    """The same architecture with fresh weights; the seed is not part of its configuration."""
+    twin = keras.models.clone_model(network)
+    for k, layer in enumerate(twin.layers):
+        if start := STARTS.get(type(layer)):
+            layer.kernel.assign(start(seed=len(twin.layers) * seed + k)(layer.kernel.shape))
+    return twin

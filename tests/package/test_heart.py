@@ -1,0 +1,664 @@
+"""The four hospitals: the real ones, the simulated ones, and the statistics between them.
+
+The simulated ones go through every test, and the real ones too where `MEDXFER_DATA` holds their
+files; then the stored statistics are computed anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from book.studies import hospitals_statistics as study
+from medxfer_utils.cohorts import Cohort, require_disjoint
+from medxfer_utils.data import (
+    CODES,
+    DIAGNOSES,
+    HEART,
+    HEART_FEATURES,
+    SHARED,
+    STATISTICS,
+    ContentError,
+    DataError,
+    encoded,
+    find_local,
+    four_hospitals,
+    heart_hospitals,
+    heart_statistics,
+    read_hospital,
+    restricted,
+    simulated_hospitals,
+)
+from tests.faults import untold
+
+HERE = all(find_local(file.name, file.folder) for file in HEART.values())
+REAL = [False, *([True] if HERE else [])]
+KNOWN = heart_statistics()
+STRATA = [(name, y) for name in KNOWN["hospitals"] for y in (0, 1)]
+# heart-disease.names, section 10: all, and all but class 0.
+SIZES = {"Cleveland": 303, "Budapest": 294, "Zurich": 123, "Long Beach": 200}
+ILL = {"Cleveland": 139, "Budapest": 106, "Zurich": 115, "Long Beach": 149}
+DRAWS = 40
+
+# An invented patient: a man of 63 who is ill, with a value in every field.
+PATIENT = "63.0,1.0,4.0,145.0,233,1,2.0,150.0,0.0,2.3,3.0,0.0,6.0,2"
+X = [63, 1, 4, 145, 233, 1, 2, 150, 0, 2.3, 3, 0, 6]
+
+
+def with_field(name: str, text: str) -> str:
+    """The invented patient with something else in one field."""
+    fields = PATIENT.split(",")
+    fields[(*HEART_FEATURES, "diagnosis").index(name)] = text
+    return ",".join(fields)
+
+
+def written(cohort: Cohort, path: Path) -> None:
+    """Write a cohort as the archive does."""
+    rows = [
+        ",".join([*("?" if np.isnan(value) else f"{value:g}" for value in x), str(3 * y)])
+        for x, y in zip(cohort.x, cohort.y, strict=True)
+    ]
+    path.write_text("\n".join(rows) + "\n", "utf-8")
+
+
+def column(cohort: Cohort, feature: str) -> np.ndarray:
+    return cohort.x[:, cohort.features.index(feature)]
+
+
+def complete(cohort: Cohort) -> int:
+    """How many patients have no missing value."""
+    return int((~np.isnan(cohort.x)).all(axis=1).sum())
+
+
+@pytest.fixture(params=REAL, ids=lambda real: "real" if real else "simulated")
+def hospitals(request: pytest.FixtureRequest) -> dict[str, Cohort]:
+    return four_hospitals() if request.param else simulated_hospitals(np.random.default_rng(0))
+
+
+def test_the_hospitals_have_the_published_counts(hospitals: dict[str, Cohort]) -> None:
+    assert {name: len(cohort) for name, cohort in hospitals.items()} == SIZES
+    assert {name: int(cohort.y.sum()) for name, cohort in hospitals.items()} == ILL
+    assert list(hospitals) == list(HEART)
+    for name, cohort in hospitals.items():
+        assert (cohort.name, cohort.features) == (name, HEART_FEATURES)
+        assert len(cohort.patients) == len(cohort)
+        assert cohort.patient[0] in (f"{name}-001", f"simulated-{name}-001")
+    require_disjoint(*hospitals.values())
+
+
+def test_no_zero_passes_for_a_cholesterol(hospitals: dict[str, Cohort]) -> None:
+    without = [feature for feature in SHARED if feature != "cholesterol"]
+    patients = {
+        name: (complete(restricted(cohort, SHARED)), complete(restricted(cohort, without)))
+        for name, cohort in hospitals.items()
+    }
+    # Others who take 0 for a cholesterol count 303, 261, 46 and 130 complete patients.
+    assert patients == {
+        "Cleveland": (303, 303), "Budapest": (261, 284), "Zurich": (0, 46), "Long Beach": (97, 133),
+    }  # fmt: skip
+    for cohort in hospitals.values():
+        for feature in ("cholesterol", "resting pressure"):
+            values = column(cohort, feature)
+            assert not (values == 0).any()
+
+
+@pytest.mark.parametrize("real", REAL)
+def test_a_file_has_more_rows_without_a_question_mark_than_complete_patients(
+    real: bool, tmp_path: Path
+) -> None:
+    paths = {name: find_local(file.name, file.folder) for name, file in HEART.items()}
+    expected = {"Cleveland": 303, "Budapest": 261, "Zurich": 46, "Long Beach": 130}
+    if not real:
+        rows = [PATIENT, with_field("cholesterol", "0"), with_field("age", "?")]
+        (tmp_path / "three.data").write_text("\n".join(rows), "utf-8")
+        paths, expected = {"Zurich": tmp_path / "three.data"}, {"Zurich": 2}
+        assert complete(read_hospital(tmp_path / "three.data", "Zurich")) == 1
+    for name, path in paths.items():
+        assert path is not None
+        lines = path.read_text("utf-8").splitlines()
+        assert sum("?" not in line.split(",")[: len(SHARED)] for line in lines) == expected[name]
+
+
+def test_the_catalogue_tells_what_was_not_measured(hospitals: dict[str, Cohort]) -> None:
+    counted = ("vessels", "thallium scan", "ST slope", "cholesterol")
+    measured = {
+        name: [int((~np.isnan(column(cohort, feature))).sum()) for feature in counted]
+        for name, cohort in hospitals.items()
+    }
+    assert measured == {
+        "Cleveland": [303 - 4, 303 - 2, 303, 303],
+        "Budapest": [3, 28, 104, 294 - 23],
+        "Zurich": [5, 71, 106, 0],
+        "Long Beach": [2, 34, 98, 200 - 7 - 49],
+    }
+    for name, counts in measured.items():
+        missing = [len(hospitals[name]) - n for n in counts[:3]]
+        told = counts[:3] if name != "Cleveland" else [n for n in missing if n]
+        assert all(f" {n} " in HEART[name].faults for n in told), name
+    assert "93.5 % are ill" in HEART["Zurich"].faults
+    assert hospitals["Zurich"].prevalence == pytest.approx(0.935, abs=0.0005)
+
+
+@pytest.mark.parametrize("real", REAL)
+def test_a_row_that_is_there_twice_is_found(real: bool, tmp_path: Path) -> None:
+    paths = {name: find_local(file.name, file.folder) for name, file in HEART.items()}
+    expected = {"Cleveland": 0, "Budapest": 1, "Zurich": 0, "Long Beach": 1}
+    if not real:
+        (tmp_path / "twice.data").write_text("\n".join([PATIENT] * 2), "utf-8")
+        paths, expected = {"Budapest": tmp_path / "twice.data"}, {"Budapest": 1}
+    for name, path in paths.items():
+        assert path is not None
+        cohort = read_hospital(path, name)
+        rows = np.nan_to_num(np.column_stack([cohort.x, cohort.y]), nan=-99)
+        assert len(cohort) - len(np.unique(rows, axis=0)) == expected[name]
+        assert ("One row is there twice" in HEART[name].faults) == bool(expected[name])
+
+
+def test_the_slope_was_reported_for_the_ill_more_often(hospitals: dict[str, Cohort]) -> None:
+    budapest = hospitals["Budapest"]
+    reported = ~np.isnan(column(budapest, "ST slope"))
+    assert reported[budapest.y == 1].mean() > 3 * reported[budapest.y == 0].mean()
+
+
+def test_the_ill_have_the_findings_of_the_disease(hospitals: dict[str, Cohort]) -> None:
+    for name in ("Cleveland", "Budapest"):
+        cohort = hospitals[name]
+        ill, healthy = cohort.of(cohort.patient[cohort.y == 1]), cohort.y == 0
+        for feature in ("age", "exercise angina", "ST depression"):
+            assert np.nanmean(column(ill, feature)) > np.nanmean(column(cohort, feature)[healthy])
+        slower = np.nanmean(column(ill, "maximum heart rate")) - 5
+        assert slower < np.nanmean(column(cohort, "maximum heart rate")[healthy]) - 10
+
+
+@pytest.mark.parametrize("real", REAL)
+def test_the_first_patient_is_read_as_it_is_written(real: bool, tmp_path: Path) -> None:
+    path, x, y = tmp_path / "one.data", X, 1
+    path.write_text(PATIENT, "utf-8")
+    if real:  # typical angina, and healthy
+        path = find_local(HEART["Cleveland"].name, HEART["Cleveland"].folder) or path
+        x, y = [63, 1, 1, 145, 233, 1, 2, 150, 0, 2.3, 3, 0, 6], 0
+    cohort = read_hospital(path, "Cleveland")
+    assert cohort.x[0].tolist() == x
+    assert (cohort.y[0], cohort.patient[0]) == (y, "Cleveland-001")
+    assert cohort.y.dtype.kind == "i"
+    assert cohort.x.dtype == float
+
+
+def test_every_way_to_write_a_patient_that_occurs_is_understood(tmp_path: Path) -> None:
+    path = tmp_path / "some.data"
+    rows = [with_field("ST depression", text) for text in (".7", "-2.6", "0", "?", "1.")]
+    rows += [with_field("diagnosis", text) for text in ("0", "0.0", "1", "4")]
+    rows += [with_field("resting pressure", text) for text in ("0", "0.0", "?", "80")]
+    for end in ("\n", "\r", "\r\n"):
+        path.write_bytes(end.join([*rows, "", ""]).encode())
+        cohort = read_hospital(path, "Basel")
+        assert len(cohort) == 13
+    assert cohort.patient.tolist() == [f"Basel-{n:03d}" for n in range(1, 14)]
+    np.testing.assert_array_equal(column(cohort, "ST depression")[:5], [0.7, -2.6, 0, np.nan, 1])
+    assert cohort.y[5:9].tolist() == [0, 0, 1, 1]
+    np.testing.assert_array_equal(column(cohort, "resting pressure")[9:], [*[np.nan] * 3, 80])
+
+
+FAULTS = {
+    "a field too few": (PATIENT[:-2], "line 2 has 13 fields, not 14: age, sex, .*, diagnosis"),
+    "a field too many": (f"{PATIENT},", "line 2 has 15 fields, not 14"),
+    "semicolons": (PATIENT.replace(",", ";"), "line 2 has 1 fields, not 14"),
+    "blank": ("", "line 2 is blank; remove it"),
+    "spaces only": ("  ", "line 2 is blank"),
+    "no diagnosis": (with_field("diagnosis", "?"), "line 2, diagnosis: it is missing"),
+    "diagnosis 5": (with_field("diagnosis", "5"), "diagnosis: 5 is impossible.*0, 1, 2, 3, 4"),
+    "diagnosis -1": (with_field("diagnosis", "-1"), "diagnosis: -1 is impossible"),
+    "diagnosis 0.5": (with_field("diagnosis", "0.5"), r"diagnosis: 0\.5 is impossible"),
+    "word": (with_field("sex", "male"), "line 2, sex: 'male' is not a number; write [?]"),
+    "heading": (",".join([*HEART_FEATURES, "num"]), "line 2 is a heading, not a patient: remove"),
+    "empty field": (with_field("vessels", ""), "line 2, vessels: '' is not a number"),
+    "nan": (with_field("age", "nan"), "age: 'nan' is not a number"),
+    "infinity": (with_field("age", "inf"), "age: 'inf' is not a number"),
+    "Arabic digits": (with_field("age", "٦٣"), "age: '٦٣' is not a number"),
+    "negative age": (with_field("age", "-63"), "age: -63 is impossible, it must be from 0 to 120"),
+    "age 630": (with_field("age", "630"), "age: 630 is impossible"),
+    "sex 2": (with_field("sex", "2"), "sex: 2 is impossible, it must be one of 0, 1;"),
+    "chest pain 0": (with_field("chest pain", "0"), "chest pain: 0 is .* one of 1, 2, 3, 4;"),
+    "pressure in kPa": (with_field("resting pressure", "19"), "resting pressure: 19 .* 40 to 300"),
+    "mmol/l": (with_field("cholesterol", "6.0"), "cholesterol: 6 is .* 50 to 1000"),
+    "sugar": (with_field("fasting sugar", "110"), "fasting sugar: 110 is impossible"),
+    "ECG 3": (with_field("resting ECG", "3"), "resting ECG: 3 is impossible"),
+    "heart rate": (with_field("maximum heart rate", "0"), "maximum heart rate: 0 is .* 30 to 250"),
+    "angina": (with_field("exercise angina", "0.5"), r"exercise angina: 0\.5 is impossible"),
+    "depression": (with_field("ST depression", "23"), "ST depression: 23 is .* -5 to 10"),
+    "elevation": (with_field("ST depression", "-9"), "ST depression: -9 is impossible"),
+    "slope 0": (with_field("ST slope", "0"), "ST slope: 0 is impossible"),
+    "vessels 4": (with_field("vessels", "4"), "vessels: 4 is impossible"),
+    "scan 4": (with_field("thallium scan", "4"), "thallium scan: 4 is .* one of 3, 6, 7;"),
+}
+
+
+def test_a_faulty_line_is_refused_with_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "faulty.data"
+
+    def read(_: str, line: str) -> Cohort:
+        path.write_text("\n".join([PATIENT, line, PATIENT]), "utf-8")
+        return read_hospital(path, "Zurich")
+
+    def placed(error: Exception) -> bool:
+        return str(error).startswith(f"{path}, line 2")
+
+    assert untold(FAULTS, read, ContentError, placed) == {}
+
+
+def test_a_file_that_is_empty_or_no_text_is_refused(tmp_path: Path) -> None:
+    empty, path = r"a\.data is empty; it should hold one line a pat", tmp_path / "a.data"
+    faults = {"": (b"", empty), "lines": (b"\n\n", empty), "spaces": (b"  \n", empty)}
+    latin = f"{PATIENT}\n{PATIENT}\n".encode() + "63,männlich".encode("latin-1")
+    faults["latin"] = latin, r"a\.data, line 3: byte 0xe4 is not text in UTF-8"
+
+    def read(_: str, content: bytes) -> Cohort:
+        path.write_bytes(content)
+        return read_hospital(path, "Zurich")
+
+    assert untold(faults, read, ContentError) == {}
+
+
+@pytest.mark.parametrize("at", [".", "uci_heart"])
+def test_a_folder_is_read_as_it_is(
+    hospitals: dict[str, Cohort], at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDXFER_DATA", str(tmp_path / "not there"))  # has no part in this
+    (tmp_path / at).mkdir(exist_ok=True)
+    for name, cohort in hospitals.items():
+        written(cohort, tmp_path / at / HEART[name].name)
+    read = four_hospitals(str(tmp_path))
+    for name, cohort in hospitals.items():
+        np.testing.assert_array_equal(read[name].x, cohort.x)
+        np.testing.assert_array_equal(read[name].y, cohort.y)
+    (tmp_path / at / HEART["Zurich"].name).unlink()
+    with pytest.raises(DataError, match=r"processed\.switzerland\.data is neither in .*uci_heart"):
+        four_hospitals(tmp_path)
+
+
+def test_without_a_folder_only_the_official_files_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDXFER_DATA", str(tmp_path))
+    for file in HEART.values():
+        (tmp_path / file.name).write_text(PATIENT, "utf-8")
+    with pytest.raises(DataError, match=r"not the official processed\.cleveland\.data"):
+        four_hospitals()
+    assert len(four_hospitals(tmp_path)["Zurich"]) == 1
+
+
+def test_some_features_are_kept_in_the_order_asked_for(hospitals: dict[str, Cohort]) -> None:
+    cohort = hospitals["Budapest"]
+    some = restricted(cohort, ("cholesterol", "age"))
+    assert some.features == ("cholesterol", "age")
+    np.testing.assert_array_equal(some.x, cohort.x[:, [4, 0]])
+    np.testing.assert_array_equal(some.patient, cohort.patient)
+    assert restricted(cohort, SHARED).x.shape == (294, 10)
+    with pytest.raises(ValueError, match="'Budapest' has no feature 'chol': choose from age, sex"):
+        restricted(cohort, ["age", "chol"])
+
+
+def test_choices_become_columns(tmp_path: Path) -> None:
+    path = tmp_path / "three.data"
+    none = ",".join("?" * len(HEART_FEATURES)) + ",0"
+    reference = "40,0,1,120,200,0,0,170,0,0,1,0,3,0"
+    path.write_text("\n".join([PATIENT, reference, none]), "utf-8")
+    cohort = encoded(read_hospital(path, "Zurich"))
+    expected = {
+        "age": (63, 40), "sex": (1, 0),
+        "chest pain = 2": (0, 0), "chest pain = 3": (0, 0), "chest pain = 4": (1, 0),
+        "resting pressure": (145, 120), "cholesterol": (233, 200), "fasting sugar": (1, 0),
+        "resting ECG = 1": (0, 0), "resting ECG = 2": (1, 0),
+        "maximum heart rate": (150, 170), "exercise angina": (0, 0), "ST depression": (2.3, 0),
+        "ST slope = 2": (0, 0), "ST slope = 3": (1, 0), "vessels": (0, 0),
+        "thallium scan = 6": (1, 0), "thallium scan = 7": (0, 0),
+    }  # fmt: skip
+    assert cohort.features == tuple(expected)
+    np.testing.assert_array_equal(cohort.x[:2].T, list(expected.values()))
+    assert np.isnan(cohort.x[2]).all()
+    assert cohort.patient.tolist() == ["Zurich-001", "Zurich-002", "Zurich-003"]
+
+
+def test_any_features_can_be_encoded(hospitals: dict[str, Cohort]) -> None:
+    cohort = restricted(hospitals["Long Beach"], ("ST slope", "age"))
+    some = encoded(cohort)
+    assert some.features == ("ST slope = 2", "ST slope = 3", "age")
+    slope = column(cohort, "ST slope")
+    back = 1 + column(some, "ST slope = 2") + 2 * column(some, "ST slope = 3")
+    np.testing.assert_array_equal(back, slope)
+    assert np.isnan(slope).sum() == 102
+    np.testing.assert_array_equal(column(some, "age"), column(cohort, "age"))
+    assert encoded(restricted(cohort, ["age"])).features == ("age",)
+
+
+# --- What is simulated ---
+
+
+@pytest.fixture(scope="module")
+def draws() -> list[dict[str, Cohort]]:
+    """The four hospitals, simulated many times."""
+    return [simulated_hospitals(np.random.default_rng(seed)) for seed in range(DRAWS)]
+
+
+def values(draws: list[dict[str, Cohort]], name: str, y: int) -> np.ndarray:
+    """Everybody in one hospital with one diagnosis, in all draws."""
+    return np.concatenate([draw[name].x[draw[name].y == y] for draw in draws])
+
+
+def marginal_of(name: str, y: int, feature: str) -> Any:
+    diagnosis = DIAGNOSES[y]
+    own = KNOWN["hospitals"][name][diagnosis]["marginals"]
+    return own.get(feature, KNOWN["diagnoses"][diagnosis]["marginals"][feature])
+
+
+@pytest.mark.parametrize(("name", "y"), STRATA)
+def test_what_is_missing_together_is_exact(
+    draws: list[dict[str, Cohort]], name: str, y: int
+) -> None:
+    stored = KNOWN["hospitals"][name][DIAGNOSES[y]]["missing"]
+    for draw in draws[:3]:
+        gaps = np.isnan(draw[name].x[draw[name].y == y]).astype(int)
+        assert Counter("".join(map(str, row)) for row in gaps.tolist()) == stored
+
+
+def test_the_order_of_patients_tells_nothing(draws: list[dict[str, Cohort]]) -> None:
+    for name in SIZES:
+        first = [draw[name].y[: len(draw[name]) // 2].mean() for draw in draws]
+        assert np.mean(first) == pytest.approx(ILL[name] / SIZES[name], abs=0.03)
+    # Whose values are missing is not decided by the place in the file either.
+    scanned = [~np.isnan(draw["Budapest"].x[:147, -1]) for draw in draws]
+    assert np.mean(scanned) == pytest.approx(28 / 294, abs=0.03)
+
+
+def test_a_seed_gives_the_same_patients_and_another_does_not(
+    draws: list[dict[str, Cohort]],
+) -> None:
+    again = simulated_hospitals(np.random.default_rng(3))
+    for name, cohort in again.items():
+        np.testing.assert_array_equal(cohort.x, draws[3][name].x)
+        np.testing.assert_array_equal(cohort.y, draws[3][name].y)
+        assert not np.array_equal(cohort.x, draws[4][name].x, equal_nan=True)
+
+
+@pytest.mark.parametrize(("name", "y"), STRATA)
+def test_every_value_is_one_that_the_file_could_hold(
+    draws: list[dict[str, Cohort]], name: str, y: int, tmp_path: Path
+) -> None:
+    for feature, x in zip(HEART_FEATURES, values(draws, name, y).T, strict=True):
+        known, marginal = x[~np.isnan(x)], marginal_of(name, y, feature)
+        if feature in CODES:
+            assert set(known) <= {float(code) for code, share in marginal.items() if share > 0}
+            continue
+        digits = 1 if feature == "ST depression" else 0
+        np.testing.assert_array_equal(known, np.round(known, digits))
+        if len(known):
+            least, greatest = marginal[0], marginal[-1]
+            assert (known >= least - 0.5).all()
+            assert (known <= greatest + 0.5).all()
+
+
+@pytest.mark.parametrize(("name", "y"), STRATA)
+def test_numbers_are_distributed_as_in_the_hospital(
+    draws: list[dict[str, Cohort]], name: str, y: int
+) -> None:
+    table = values(draws, name, y)
+    for feature in ("age", "maximum heart rate", "ST depression"):
+        x = table[:, HEART_FEATURES.index(feature)]
+        knots = np.array(marginal_of(name, y, feature))
+        # Between two knots all values are equally likely.
+        mean = ((knots[1:] + knots[:-1]) / 2 * np.diff(KNOWN["levels"])).sum()
+        error = np.nanstd(x) / np.sqrt((~np.isnan(x)).sum())
+        assert abs(np.nanmean(x) - mean) < 4.5 * error + 0.02, feature
+        assert np.nanmedian(x) == pytest.approx(knots[3], abs=0.25 * np.nanstd(x)), feature
+
+
+@pytest.mark.parametrize(("name", "y"), STRATA)
+def test_codes_have_the_shares_of_the_hospital(
+    draws: list[dict[str, Cohort]], name: str, y: int
+) -> None:
+    table = values(draws, name, y)
+    for feature in CODES:
+        x = table[:, HEART_FEATURES.index(feature)]
+        known = x[~np.isnan(x)]
+        for code, share in marginal_of(name, y, feature).items():
+            error = np.sqrt(max(share * (1 - share), 0.01) / len(known))
+            assert abs(np.mean(known == float(code)) - share) < 4.5 * error, (feature, code)
+
+
+@pytest.mark.parametrize("y", [0, 1])
+def test_features_go_together_as_in_the_statistics(draws: list[dict[str, Cohort]], y: int) -> None:
+    stored = np.array(KNOWN["diagnoses"][DIAGNOSES[y]]["correlation"])
+    groups = [values(draws, name, y) for name in SIZES]
+    pairs = np.triu_indices(len(stored), 1)
+    error = np.abs(study.correlation(groups) - stored)[pairs]
+    # The estimate is of first order: strong correlations of rare codes come out stronger.
+    assert error[np.abs(stored[pairs]) < 0.35].max() < 0.07
+    assert error.max() < 0.2
+    assert error.mean() < 0.02
+    age, rate = (HEART_FEATURES.index(feature) for feature in ("age", "maximum heart rate"))
+    spoken = groups[0][:, [age, rate]]
+    assert np.corrcoef(spoken.T)[0, 1] == pytest.approx(stored[age, rate], abs=0.05)
+    assert stored[age, rate] < -0.2  # the old have slower hearts
+
+
+def test_the_ill_can_be_told_from_the_healthy_as_well_as_in_cleveland(
+    draws: list[dict[str, Cohort]],
+) -> None:
+    aurocs = []
+    for draw in draws[:5]:
+        cohort = encoded(draw["Cleveland"])
+        model = make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression())
+        score = cross_val_predict(model, cohort.x, cohort.y, cv=5, method="predict_proba")[:, 1]
+        aurocs.append(roc_auc_score(cohort.y, score))
+    # The real ones: 0.91.
+    assert min(aurocs) > 0.80
+    assert max(aurocs) < 0.95
+
+
+# --- real or simulated ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", ["no such folder", "another file", "no network"])
+def test_without_the_files_the_patients_are_said_to_be_simulated(
+    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDXFER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MEDXFER_DATA", str(tmp_path))
+    if fault == "no such folder":
+        monkeypatch.setenv("MEDXFER_DATA", str(tmp_path / "typo"))
+    elif fault == "another file":
+        (tmp_path / "processed.cleveland.data").write_text("63,1\n", "utf-8")
+    else:
+        file = HEART["Cleveland"]
+        elsewhere = replace(file, url="http://127.0.0.1:9/processed.cleveland.data")
+        monkeypatch.setattr("medxfer_utils.data.hospitals.HEART", {"Cleveland": elsewhere})
+    cohorts, message = heart_hospitals("builtin", np.random.default_rng(0))
+    for name, cohort in simulated_hospitals(np.random.default_rng(0)).items():
+        np.testing.assert_array_equal(cohorts[name].x, cohort.x)
+    advised, reason = message.split("\n")
+    assert advised.startswith("SIMULATED patients. ")
+    assert advised.endswith("python -m medxfer_utils.data heart")
+    assert len(advised) < 90  # a page shows it without scrolling
+    assert reason.count(". ") == 1  # of the error only what went wrong; the advice is the book's
+    reasons = {"no such folder": "typo': there is no such folder."}
+    reasons |= {"another file": "not the official processed.cleveland.data"}
+    assert reasons.get(fault, "no connection, or it broke off: ConnectionError)") in reason
+    for advice in ("python -m medxfer_utils.data heart", "folder uci_heart of MEDXFER_DATA"):
+        assert advice in message
+
+
+def test_a_folder_is_read_and_its_faults_are_not_hidden(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    with pytest.raises(DataError, match=r"processed\.cleveland\.data is neither in"):
+        heart_hospitals(str(tmp_path), rng)
+    for file in HEART.values():
+        (tmp_path / file.name).write_text(PATIENT, "utf-8")
+    cohorts, message = heart_hospitals(str(tmp_path), rng)
+    assert (message, list(cohorts)) == ("", list(SIZES))
+    assert cohorts["Zurich"].patient.tolist() == ["Zurich-001"]
+    (tmp_path / "processed.va.data").write_text(PATIENT + "\n63\n", "utf-8")
+    with pytest.raises(ContentError, match=r"processed\.va\.data, line 2"):
+        heart_hospitals(str(tmp_path), rng)
+
+
+@pytest.mark.parametrize("real", REAL)
+def test_where_the_files_are_nothing_is_simulated(
+    real: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = SIZES
+    if not real:  # files of one patient that pass for official ones
+        monkeypatch.setenv("MEDXFER_DATA", str(tmp_path))
+        monkeypatch.setattr("medxfer_utils.data.files.verify", lambda file, path, also: path)
+        sizes = dict.fromkeys(SIZES, 1)
+        for file in HEART.values():
+            (tmp_path / file.name).write_text(PATIENT, "utf-8")
+    rng = np.random.default_rng(0)
+    cohorts, message = heart_hospitals("builtin", rng)
+    assert message == ""
+    assert {name: len(cohort) for name, cohort in cohorts.items()} == sizes
+    assert cohorts["Zurich"].patient[0] == "Zurich-001"
+
+
+# --- the statistics -------------------------------------------------------------------------------
+
+
+def without_correlations(found: dict[str, Any]) -> dict[str, Any]:
+    """All numbers that are the same on any processor."""
+    diagnoses = {key: value["marginals"] for key, value in found["diagnoses"].items()}
+    kept = {key: value for key, value in found.items() if key not in ("record", "diagnoses")}
+    return {**kept, "diagnoses": diagnoses}
+
+
+@pytest.mark.parametrize("real", REAL)
+def test_the_statistics_come_out_again(real: bool, draws: list[dict[str, Cohort]]) -> None:
+    cohorts = four_hospitals() if real else draws[0]
+    again = json.loads(json.dumps(study.statistics(cohorts)))
+    assert again.keys() | {"record"} == KNOWN.keys()
+    for name, y in STRATA:
+        diagnosis = DIAGNOSES[y]
+        stored, found = (known["hospitals"][name][diagnosis] for known in (KNOWN, again))
+        assert found["missing"] == stored["missing"]
+        assert found["marginals"].keys() == stored["marginals"].keys()
+    tolerance = 0.0011 if real else 0.35
+    for diagnosis in DIAGNOSES:
+        stored, found = (known["diagnoses"][diagnosis]["correlation"] for known in (KNOWN, again))
+        numbers = [feature not in CODES for feature in HEART_FEATURES]
+        chosen = np.full(13, True) if real else np.array(numbers)
+        pairs = np.ix_(chosen, chosen)
+        np.testing.assert_allclose(np.array(found)[pairs], np.array(stored)[pairs], atol=tolerance)
+    if real:
+        assert without_correlations(again) == without_correlations(KNOWN)
+
+
+def test_nobody_can_be_put_together_from_the_statistics() -> None:
+    # Nothing of a stratum but a few quantiles or shares of one feature at a time, and counts.
+    for name, y in STRATA:
+        own = KNOWN["hospitals"][name][DIAGNOSES[y]]
+        assert set(own) == {"missing", "marginals"}
+        n = sum(own["missing"].values())
+        assert n == (ILL[name] if y else SIZES[name] - ILL[name])
+        for feature, marginal in own["marginals"].items():
+            measured = sum(
+                count
+                for pattern, count in own["missing"].items()
+                if pattern[HEART_FEATURES.index(feature)] == "0"
+            )
+            assert measured >= study.FEWEST
+            wanted = len(CODES.get(feature, study.LEVELS))
+            assert len(marginal) == wanted
+    assert STATISTICS.stat().st_size < 40_000
+
+
+def test_what_was_hardly_measured_is_taken_from_all_hospitals() -> None:
+    zurich = KNOWN["hospitals"]["Zurich"]
+    assert not {"cholesterol", "vessels"} & (
+        zurich["healthy"]["marginals"].keys() | zurich["ill"]["marginals"].keys()
+    )
+    assert "fasting sugar" in zurich["ill"]["marginals"]
+    assert "fasting sugar" not in zurich["healthy"]["marginals"]  # 1 of 8
+    for diagnosis in DIAGNOSES:
+        of_all = KNOWN["diagnoses"][diagnosis]
+        assert tuple(of_all["marginals"]) == HEART_FEATURES
+        matrix = np.array(of_all["correlation"])
+        np.testing.assert_array_equal(matrix, matrix.T)
+        np.testing.assert_array_equal(np.diag(matrix), 1)
+        assert np.linalg.eigvalsh(matrix)[0] > 0
+
+
+def test_the_record_says_where_the_statistics_came_from() -> None:
+    record = KNOWN["record"]
+    assert record["uncommitted"] == []
+    assert int(record["commit"], 16)
+    assert set(record["packages"]) == set(study.PACKAGES)
+    assert record["files"] == {name: file.sum for name, file in HEART.items()}
+    assert record["fewest"] == study.FEWEST
+    assert datetime.fromisoformat(record["date"]).tzinfo
+
+
+# --- how they are made ----------------------------------------------------------------------------
+
+
+def test_a_marginal_is_known_quantiles_or_shares() -> None:
+    x = np.array([np.nan, *range(101)])
+    assert study.marginal(x, "age") == [0, 5, 25, 50, 75, 95, 100]
+    codes = np.array([3, 3, 3, 7, np.nan])
+    assert study.marginal(codes, "thallium scan") == {"3": 0.75, "6": 0, "7": 0.25}
+    table = np.full((6, 13), 1.0)
+    table[:, 0] = [40, 50, 60, 70, np.nan, np.nan]
+    table[0, 1] = np.nan
+    assert tuple(study.marginals(table, 5)) == HEART_FEATURES[1:]
+    assert study.missing(table) == {
+        "0000000000000": 3, "0100000000000": 1, "1000000000000": 2,
+    }  # fmt: skip
+
+
+def test_scores_are_the_means_of_shares_of_a_normal_variable() -> None:
+    # The halves of a normal variable have means of ∓√(2/π), and the variance 2/π.
+    half = np.sqrt(2 / np.pi)
+    found = study.scores(np.array([5, np.nan, 1, 1, 5.0]))
+    np.testing.assert_allclose(found, [half, np.nan, -half, -half, half])
+    many = study.scores(np.random.default_rng(0).normal(size=2001) ** 3)
+    assert many.var() == pytest.approx(1, abs=0.01)
+    assert np.isnan(study.scores(np.full(3, np.nan))).all()
+
+
+@pytest.mark.parametrize("r", [-0.6, 0.3])
+def test_the_correlation_behind_numbers_and_codes_is_found(r: float) -> None:
+    rng = np.random.default_rng(0)
+    groups = []
+    for shift in (0, 5):  # hospitals that differ are no correlation
+        x = rng.normal(size=(4000, 13))
+        x[:, 1] = r * x[:, 0] + np.sqrt(1 - r**2) * x[:, 1]
+        x[:, 2] = x[:, 1] > norm.ppf(0.7)
+        x[:, 3:5] += shift
+        x[rng.random(4000) < 0.3, 0] = np.nan
+        groups.append(np.column_stack([np.exp(x[:, 0]), x[:, 1:]]))
+    found = study.correlation(groups)
+    assert found[0, 1] == pytest.approx(r, abs=0.03)
+    assert found[0, 2] == pytest.approx(r, abs=0.05)
+    assert found[3, 4] == pytest.approx(0, abs=0.04)
+
+
+def test_correlations_that_do_not_fit_together_are_made_to() -> None:
+    impossible = np.array([[1, 0.9, -0.9], [0.9, 1, 0.9], [-0.9, 0.9, 1]])
+    assert np.linalg.eigvalsh(impossible)[0] < -0.5
+    fitted = study.positive_definite(impossible)
+    assert np.linalg.eigvalsh(fitted)[0] > 0.001
+    np.testing.assert_allclose(np.diag(fitted), 1)
+    assert (np.sign(fitted) == np.sign(impossible)).all()
+    fine = np.array([[1, 0.5], [0.5, 1]])
+    np.testing.assert_allclose(study.positive_definite(fine), fine)

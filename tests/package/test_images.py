@@ -1,0 +1,92 @@
+"""Cutting out and grey values: properties, and the physics they must keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medxfer_utils import images
+from medxfer_utils.images import AIR, ImagingError, crop, percentile_window, scaled, window
+from tests.faults import untold
+
+RNG = np.random.default_rng(0)
+
+
+@given(st.data())
+def test_a_crop_is_the_image_inside_and_the_fill_outside(data: st.DataObject) -> None:
+    shape = data.draw(st.lists(st.integers(1, 7), min_size=1, max_size=3))
+    size = [data.draw(st.integers(1, 10)) for _ in shape]
+    centre = [data.draw(st.integers(0, n - 1)) for n in shape]
+    image = np.arange(1, np.prod(shape) + 1).reshape(shape)
+    patch = crop(image, size, -7, centre)
+    assert patch.shape == tuple(size)
+    for place in np.ndindex(*size):
+        at = tuple(c - s // 2 + p for c, s, p in zip(centre, size, place, strict=True))
+        inside = all(0 <= a < n for a, n in zip(at, shape, strict=True))
+        assert patch[place] == (image[at] if inside else -7)
+
+
+def test_the_centre_crop_is_in_the_middle_and_keeps_channels_and_type() -> None:
+    image = np.zeros((6, 9, 3), np.int16)
+    image[2:4, 3:6] = 5
+    patch = crop(image, (2, 3), AIR)
+    assert (patch == 5).all()
+    assert (patch.shape, patch.dtype) == ((2, 3, 3), np.int16)
+    assert crop(np.zeros((1, 1), np.float32), (1, 2), 0.1)[0, 0] == np.float32(0.1)
+
+
+def test_the_soft_tissue_window_shows_what_radiologists_expect() -> None:
+    # Level 40, width 400: -160 HU and below is black, 240 HU and above white, 40 HU mid-grey.
+    grey = window([-1000, -160, 40, 140, 240, 3000], level=40, width=400)
+    np.testing.assert_allclose(grey, [0, 0, 0.5, 0.75, 1, 1], atol=1e-6)
+    assert grey.dtype == np.float32
+
+
+@given(gain=st.floats(0.01, 100), offset=st.floats(-1000, 1000))
+def test_the_percentile_window_does_not_see_the_scanners_gain(gain: float, offset: float) -> None:
+    signal = RNG.gamma(2, 100, (16, 16))
+    before, after = percentile_window(signal), percentile_window(gain * signal + offset)
+    np.testing.assert_allclose(after, before, atol=0.01)
+
+
+def test_the_percentile_window_cuts_one_in_a_hundred_at_each_end() -> None:
+    grey = percentile_window(np.arange(1001))
+    assert ((grey == 0).sum(), (grey == 1).sum()) == (11, 11)
+
+
+@pytest.mark.parametrize(("kind", "largest"), [(np.uint8, 255), (np.uint16, 65535)])
+def test_unsigned_integers_are_scaled_by_their_range(kind: type, largest: int) -> None:
+    grey = scaled(np.array([0, largest // 5, largest], kind))
+    np.testing.assert_allclose(grey, [0, 0.2, 1], atol=1e-6)
+    assert grey.dtype == np.float32
+
+
+def test_each_fault_has_its_own_error() -> None:
+    plane, holed = np.zeros((4, 6)), np.full((1, 8, 8), 3.0)
+    holed[:, 0] = np.nan
+    holed[:, 1] = 4
+    faults: dict[str, tuple[Callable[[], Any], str]] = {
+        f"centre {centre}": (lambda at=centre: crop(plane, (2, 2), AIR, at), "not inside")
+        for centre in ((-1, 2), (2, 6), (np.inf, 0))
+    }
+    faults["fill"] = lambda: crop(plane.astype(np.uint8), (8, 8), AIR), "uint8 cannot hold"
+    for width in (0, -1, np.nan):
+        faults[f"width {width}"] = lambda w=width: window([0], 0, w), "width"
+    one_value = "Percentiles 1 and 99 are 3 and 3"
+    faults["one value"] = lambda: percentile_window(np.full(10, 3)), one_value
+    faults["flat"] = lambda: images.standardised(np.ones((2, 4, 4))), "Image 0 has one value only"
+    faults["unit"] = lambda: images.contrast(np.ones((1, 2, 2)), 0), "unit of contrast"
+    for name in ("percentile_window", "standardised", "contrast"):  # NaN must not spread
+        arguments = (40,) if name == "contrast" else ()
+        call = getattr(images, name)
+        faults[f"NaN, {name}"] = lambda f=call, a=arguments: f(holed, *a), "8 of 64 values are NaN"
+    # Hounsfield units are never divided by 255.
+    for kind in (np.float32, np.float64, np.int16, np.int64, bool):
+        hint = "use `window` for Hounsfield units"
+        faults[f"scaled {kind}"] = lambda k=kind: scaled(np.ones(3, k)), hint
+    assert untold(faults, lambda _, call: call(), ImagingError) == {}

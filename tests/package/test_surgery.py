@@ -1,0 +1,154 @@
+"""Backbones put under new heads, adapters, LoRA, attention: what they keep and what they move."""
+
+from __future__ import annotations
+
+from medxfer_utils import models
+from medxfer_utils.models import Array, Training
+
+# isort: split
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+RNG = np.random.default_rng(5)
+SHAPE, FILTERS = (8, 8, 1), (3, 4)
+X: Array = RNG.normal(size=(24, *SHAPE)).astype("float32")
+Y = (X.mean((1, 2, 3)) > 0).astype(int)
+SHORT = Training(steps=6, rate=0.05, batch=8)
+
+
+def network(seed: int = 0) -> keras.Model:
+    net = models.image_network(SHAPE, filters=FILTERS, seed=seed)
+    return models.train(net, X, Y, SHORT, seed)  # with running statistics of its own
+
+
+def grown(kind: str, net: keras.Model) -> keras.Model:
+    return models.with_lora(net, 2, 0) if kind == "lora" else models.with_adapters(net)
+
+
+def frozen(kind: str, net: keras.Model) -> tuple[str, ...]:
+    return models.norms(net) + (() if kind == "lora" else models.convolutions(net))
+
+
+@pytest.mark.parametrize("kind", ["lora", "adapters"])
+def test_small_weights_change_nothing_before_training(kind: str) -> None:
+    net = network()
+    np.testing.assert_allclose(
+        models.outputs(grown(kind, net), X), models.outputs(net, X), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("kind", ["lora", "adapters"])
+def test_only_the_small_weights_and_the_head_move(kind: str) -> None:
+    net = network()
+    start = grown(kind, net)
+    trained = models.train(start, X, Y, SHORT, 0, frozen=frozen(kind, start))
+    weights = zip(start.weights, start.get_weights(), trained.get_weights(), strict=True)
+    moved = {v.path for v, a, b in weights if not np.array_equal(a, b)}
+    small = {"lora": ("lora_kernel_a", "lora_kernel_b"), "adapters": ("adapter_",)}[kind]
+    assert moved
+    assert all("head" in name or any(s in name for s in small) for name in moved)
+    assert any(s in name for name in moved for s in small)
+
+
+@pytest.mark.parametrize("kind", ["lora", "adapters"])
+def test_merged_is_the_same_function_in_the_old_shape(kind: str) -> None:
+    net = network()
+    start = grown(kind, net)
+    trained = models.train(start, X, Y, SHORT, 0, frozen=frozen(kind, start))
+    merged = models.merged(trained, net)
+    assert merged.count_params() == net.count_params()
+    np.testing.assert_allclose(models.outputs(merged, X), models.outputs(trained, X), atol=1e-5)
+    assert np.abs(models.outputs(merged, X) - models.outputs(net, X)).max() > 1e-3
+
+
+def test_counts_of_trainable_weights() -> None:
+    net = network()
+    head, scales = 4 + 1, 2 * (3 + 4)
+    kernels = 9 * 1 * 3 + 9 * 3 * 4
+    assert models.trainable(net) == kernels + scales + head
+    assert models.trainable(net, models.norms(net)) == kernels + head
+    assert models.trainable(net, models.backbone_layers(net)) == head
+    lora = models.with_lora(net, 2, 0)
+    low_rank = 2 * (9 * 1 + 3) + 2 * (9 * 3 + 4)
+    assert models.trainable(lora, models.norms(lora)) == low_rank + head
+    both = models.with_adapters(net)
+    assert models.trainable(both, frozen("adapters", both)) == 1 * 3 + 3 * 4 + head
+
+
+def test_lora_is_seeded() -> None:
+    a, b, c = (models.with_lora(network(), 2, seed).get_weights() for seed in (1, 1, 2))
+    assert all(np.array_equal(v, w) for v, w in zip(a, b, strict=True))
+    assert not all(np.array_equal(v, w) for v, w in zip(a, c, strict=True))
+
+
+def test_attention_equals_its_definition() -> None:
+    net = network()
+    (attention,) = models.channel_attention(net, X, Y, ("relu_2",))
+    maps = models.outputs(net, X, "relu_2").astype("float32")
+    growth = []
+    for channel in (None, *range(4)):
+        cut = maps.copy()
+        if channel is not None:
+            cut[..., channel] = 0
+        logits = net.get_layer("head")(net.get_layer("features")(net.get_layer("pool_2")(cut)))
+        loss = keras.losses.BinaryCrossentropy(from_logits=True)(Y[:, None], logits)
+        growth.append(float(loss))
+    away = np.exp(np.array(growth[1:]) - growth[0])
+    np.testing.assert_allclose(attention, away / away.sum(), rtol=1e-4)
+
+
+def test_attention_is_greatest_where_the_head_looks() -> None:
+    net = models.copied(network())
+    net.get_layer("head").kernel.assign(np.array([[0.0], [0.0], [9.0], [0.0]]))
+    maps = models.outputs(net, X, "features")
+    y = (maps[:, 2] > np.median(maps[:, 2])).astype(int)
+    net.get_layer("head").bias.assign([-9.0 * np.median(maps[:, 2])])
+    (attention,) = models.channel_attention(net, X, y, ("relu_2",))
+    assert int(np.argmax(attention)) == 2
+    np.testing.assert_allclose(attention[[0, 1, 3]], attention[0], rtol=1e-5)
+
+
+def test_contrast_is_inverted_for_half_and_scaled_within_bounds() -> None:
+    images = tf.ones([400, 4, 4, 1])
+    seen = models.flips_turns_and_contrast(images, tf.constant([3, 1])).numpy()[:, 0, 0, 0]
+    assert 0.42 < (seen < 0).mean() < 0.58
+    assert 0.2 <= np.abs(seen).min() < 0.25
+    assert 1.3 < np.abs(seen).max() <= 1.5
+    again, other = (
+        models.flips_turns_and_contrast(images, tf.constant([3, k])).numpy()[:, 0, 0, 0]
+        for k in (1, 2)
+    )
+    np.testing.assert_array_equal(seen, again)
+    assert np.abs(seen - other).mean() > 0.1, "two epochs differ"
+
+
+def test_group_norm_has_no_company() -> None:
+    net = models.image_network(SHAPE, filters=(4, 4), groups=2)
+    crowd, alone = (net(x, training=True).numpy() for x in (X, X[:1]))
+    np.testing.assert_allclose(crowd[:1], alone, atol=1e-5)
+    batch = models.image_network(SHAPE, filters=(4, 4))
+    crowd, alone = (models.copied(batch)(x, training=True).numpy() for x in (X, X[:1]))
+    assert np.abs(crowd[:1] - alone).max() > 1e-2
+
+
+def test_only_the_backbone_is_taken_when_class_counts_differ() -> None:
+    source, target = (models.image_network(SHAPE, k, FILTERS, seed=k) for k in (10, 1))
+    with pytest.raises(ValueError, match="shape"):
+        models.copied(target).set_weights(source.get_weights())
+    before = target.get_weights()
+    moved = models.with_backbone_of(source, target)
+    for layer in (*models.backbone_layers(source), "head"):
+        given = target if layer == "head" else source
+        for a, b in zip(*(n.get_layer(layer).get_weights() for n in (moved, given)), strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert all(map(np.array_equal, before, target.get_weights()))
+
+
+def test_a_backbone_of_another_shape_is_refused() -> None:
+    small, wide, short = (models.image_network(SHAPE, filters=f) for f in ((4, 6), (4, 7), (4,)))
+    with pytest.raises(ValueError, match=r"'conv_2': weights .*\(3, 3, 4, 7\).* do not fit"):
+        models.with_backbone_of(wide, small)
+    with pytest.raises(ValueError, match="no layer 'conv_2'"):
+        models.with_backbone_of(short, small)

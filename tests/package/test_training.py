@@ -1,0 +1,269 @@
+"""The one trainer: against Keras's own, what stays frozen, weights, losses and bad input."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+from medxfer_utils import models
+from medxfer_utils.models import Array, Training, image_network, train
+
+# isort: split
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import brier_score_loss, log_loss
+
+from medxfer_utils.models.training import BATCH, MAKERS, in_turn, mean_loss
+
+SHAPE = (12, 12, 1)
+RNG = np.random.default_rng(7)
+X: Array = RNG.normal(size=(48, *SHAPE)).astype("float32")
+Y = (X.mean((1, 2, 3)) > 0).astype(int)
+SMALL = Training(steps=4, batch=12)
+
+
+def network(outputs: int = 1, seed: int = 0) -> keras.Model:
+    return image_network(SHAPE, outputs, filters=(4, 6), seed=seed)
+
+
+def distance(a: keras.Model, b: keras.Model, layer: str | None = None) -> float:
+    """Return the largest difference between two networks' weights, or those of one layer."""
+    one, two = ((n.get_layer(layer) if layer else n).get_weights() for n in (a, b))
+    return max(float(np.abs(v - w).max()) for v, w in zip(one, two, strict=True))
+
+
+# --- training is Keras's own ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimiser", ["SGD", "momentum", "Adam"])
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_training_equals_keras_fit(optimiser: str, outputs: int) -> None:
+    y = Y if outputs == 1 else np.arange(len(X)) % 3
+    told = replace(SMALL, optimiser=optimiser, rate=0.01, smoothing=0.2)
+    ours = train(network(outputs), X, y, told, seed=3)
+    order = in_turn(len(X), told, 3).ravel()
+    theirs = network(outputs)
+    loss: Any = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.2)
+    if outputs > 1:
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.2)
+    theirs.compile(optimizer=MAKERS[optimiser](0.01), loss=loss)
+    wanted = y[order].astype("float32")[:, None] if outputs == 1 else np.eye(3)[y[order]]
+    theirs.fit(X[order], wanted, batch_size=12, shuffle=False, verbose=0)
+    assert distance(ours, network(outputs)) > 1e-3
+    assert distance(ours, theirs) < 2e-5
+
+
+def test_the_rate_falls_like_keras_cosine_decay() -> None:
+    ours = train(network(), X, Y, replace(SMALL, optimiser="SGD", cosine=True), seed=3)
+    order = in_turn(len(X), SMALL, 3).ravel()
+    theirs = network()
+    schedule = keras.optimizers.schedules.CosineDecay(SMALL.rate, decay_steps=4)
+    theirs.compile(keras.optimizers.SGD(schedule), keras.losses.BinaryCrossentropy(True))
+    theirs.fit(X[order], Y[order].astype("float32"), batch_size=12, shuffle=False, verbose=0)
+    assert distance(ours, theirs) < 2e-5
+    constant = train(network(), X, Y, replace(SMALL, optimiser="SGD"), seed=3)
+    assert distance(ours, constant) > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("kind", "reference"), [("Brier", brier_score_loss), ("cross-entropy", log_loss)]
+)
+def test_losses_equal_scikit_learn(kind: str, reference: Any) -> None:
+    logits = RNG.normal(size=(30, 1)).astype("float32")
+    labels = RNG.integers(0, 2, 30)
+    ours = mean_loss(tf.constant(logits), tf.constant(labels), 0.0, kind)
+    assert float(ours) == pytest.approx(
+        reference(labels, 1 / (1 + np.exp(-logits[:, 0]))), rel=1e-5
+    )
+
+
+def test_one_fit_leaves_nothing_for_the_next_and_its_start_as_it_was() -> None:
+    start = network()
+    kept = models.copied(start)
+    first = train(start, X, Y, SMALL, seed=1)
+    train(network(seed=5), X, 1 - Y, replace(SMALL, rate=0.5), seed=2)
+    again = train(start, X, Y, SMALL, seed=1)
+    assert distance(start, kept) == 0
+    assert distance(first, again) == 0
+    assert distance(first, train(start, X, Y, SMALL, seed=2)) > 0
+
+
+def test_no_steps_change_nothing() -> None:
+    none = replace(SMALL, steps=0)
+    assert distance(train(network(), X, Y, none, seed=0), network()) == 0
+
+
+@given(st.integers(1, 40), st.integers(0, 12), st.integers(1, 16), st.integers(0, 9))
+def test_every_image_is_used_before_any_comes_again(
+    n: int, steps: int, batch: int, seed: int
+) -> None:
+    order = in_turn(n, Training(steps, batch=batch), seed)
+    assert order.shape == (steps, batch)
+    for used in range(1, order.size + 1):
+        counts = Counter(order.ravel()[:used].tolist())
+        assert max(counts.values()) - (min(counts.values()) if len(counts) == n else 0) <= 1
+
+
+# --- what is kept ---------------------------------------------------------------------------------
+
+
+def test_frozen_blocks_keep_every_weight_and_the_running_statistics() -> None:
+    frozen = models.blocks(network(), 1)
+    assert frozen == ("conv_1", "norm_1")
+    trained = train(network(), X + 3, Y, SMALL, seed=0, frozen=frozen)
+    assert [distance(trained, network(), layer) for layer in frozen] == [0, 0]
+    assert all(distance(trained, network(), layer) > 1e-4 for layer in ("conv_2", "norm_2", "head"))
+
+
+def test_frozen_norm_runs_in_inference_mode_as_in_keras() -> None:
+    ours = train(network(), X, Y, SMALL, 0, frozen=models.backbone_layers(network()))
+    theirs = network()
+    for name in models.backbone_layers(theirs):
+        theirs.get_layer(name).trainable = False
+    order = in_turn(len(X), SMALL, 0).ravel()
+    theirs.compile(keras.optimizers.Adam(SMALL.rate), keras.losses.BinaryCrossentropy(True))
+    theirs.fit(X[order], Y[order].astype("float32"), batch_size=12, shuffle=False, verbose=0)
+    assert distance(ours, theirs) < 2e-5
+
+
+def test_a_multiplier_of_zero_is_not_frozen_the_statistics_move() -> None:
+    still = dict.fromkeys(models.backbone_layers(network()), 0.0)
+    trained = train(network(), X + 3, Y, SMALL, seed=0, multipliers=still)
+    assert distance(trained, network(), "conv_1") == 0
+    assert distance(trained, network(), "norm_1") > 0.1
+
+
+def test_statistics_of_other_images_move_nothing_else() -> None:
+    other = 2 * X + 3
+    moved = models.with_statistics_of(network(), other, seed=0)
+    old, new = network().get_layer("norm_1").get_weights(), moved.get_layer("norm_1").get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(old[:2], new[:2], strict=True))
+    answers = models.outputs(network(), other, "conv_1")
+    np.testing.assert_allclose(new[2], answers.mean((0, 1, 2)), rtol=0.05, atol=0.05)
+    np.testing.assert_allclose(new[3], answers.var((0, 1, 2)), rtol=0.1)
+    assert [distance(network(), moved, layer) for layer in ("conv_1", "conv_2", "head")] == [0] * 3
+
+
+def test_half_the_multiplier_is_half_the_step() -> None:
+    one = Training(steps=1, batch=48, optimiser="SGD", rate=0.1)
+    full, half = (train(network(), X, Y, one, 0, multipliers={"head": p}) for p in (1.0, 0.5))
+    kernel = [n.get_layer("head").get_weights()[0] for n in (network(), half, full)]
+    np.testing.assert_allclose(kernel[1], (kernel[0] + kernel[2]) / 2, atol=1e-7)
+    assert distance(half, full, "conv_1") == 0
+
+
+# --- the whole set, weights, squares --------------------------------------------------------------
+
+
+def test_weights_are_what_repeating_rows_would_be() -> None:
+    once = Training(steps=3, batch=None, optimiser="SGD", rate=0.1)
+    frozen = models.norms(network())  # a repeated image would count in the batch's statistics
+    many = np.repeat(np.arange(10), np.arange(1, 11))
+    weight = np.arange(1, 11) * 10 / len(many)
+    weighted = train(network(), X[:10], Y[:10], once, 0, frozen, weight=weight)
+    repeated = train(network(), X[many], Y[many], once, 0, frozen)
+    assert distance(weighted, repeated) < 1e-6
+    assert distance(weighted, train(network(), X[:10], Y[:10], once, 0, frozen)) > 1e-4
+
+
+def test_the_whole_set_does_not_depend_on_the_seed() -> None:
+    whole = replace(SMALL, batch=None)
+    assert in_turn(5, whole, 1).tolist() == [[0, 1, 2, 3, 4]] * 4
+    assert distance(train(network(), X, Y, whole, 1), train(network(), X, Y, whole, 2)) == 0
+
+
+def test_squares_are_of_what_is_known() -> None:
+    outputs, wanted = RNG.normal(size=(2, 6, 3)).astype("float32")
+    wanted[0, 1] = wanted[4, 2] = np.nan
+    loss = mean_loss(tf.constant(outputs), tf.constant(wanted), 0.0, "squares")
+    assert float(loss) == pytest.approx(np.nanmean((outputs - wanted) ** 2), rel=1e-5)
+    told = replace(SMALL, steps=80, rate=0.02, loss="squares")
+    x = RNG.normal(size=(40, 3))
+    line = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="head")])
+    fitted = train(line, x, x[:, :2] * [2.0, np.nan], told, 0)
+    kernels = [n.get_layer("head").get_weights()[0] for n in (line, fitted)]
+    assert np.abs(kernels[1][:, 0] - [2, 0, 0]).max() < np.abs(kernels[0][:, 0] - [2, 0, 0]).max()
+    np.testing.assert_array_equal(kernels[1][:, 1], kernels[0][:, 1])
+
+
+# --- inference, initial weights, augmentation -----------------------------------------------------
+
+
+def test_outputs_equal_keras_predict_over_several_batches() -> None:
+    many = np.concatenate([X] * 6)
+    trained = train(network(), X, Y, SMALL, seed=0)
+    assert len(many) > BATCH
+    np.testing.assert_allclose(
+        models.outputs(trained, many), trained.predict(many, verbose=0), atol=1e-5
+    )
+    features = models.outputs(trained, X, "features")
+    kernel, bias = trained.get_layer("head").get_weights()
+    np.testing.assert_allclose(features @ kernel + bias, models.outputs(trained, X), atol=1e-5)
+
+
+def test_initial_weights_follow_the_seed_and_he() -> None:
+    wide = image_network((8, 8, 16), filters=(400,))
+    assert wide.get_layer("conv_1").get_weights()[0].std() == pytest.approx(
+        (2 / 144) ** 0.5, rel=0.03
+    )
+    assert distance(network(seed=1), network(seed=1)) == 0
+    assert distance(network(seed=1), network(seed=2), "conv_2") > 0
+    assert network(seed=1).to_json() == network(seed=2).to_json()
+
+
+def test_flips_and_turns_give_the_eight_positions_and_no_other() -> None:
+    picture = RNG.normal(size=(5, 5, 1)).astype("float32")
+    eight = [np.rot90(p, k) for p in (picture, picture[:, ::-1]) for k in range(4)]
+    turned = models.flips_and_turns(tf.constant(np.stack([picture] * 200)), (1, 2)).numpy()
+    found = [[np.array_equal(t, e) for e in eight].index(True) for t in turned]
+    assert set(found) == set(range(8))
+    again = models.flips_and_turns(tf.constant(np.stack([picture] * 200)), (1, 3)).numpy()
+    assert not np.array_equal(turned, again)
+
+
+def test_augmentation_is_new_at_every_step() -> None:
+    seen: list[Any] = []
+
+    def spy(images: Any, seed: Any) -> Any:
+        tf.py_function(lambda s: seen.append(tuple(s.numpy().tolist())), [seed], [])
+        return images
+
+    train(network(), X, Y, replace(SMALL, augment=spy), seed=5)
+    assert sorted(seen) == [(5, 0), (5, 1), (5, 2), (5, 3)]
+
+
+# --- bad input ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "said"),
+    [
+        (X[:, :10], Y, r"reads rows of shape \(12, 12, 1\), these are \(10, 12, 1\)"),
+        (X, Y[:-1], "48 rows and 47 labels"),
+        (X[:0], Y[:0], "0 rows"),
+        (np.where(X > 2, np.nan, X), Y, "not finite"),
+        (X, Y + 1, r"Labels \[1 2\] do not fit a network with 1 outputs"),
+    ],
+)
+def test_images_and_labels_that_do_not_fit(x: Array, y: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        train(network(), x, y, SMALL, seed=0)
+
+
+def test_other_mistakes_are_named() -> None:
+    with pytest.raises(ValueError, match="no layers \\['body'\\]"):
+        train(network(), X, Y, SMALL, 0, frozen=["body"])
+    with pytest.raises(ValueError, match="nothing is left to train"):
+        train(network(), X, Y, SMALL, 0, frozen=[*models.backbone_layers(network()), "head"])
+    with pytest.raises(ValueError, match="Brier loss here needs one output"):
+        train(network(3), X, Y, replace(SMALL, loss="Brier"), 0)
+    with pytest.raises(ValueError, match="freeze 3 blocks of a network that has 2"):
+        models.blocks(network(), 3)
+    for wrong in ({"optimiser": "adam"}, {"loss": "mse"}, {"rate": 0.0}, {"smoothing": 1.0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            replace(SMALL, **wrong)

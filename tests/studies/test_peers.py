@@ -1,0 +1,60 @@
+"""The stored comparison with peers: what it says, and how it is summed up."""
+
+import pandas as pd
+import pytest
+
+from benchmarks import tabular_transfer as benchmark
+
+
+def test_ours_is_at_least_level_with_the_best_peer() -> None:
+    peers = [*benchmark.PEERS, *benchmark.ADAPTERS, "adapt", "adapt, re-standardised"]
+    for measure in benchmark.MEASURES:
+        table = benchmark.summary(pd.read_csv(benchmark.TABLE), measure)
+        verdicts = table.query("strategy in @peers")["ours is"].str.split().str[-1]
+        assert len(verdicts) == len(peers) * len(benchmark.SIZES)
+        assert set(verdicts) <= {"level", "better"}, measure
+
+
+# --- how the table is made ------------------------------------------------------------------------
+
+
+def test_an_interval_counts_each_division_once() -> None:
+    # Means 1, 2, 3 of three divisions: 2 ± t(0.975, 2) · 1/√3, t = 4.302653 from a printed table.
+    values = [1.0, 2.0, 2.0, 2.0, 3.0, 3.0]
+    index = pd.Index([0, 1, 1, 1, 2, 2], name="division")
+    mean, low, high = benchmark.interval(pd.Series(values, index=index))
+    assert (mean, low, high) == pytest.approx((2, 2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(0.01, 0.02, "better"), (-0.02, -0.01, "worse"), (-0.01, 0.02, "level"), (0.0, 0.1, "level")],
+)
+def test_the_verdict_is_whether_the_interval_leaves_out_zero(
+    low: float, high: float, said: str
+) -> None:
+    assert benchmark.verdict(low, high) == said
+
+
+def toy(ours: float, peer: float) -> pd.DataFrame:
+    """Two divisions that differ a little, two draws each; a peer that is the yardstick of speed."""
+    rows = [
+        {"division": d, "strategy": s, "n": 8, "repeat": r, "Brier": b + d / 100, "seconds": t}
+        for d in (0, 1)
+        for r in (0, 1)
+        for s, b, t in ((benchmark.OURS, ours, 0.2), (benchmark.YARDSTICK, peer, 0.1))
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_a_lower_brier_score_is_a_gain() -> None:
+    for ours, peer, said in ((0.1, 0.3, "+0.200 "), (0.3, 0.1, "-0.200 ")):
+        table = benchmark.summary(toy(ours, peer), "Brier")
+        assert str(table.loc[(8, benchmark.YARDSTICK), "ours is"]).startswith(said)
+
+
+def test_speed_is_a_multiple_of_the_yardstick() -> None:
+    assert benchmark.speed(toy(0.1, 0.3)).to_dict() == {
+        benchmark.OURS: 2.0,
+        benchmark.YARDSTICK: 1.0,
+    }
