@@ -10,6 +10,7 @@ from playwright.sync_api import Browser
 
 from book.tools.chapters.run import Edition
 from book.tools.pages.browser import BrowserError, chromium, served
+
 pytest.register_assert_rewrite("tests.site.visiting", "tests.site.paper")
 
 from tests.site.visiting import Visit, Visitor  # noqa: E402

@@ -49,6 +49,7 @@ AXE = """async ([where, dark]) => {
   const runs = [await axe.run(document.querySelectorAll(".shows-a-look"), colours)];
   const others = { rules: { "color-contrast": { enabled: false } } };
   if (!dark) runs.push(await axe.run(where, { ...options, ...others }));
+  first.forEach((node) => node.classList.remove("shows-a-look"));
   return runs.flatMap((run) => run.violations)
     .filter(({ impact }) => ["serious", "critical"].includes(impact))
     .flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.html.slice(0, 160)}`));
