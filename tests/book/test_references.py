@@ -103,9 +103,9 @@ class Server(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    with ThreadingHTTPServer(("localhost.localdomain", 0), Server) as http:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as http:
         threading.Thread(target=http.serve_forever, daemon=True).start()
-        yield f"http://localhost.localdomain:{http.server_address[1]}"
+        yield f"http://127.0.0.1:{http.server_address[1]}"
         http.shutdown()
 
 
@@ -115,12 +115,13 @@ def test_each_answer_has_its_verdict(
     paths = ("here", "moved", "gone", "door", "no-head", "10.1/here", "10.1/gone", "silent")
     config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["sphinx"]["config"]
     asking = {name: value for name, value in config.items() if name.startswith("linkcheck")}
+    assert re.match(asking.pop("linkcheck_ignore")[0], server), "this machine is not asked"
     stage = tmp_path / "stage"
     (stage / "book").mkdir(parents=True)
     (stage / "_config.yml").write_text(yaml.safe_dump({"sphinx": {"config": asking}}))
     (stage / "book" / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
     links = "\n".join(f"[{path}]({server}/{path})" for path in paths)
-    (stage / "book" / "index.md").write_text(f"# A page\n\n{links} [here](http://127.0.0.1:9/)\n")
+    (stage / "book" / "index.md").write_text(f"# A page\n\n{links}\n")
     assert report(records(stage, tmp_path)) == 1
     said = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert {(words[0], words[1].removeprefix(server)) for words in said if len(words) > 2} == {
@@ -142,5 +143,5 @@ def test_a_count_comes_last_and_without_a_network_all_are_silent(
 
 def test_a_book_that_cannot_be_read_is_no_fault_of_an_address(tmp_path: Path) -> None:
     (tmp_path / "stage" / "book").mkdir(parents=True)
-    with pytest.raises(PagesError, match="_toc.yml"):
+    with pytest.raises(PagesError, match="RuntimeError"):
         records(tmp_path / "stage", tmp_path)
