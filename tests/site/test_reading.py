@@ -20,6 +20,11 @@ def test_a_chapter_works_without_scripts(visitor: Visitor) -> None:
         opened = page.locator(details).first
         opened.locator("summary").click()
         expect(opened).to_have_attribute("open", "")
+    explorer = page.locator("figure.explorer")
+    expect(explorer.get_by_role("img")).to_be_visible()
+    expect(explorer.locator(".explorer-still")).to_contain_text("0.5: ")
+    expect(explorer.locator(".explorer-still")).to_be_visible()
+    expect(explorer.locator("input")).to_have_count(0)
 
 
 def test_a_chapter_works_from_the_disk(visitor: Visitor, site: Path) -> None:

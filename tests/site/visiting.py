@@ -1,8 +1,8 @@
 """A visit to one page in a fresh browser window, and what goes wrong on it.
 
-Each page is visited once in each of three dresses: in the light, in the dark, on a phone. All checks
-of a dress look at the one visit, and a test gives a list of what they found. A page on which nothing
-was found is not visited again before it changes, or `make test ALL=1` asks for everything.
+Each page is visited once in each of three dresses: in the light, in the dark, on a phone. All
+checks of a dress look at the one visit, and a test gives a list of what they found. A page on which
+nothing was found is not visited again before it changes, or `make test ALL=1` asks for everything.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ AXE = """async ([where, dark]) => {
     const said = [...node.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
     if (!said || !node.checkVisibility()) continue;
     const { color, fontSize, fontWeight, textShadow, textDecorationLine } = getComputedStyle(node);
-    const around = getComputedStyle(node.parentElement).color;
-    const look = [ground(node), color, around, fontSize, fontWeight, textShadow, textDecorationLine].join();
+    const around = `${ground(node)} ${getComputedStyle(node.parentElement).color}`;
+    const look = [around, color, fontSize, fontWeight, textShadow, textDecorationLine].join();
     if (!first.has(look)) first.set(look, node);
   }
   first.forEach((node) => node.classList.add("shows-a-look"));
