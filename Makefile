@@ -14,7 +14,7 @@ book: ## run the chapters that need it, build the pages, say where they are
 pdf: ## print the whole book, as the pages show it, to one PDF
 	@$(RUN) -m book.tools.pages.pdf
 
-test: ## run every check: style, types, helpers, chapters, pages
+test: ## run every check that is due: style, types, helpers, chapters, pages (ALL=1: all of them)
 	@$(RUN) -m book.tools.check
 
 lab: ## open the chapters in JupyterLab

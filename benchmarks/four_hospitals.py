@@ -169,16 +169,8 @@ def gains(n: int = N) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-STUDIES = (
-    Study(
-        table=TABLE,
-        jobs=[{"hospital": name} for name in HEART],
-        rows=one_hospital,
-        keys=("model",),
-        packages=PACKAGES,
-        facts={"train": TRAIN, "seed": SEED},
-    ),
-)
+FACTS, EACH = {"train": TRAIN, "seed": SEED}, [{"hospital": name} for name in HEART]
+STUDIES = (Study(TABLE, EACH, one_hospital, ("model",), PACKAGES, FACTS),)
 
 
 def main() -> None:

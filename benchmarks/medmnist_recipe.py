@@ -313,17 +313,10 @@ def one_seed(data: str, seed: int, only: Only = ALL) -> Iterator[Mapping[str, An
         yield {"model": model} | row(whole, log_odds, seconds + looking * ("network" not in model))
 
 
-STUDIES = (
-    Study(
-        table=NAME,
-        jobs=[{"data": name, "seed": seed} for name in PLANS for seed in range(SEEDS)],
-        rows=one_seed,
-        keys=("model",),
-        packages=PACKAGES,
-        facts={"seeds": list(range(SEEDS)), "tried": TRIED},
-        found=partial(files, tuple(PLANS)),
-    ),
-)
+FACTS = {"seeds": list(range(SEEDS)), "tried": TRIED}
+EACH = [{"data": name, "seed": seed} for name in PLANS for seed in range(SEEDS)]
+FILES = partial(files, tuple(PLANS))
+STUDIES = (Study(NAME, EACH, one_seed, ("model",), PACKAGES, FACTS, FILES),)
 
 
 def summary(frame: pd.DataFrame, measure: str) -> pd.DataFrame:

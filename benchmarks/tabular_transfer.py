@@ -162,16 +162,10 @@ def one_division(division: int, only: Only = ALL) -> pd.DataFrame:
         return learning_curve(arms, pool, test, chosen(only, "n", SIZES), repeats, seed=division)
 
 
-STUDIES = (
-    Study(
-        table=TABLE.stem,
-        jobs=[{"division": division} for division in range(DIVISIONS)],
-        rows=one_division,
-        keys=("strategy", "n", "repeat"),
-        packages=PACKAGES,
-        facts={"seed": SEED, "divisions": DIVISIONS, "repeats": REPEATS, "sizes": list(SIZES)},
-    ),
-)
+FACTS = {"seed": SEED, "divisions": DIVISIONS, "repeats": REPEATS, "sizes": list(SIZES)}
+EACH = [{"division": division} for division in range(DIVISIONS)]
+KEYS = ("strategy", "n", "repeat")
+STUDIES = (Study(TABLE.stem, EACH, one_division, KEYS, PACKAGES, FACTS),)
 
 
 def interval(by_draw: pd.Series) -> tuple[float, float, float]:

@@ -147,12 +147,12 @@ def _in_worker(packed: NDArray[np.uint8], wanted: int, fit: Fit) -> Row:
     """One fit in a worker; TensorFlow is settled there before any model is unpacked."""
     with _one_at_a_time:
         os.environ["MEDXFER_THREADS"] = str(wanted)
-        return _opened(packed.tobytes()).row(fit)
+        return _unpacked(packed.tobytes()).row(fit)
 
 
 @lru_cache(maxsize=1)  # a question is opened once, and kept until the next
-def _opened(packed: bytes) -> Question:
-    if b"keras" in packed:
+def _unpacked(packed: bytes) -> Question:
+    if b"keras" in packed or b"tensorflow" in packed:  # a model, or a strategy that imports it
         settle_tensorflow()
     return cast(Question, pickle.loads(packed))
 

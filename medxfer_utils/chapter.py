@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+
+# Keras imports it, and it draws from Python's random numbers then: do so before they are seeded.
+import rich.style  # noqa: F401
 import threadpoolctl
 from IPython.core.getipython import get_ipython
 from IPython.display import display
@@ -124,7 +127,7 @@ class Chapter:
         value = float(value)
         if math.isnan(value):
             raise ValueError(f"record {name!r}: the value is NaN")
-        entry = {"name": name, **_compared(f"record {name!r}", value, band)}
+        entry = {"name": name, **_against_band(f"record {name!r}", value, band)}
         self._claim(name)
         before = f"expected {entry['low']:g} to {entry['high']:g}: "
         verdict = "within band" if entry["within"] else "OUTSIDE BAND"
@@ -154,7 +157,7 @@ class Chapter:
             If an end of the band is not finite, or the ends are the wrong way round: that is a
             fault of the chapter, not of the student.
         """
-        entry = _compared(f"check {name!r}", _number(answer), band)
+        entry = _against_band(f"check {name!r}", _number(answer), band)
         answered = answer is not ... and answer is not None
         if not answered:
             data = _words(label, "not answered yet: replace the ... above")
@@ -212,7 +215,7 @@ def _described(answer: object) -> str:
     return f"of type {type(answer).__name__}" + (f" and shape {tuple(shape)}" if shape else "")
 
 
-def _compared(what: str, value: float, band: tuple[float, float]) -> dict[str, Any]:
+def _against_band(what: str, value: float, band: tuple[float, float]) -> dict[str, Any]:
     """Return a value with the ends of its band, and whether it lies between them."""
     low, high = float(band[0]), float(band[1])
     # False for NaN as well, so every unusable band ends here.

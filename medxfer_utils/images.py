@@ -29,10 +29,7 @@ def _numbers(values: ArrayLike) -> Image:
 
 
 def crop(
-    image: ArrayLike,
-    size: Sequence[int],
-    fill: float,
-    centre: Sequence[float] | None = None,
+    image: ArrayLike, size: Sequence[int], fill: float, centre: Sequence[float] | None = None
 ) -> NDArray[Any]:
     """Cut out a patch; what lies beyond the image is filled, never wrapped or repeated.
 

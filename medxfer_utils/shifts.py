@@ -90,6 +90,8 @@ def _log_odds_of_b(x_a: Array, x_b: Array, rng: np.random.Generator, folds: int)
 def proxy_a_distance(x_a: Values, x_b: Values, rng: np.random.Generator, folds: int = 5) -> float:
     """How well a line tells two hospitals apart, from 0 (not at all) to 2 (every patient) [1]_.
 
+    Taught in lesson 05.
+
     2 (1 − 2e), and 0 where that is negative; e is the mean of the error rates in a and in b, out
     of fold, of a logistic regression that weights both alike. Folds are stratified by hospital;
     features are standardised inside each.
@@ -106,7 +108,13 @@ def proxy_a_distance(x_a: Values, x_b: Values, rng: np.random.Generator, folds: 
 
 
 def median_bandwidth(x: Values) -> float:
-    """Median distance between two rows of `x` (n, d), the usual width of the kernel; above 0."""
+    """Median distance between two rows of `x` (n, d), the usual width of the kernel; above 0.
+
+    Raises
+    ------
+    ValueError
+        If half of all pairs of rows are equal.
+    """
     width = float(np.median(pdist(*_features(x=x))))
     if width == 0:
         raise ValueError("x: half of all pairs of rows are equal; choose the bandwidth by hand.")
@@ -134,6 +142,7 @@ def mmd2(x_a: Values, x_b: Values, bandwidth: float) -> float:
     """Unbiased squared maximum mean discrepancy, kernel exp(−‖x − x'‖² / (2 bandwidth²)) [1]_.
 
     Features are taken as they are. 0 on average when P(x) is the same, so often below 0; below 2.
+    Taught in lesson 05.
 
     References
     ----------
@@ -158,7 +167,8 @@ def mmd_test(
     Features are standardised and the bandwidth is `median_bandwidth`, both over all patients.
     With `strata`, ``(y_a, y_b)``, hospitals are exchanged within a diagnosis only, and the
     statistic is the mean of the diagnoses' MMD², weighted by their patients: pure prior shift is
-    then the null hypothesis. Each hospital needs two patients of each diagnosis.
+    then the null hypothesis. Each hospital needs two patients of each diagnosis. Taught in lesson
+    05.
 
     Returns
     -------
@@ -181,7 +191,13 @@ def mmd_test(
 
 
 def prior_test(y_a: Values, y_b: Values) -> tuple[float, float]:
-    """Prevalence in b minus prevalence in a, and the two-sided p value of Fisher's exact test."""
+    """Prevalence in b minus prevalence in a, and the two-sided p value of Fisher's exact test.
+
+    Returns
+    -------
+    difference, p : float
+        In [-1, 1] and (0, 1].
+    """
     a, b = _diagnoses(y_a, y_b, 0)
     table = [[int(y.sum()), int((1 - y).sum())] for y in (a, b)]
     return float(b.mean() - a.mean()), float(stats.fisher_exact(table).pvalue)
@@ -245,7 +261,7 @@ def concept_test(
     [1]_: diagnoses are drawn anew from the smaller model, and both are fitted to them. Without
     ridge the chi-squared distribution rejects far too often: equal slopes in more than one study
     of four with 120 and 46 patients and 13 features. With it, too rarely. Each hospital needs both
-    classes.
+    classes. `simulations` are the draws; the least p is 1 / (1 + simulations).
 
     References
     ----------
@@ -320,6 +336,7 @@ def estimated_prevalence(p_target: Values, prevalence_source: float) -> tuple[fl
     `p_target` (n,) are the source's calibrated probabilities for the target's patients. EM: adjust
     them to the prevalence, take their mean as the new one, until it stands still; that maximises
     the likelihood. Right under prior shift; under any other it errs, and nothing here shows it.
+    Taught in lesson 05.
 
     References
     ----------

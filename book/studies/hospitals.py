@@ -17,12 +17,7 @@ from medxfer_utils import models, transfer
 # isort: split
 import numpy as np
 import pandas as pd
-from skada import (
-    CORALAdapter,
-    DiscriminatorReweightAdapter,
-    OTMappingAdapter,
-    make_da_pipeline,
-)
+import skada
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -40,9 +35,9 @@ REPEATS, SIZES, GATE_SIZES = range(1, 51), (10, 20, 40, 80), (10, 20, 40)
 STRONG = 0.1**0.5  # prior of the strong ridge: scikit-learn's C = 0.1
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "skada", "pot", "joblib")
 ADAPTERS: dict[str, Callable[[], BaseEstimator]] = {
-    "skada: re-weighting": DiscriminatorReweightAdapter,
-    "skada: CORAL": CORALAdapter,
-    "skada: optimal transport": OTMappingAdapter,
+    "skada: re-weighting": skada.DiscriminatorReweightAdapter,
+    "skada: CORAL": skada.CORALAdapter,
+    "skada: optimal transport": skada.OTMappingAdapter,
 }
 
 
@@ -92,7 +87,7 @@ def adapted(adapter: Callable[[], BaseEstimator], others: Sequence[Cohort], x: A
     sizes = [*(len(other) for other in others), len(x)]
     domain = np.repeat([*range(1, len(others) + 1), -(len(others) + 1)], sizes)
     last = LogisticRegression(max_iter=1000).set_fit_request(sample_weight=True)
-    return Read(scaler, make_da_pipeline(adapter(), last).fit(z, y, sample_domain=domain))
+    return Read(scaler, skada.make_da_pipeline(adapter(), last).fit(z, y, sample_domain=domain))
 
 
 def without_labels(others: Sequence[Cohort], x: Array, seed: int) -> dict[str, Strategy]:
@@ -196,25 +191,10 @@ def _measured(model: Predicts, test: Cohort, who: str) -> dict[str, float]:
 # --- the tables -----------------------------------------------------------------------------------
 
 FACTS = {"repeats": list(REPEATS), "sizes": list(SIZES), "gate": list(GATE_SIZES)}
+EACH = [{"target": target, "repeat": k} for target in HEART for k in REPEATS]
+TWO = permutations(HEART, 2)
+PAIRED = [{"source": a, "target": b, "repeat": k} for a, b in TWO for k in REPEATS]
 STUDIES = (
-    Study(
-        table=SOURCES,
-        jobs=[{"target": target, "repeat": k} for target in HEART for k in REPEATS],
-        rows=one_repeat,
-        keys=("strategy", "n"),
-        packages=PACKAGES,
-        facts=FACTS,
-    ),
-    Study(
-        table=PAIRS,
-        jobs=[
-            {"source": source, "target": target, "repeat": k}
-            for source, target in permutations(HEART, 2)
-            for k in REPEATS
-        ],
-        rows=one_pair,
-        keys=("transfer", "n"),
-        packages=PACKAGES,
-        facts=FACTS,
-    ),
+    Study(SOURCES, EACH, one_repeat, ("strategy", "n"), PACKAGES, FACTS),
+    Study(PAIRS, PAIRED, one_pair, ("transfer", "n"), PACKAGES, FACTS),
 )

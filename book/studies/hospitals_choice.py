@@ -19,8 +19,6 @@ from medxfer_utils import transfer
 
 # isort: split
 import numpy as np
-import pandas as pd
-from scipy import stats
 from sklearn.pipeline import Pipeline
 
 from book.studies.study import ALL, Only, Study, chosen
@@ -37,10 +35,6 @@ STEPS = 20  # from scratch
 TUNED = Training(5, batch=None)  # from a source
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "tensorflow-cpu", "keras", "joblib")
 SHUFFLED = ", labels shuffled"
-SCORES = (
-    *("proxy A-distance", "MMD", "LogME", "LEEP", "H-score", "TransRate"),
-    *("AUROC on the labels", "log loss on the labels"),
-)
 
 
 # --- choosing a source ----------------------------------------------------------------------------
@@ -125,25 +119,6 @@ def one_choice(target: str, repeat: int, only: Only = ALL) -> Iterator[Mapping[s
             row = {"source": name, "n": n} | away | promises(model, studies[n]) | {"as is": as_is}
             row["fine-tuned"] = metrics.auroc(test.y, tuned.logit(test.x))
             yield row | {"target only": alone[n]}
-
-
-def agreement(frame: pd.DataFrame, worth: str) -> pd.DataFrame:
-    """Kendall's τ between each score and what the sources were worth, one row a study.
-
-    A score that is the same for all sources ranks none: its τ is 0.
-
-    Returns
-    -------
-    DataFrame
-        Index target, n and repeat, one column for each of `SCORES`.
-    """
-
-    def taus(block: pd.DataFrame) -> pd.Series:
-        each = {name: stats.kendalltau(block[name], block[worth]).statistic for name in SCORES}
-        return pd.Series(each).fillna(0)
-
-    studies = frame.groupby(["target", "n", "repeat"], sort=False)
-    return pd.DataFrame(studies[[*SCORES, worth]].apply(taus))
 
 
 # --- three principles of similarity ---------------------------------------------------------------
@@ -237,21 +212,9 @@ def one_ablation(target: str, repeat: int, only: Only = ALL) -> Iterator[Mapping
 # --- the tables -----------------------------------------------------------------------------------
 
 FACTS = {"repeats": [*REPEATS], "labels": [*LABELS], "seeds": SEEDS, "steps": [STEPS, TUNED.steps]}
+EACH = [{"target": target, "repeat": k} for target in HEART for k in REPEATS]
+THREE = [job for job in EACH if job["target"] in TARGETS]
 STUDIES = (
-    Study(
-        table=CHOICE,
-        jobs=[{"target": target, "repeat": k} for target in HEART for k in REPEATS],
-        rows=one_choice,
-        keys=("source", "n"),
-        packages=PACKAGES,
-        facts=FACTS,
-    ),
-    Study(
-        table=PRINCIPLES,
-        jobs=[{"target": target, "repeat": k} for target in TARGETS for k in REPEATS],
-        rows=one_ablation,
-        keys=("arm", "principle"),
-        packages=PACKAGES,
-        facts=FACTS,
-    ),
+    Study(CHOICE, EACH, one_choice, ("source", "n"), PACKAGES, FACTS),
+    Study(PRINCIPLES, THREE, one_ablation, ("arm", "principle"), PACKAGES, FACTS),
 )

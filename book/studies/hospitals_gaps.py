@@ -213,13 +213,6 @@ def one_hospital(hospital: str, repeat: int, only: Only = ALL) -> list[dict[str,
     return [{"mechanism": "as it came"} | row for row in compared(*divide(whole, repeat), repeat)]
 
 
-STUDIES = (
-    Study(
-        table=TABLE,
-        jobs=[{"hospital": name, "repeat": k} for name in (KNOWN, REAL) for k in REPEATS],
-        rows=one_hospital,
-        keys=("imputer", "mechanism"),
-        packages=PACKAGES,
-        facts={"repeats": list(REPEATS), "share": SHARE},
-    ),
-)
+FACTS = {"repeats": list(REPEATS), "share": SHARE}
+EACH = [{"hospital": name, "repeat": k} for name in (KNOWN, REAL) for k in REPEATS]
+STUDIES = (Study(TABLE, EACH, one_hospital, ("imputer", "mechanism"), PACKAGES, FACTS),)

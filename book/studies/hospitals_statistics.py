@@ -16,18 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from medxfer_utils import results
+from medxfer_utils import data, results
 from medxfer_utils.cohorts import Cohort
-from medxfer_utils.data import (
-    CODES,
-    DIAGNOSES,
-    HEART,
-    HEART_FEATURES,
-    STATISTICS,
-    fetch,
-    four_hospitals,
-    sums_of,
-)
 
 Array = NDArray[np.floating]
 LEVELS = (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)
@@ -39,8 +29,8 @@ PACKAGES = ("numpy", "scipy")
 def marginal(values: Array, feature: str) -> list[float] | dict[str, float]:
     """The quantiles of the measured values of a number, or the share of each code."""
     measured = values[~np.isnan(values)]
-    if feature in CODES:
-        codes = CODES[feature]
+    if feature in data.CODES:
+        codes = data.CODES[feature]
         return {str(code): round(float(np.mean(measured == code)), 3) for code in codes}
     return [round(float(knot), 1) for knot in np.quantile(measured, LEVELS)]
 
@@ -48,7 +38,7 @@ def marginal(values: Array, feature: str) -> list[float] | dict[str, float]:
 def marginals(x: Array, fewest: int = 1) -> dict[str, list[float] | dict[str, float]]:
     """The marginal of each feature that has at least so many measured values."""
     enough = (~np.isnan(x)).sum(axis=0) >= fewest
-    each = zip(HEART_FEATURES, x.T, enough, strict=True)
+    each = zip(data.HEART_FEATURES, x.T, enough, strict=True)
     return {feature: marginal(values, feature) for feature, values, known in each if known}
 
 
@@ -82,7 +72,7 @@ def correlation(groups: Sequence[Array]) -> Array:
     the covariance of their scores is r times both variances: 1 for a number, less for a code. Of
     rare codes, such as a high sugar and three vessels, strong correlations come out too strong.
     """
-    above, below = np.zeros((2, len(HEART_FEATURES), len(HEART_FEATURES)))
+    above, below = np.zeros((2, len(data.HEART_FEATURES), len(data.HEART_FEATURES)))
     for x in groups:
         z = np.apply_along_axis(scores, 0, x)
         known, z = (~np.isnan(z)).astype(float), np.nan_to_num(z)
@@ -103,7 +93,7 @@ def positive_definite(matrix: Array) -> Array:
 def statistics(cohorts: Mapping[str, Cohort]) -> dict[str, Any]:
     """Everything that `heart_statistics` describes, but the record."""
     diagnoses, hospitals = {}, {name: dict[str, Any]() for name in cohorts}
-    for y, diagnosis in enumerate(DIAGNOSES):
+    for y, diagnosis in enumerate(data.DIAGNOSES):
         groups = {name: cohort.x[cohort.y == y] for name, cohort in cohorts.items()}
         matrix = positive_definite(correlation(list(groups.values())))
         of_all = marginals(np.concatenate(list(groups.values())))
@@ -116,9 +106,9 @@ def statistics(cohorts: Mapping[str, Cohort]) -> dict[str, Any]:
 
 def main() -> None:
     """Compute and write them, with their provenance."""
-    cohorts = four_hospitals()
-    sums = {name: sums_of(fetch(f))[1] for name, f in HEART.items()}
+    cohorts = data.four_hospitals()
+    sums = {name: data.sums_of(data.fetch(f))[1] for name, f in data.HEART.items()}
     record = results.provenance(PACKAGES, files=sums, fewest=FEWEST)
     text = json.dumps({"record": record, **statistics(cohorts)}, indent=1)
-    STATISTICS.write_text(text + "\n", "utf-8")
-    print(f"{STATISTICS}: {len(text) / 1000:.0f} kB")
+    data.STATISTICS.write_text(text + "\n", "utf-8")
+    print(f"{data.STATISTICS}: {len(text) / 1000:.0f} kB")

@@ -143,13 +143,6 @@ def one_world(repeat: int, only: Only = ALL) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-STUDIES = (
-    Study(
-        table=TABLE,
-        jobs=[{"repeat": world} for world in WORLDS],
-        rows=one_world,
-        keys=("strategy", "target", "n"),
-        packages=PACKAGES,
-        facts={"worlds": list(WORLDS), "sizes": list(SIZES), "patients": PATIENTS},
-    ),
-)
+FACTS = {"worlds": list(WORLDS), "sizes": list(SIZES), "patients": PATIENTS}
+EACH = [{"repeat": world} for world in WORLDS]
+STUDIES = (Study(TABLE, EACH, one_world, ("strategy", "target", "n"), PACKAGES, FACTS),)

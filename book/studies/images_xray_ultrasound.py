@@ -25,7 +25,6 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from benchmarks import medmnist_recipe as recipe
 from book.studies.study import ALL, Only, Study, chosen
-from medxfer_utils import metrics
 from medxfer_utils.cohorts import Cohort
 from medxfer_utils.data import KNOWN_COPIES, MedMNIST, medmnist
 from medxfer_utils.experiments import learning_curve
@@ -119,26 +118,7 @@ def one_target(target: str, only: Only = ALL) -> pd.DataFrame:
     return frame.assign(fraction=frame["n"].map(sizes))
 
 
-def gains(frame: pd.DataFrame, measure: str = "AUROC") -> pd.DataFrame:
-    """Paired gain of every strategy over `SCRATCH`, mean and 95 % interval over the repeats."""
-    wide = frame.pivot(index=["target", "fraction", "repeat"], columns="strategy", values=measure)
-    result = []
-    for (target, fraction), block in wide.groupby(level=["target", "fraction"]):
-        for strategy in (OTHER, IMAGENET, PIXELS):
-            mean, low, high = metrics.mean_interval(block[strategy] - block[SCRATCH])
-            row = {"target": target, "fraction": fraction, "strategy": strategy}
-            result.append(row | {"gain": mean, "low": low, "high": high})
-    return pd.DataFrame(result)
-
-
-STUDIES = (
-    Study(
-        table=NAME,
-        jobs=[{"target": target} for target in REPEATS],
-        rows=one_target,
-        keys=("strategy", "fraction", "repeat"),
-        packages=PACKAGES,
-        facts={"seed": SEED, "fractions": list(FRACTIONS), "repeats": REPEATS},
-        found=partial(recipe.files, tuple(REPEATS)),
-    ),
-)
+FACTS = {"seed": SEED, "fractions": list(FRACTIONS), "repeats": REPEATS}
+BOTH, KEYS = [{"target": target} for target in REPEATS], ("strategy", "fraction", "repeat")
+FILES = partial(recipe.files, tuple(REPEATS))
+STUDIES = (Study(NAME, BOTH, one_target, KEYS, PACKAGES, FACTS, FILES),)

@@ -31,7 +31,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from book.studies.study import ALL, Only, Study, curve
-from medxfer_utils import clinic, images, metrics
+from medxfer_utils import clinic, images
 from medxfer_utils.cohorts import Cohort, require_disjoint, split
 from medxfer_utils.data import KNOWN_COPIES, Nodules, lidc_nodules, medmnist
 from medxfer_utils.experiments import learning_curve
@@ -313,23 +313,6 @@ def tried(data: Nodules, draws: int = 4, n: int = 40) -> pd.DataFrame:
     return pd.concat(frames).groupby(kept, dropna=False)["AUROC"].mean().reset_index()
 
 
-# --- what came out --------------------------------------------------------------------------------
-
-
-def gains(frame: pd.DataFrame, against: str = SCRATCH, measure: str = "AUROC") -> pd.DataFrame:
-    """Paired gain of every strategy over one: mean and 95 % interval over the worlds."""
-    wide = frame.pivot(index=["question", "n", "repeat"], columns="strategy", values=measure)
-    result = []
-    for (question, n), block in wide.groupby(level=["question", "n"]):
-        for strategy in block.columns.drop(against):
-            if block[strategy].isna().all():  # not asked in this question
-                continue
-            mean, low, high = metrics.mean_interval(block[strategy] - block[against])
-            row = {"question": question, "n": n, "strategy": strategy}
-            result.append(row | {"gain": mean, "low": low, "high": high})
-    return pd.DataFrame(result)
-
-
 def found() -> dict[str, Any]:
     """The file's sums, and what was tried."""
     data = lidc_nodules()
@@ -337,14 +320,5 @@ def found() -> dict[str, Any]:
 
 
 FACTS = {"worlds": [*WORLDS], "sizes": SIZES, "rates": CHOSEN, "normalisation": NORMALISATION}
-STUDIES = (
-    Study(
-        table=TABLE,
-        jobs=[{"question": name, "repeat": world} for name in QUESTIONS for world in WORLDS],
-        rows=one_world,
-        keys=("strategy", "n"),
-        packages=PACKAGES,
-        facts=FACTS,
-        found=found,
-    ),
-)
+EACH = [{"question": name, "repeat": world} for name in QUESTIONS for world in WORLDS]
+STUDIES = (Study(TABLE, EACH, one_world, ("strategy", "n"), PACKAGES, FACTS, found),)

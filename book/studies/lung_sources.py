@@ -92,6 +92,11 @@ def lung_test(seed: int) -> Cohort:
     return clinic.simulate(LUNG, TESTED, seed=20_000 + seed).cohort
 
 
+def untrained(seed: int, **more: int) -> keras.Model:
+    """The course's image network with new weights."""
+    return models.image_network(SHAPE, filters=FILTERS, seed=seed, **more)
+
+
 def trained_source(
     kind: str,
     seed: int,
@@ -102,7 +107,7 @@ def trained_source(
     """A source network of a kind, from patients who may be changed before."""
     prepare, _, doses, augment, groups = SOURCES[kind]
     cohort = change(lung(seed, doses, patients), seed)
-    start = models.image_network(SHAPE, filters=FILTERS, seed=seed, groups=groups)
+    start = untrained(seed, groups=groups)
     training = replace(training, augment=augment)
     return models.train(start, prepare(cohort.x), cohort.y, training, seed=seed)
 
@@ -123,7 +128,7 @@ def digits_network(seed: int) -> keras.Model:
     """The same backbone, trained to read handwritten digits."""
     digits = load_digits()
     enlarged = np.kron(digits.images / 8 - 1, np.ones((4, 4)))[..., None]
-    network = models.image_network(SHAPE, outputs=10, filters=FILTERS, seed=seed)
+    network = untrained(seed, outputs=10)
     training = replace(LONG, steps=400, batch=32, augment=None)
     return models.train(network, enlarged, digits.target, training, seed=seed)
 
@@ -136,7 +141,7 @@ def textures_network(seed: int) -> keras.Model:
     corners = [rng.integers(0, np.array(photographs[k].shape) - 32) for k in y]
     patches = [photographs[k][i : i + 32, j : j + 32] for k, (i, j) in zip(y, corners, strict=True)]
     x = np.stack(patches) + rng.normal(0, 1, (len(y), 32, 32))  # no patch is quite flat
-    network = models.image_network(SHAPE, filters=FILTERS, seed=seed)
+    network = untrained(seed)
     training = replace(LONG, steps=800, batch=32, augment=contrast)
     return models.train(network, images.standardised(x)[..., None], y, training, seed=seed)
 
@@ -191,13 +196,6 @@ def held_out(kind: str, network: keras.Model, seed: int) -> dict[str, float]:
 
 
 KINDS = (*SOURCES, "digits", "textures")
-STUDIES = (
-    Study(
-        table=TABLE,
-        jobs=[{"source": kind, "seed": seed} for seed in SEEDS for kind in KINDS],
-        rows=one_source,
-        keys=("source",),
-        packages=PACKAGES,
-        facts={"seeds": list(SEEDS), "patients": PATIENTS, "recipe": repr(LONG)},
-    ),
-)
+FACTS = {"seeds": list(SEEDS), "patients": PATIENTS, "recipe": repr(LONG)}
+EACH = [{"source": kind, "seed": seed} for seed in SEEDS for kind in KINDS]
+STUDIES = (Study(TABLE, EACH, one_source, ("source",), PACKAGES, FACTS),)

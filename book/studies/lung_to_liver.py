@@ -13,19 +13,7 @@ from typing import Any
 
 # First: it decides how TensorFlow starts.
 from book.studies import lung_sources
-from book.studies.lung_sources import (
-    DOSES,
-    FILTERS,
-    LIVER,
-    SEEDS,
-    SHAPE,
-    SOURCES,
-    flips,
-    in_liver,
-    in_lung,
-    lung,
-    source,
-)
+from book.studies.lung_sources import LIVER, SEEDS, SOURCES, in_liver, in_lung, lung, source
 
 # isort: split
 import numpy as np
@@ -37,21 +25,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from book.studies.study import ALL, Only, Study, chosen, curve
-from medxfer_utils import clinic, metrics, transfer
+from medxfer_utils import clinic, metrics, models, transfer
 from medxfer_utils.cohorts import Cohort, draw, split
-from medxfer_utils.models import (
-    Array,
-    Average,
-    Model,
-    Predicts,
-    Shrink,
-    Strategy,
-    Training,
-    flips_turns_and_contrast,
-    image_network,
-    ranking,
-    with_backbone_of,
-)
+from medxfer_utils.models import Array, Average, Model, Predicts, Shrink, Strategy, Training
 
 TABLE, SHIFTS, STARTS = "lung_to_liver", "lung_to_liver_shifts", "lung_to_liver_starts"
 EXTRAS = "lung_to_liver_extras"
@@ -76,7 +52,9 @@ def told(rate: float, t: Cohort, **changes: Any) -> Training:
     """The budget of a strategy: its learning rate is its own, all else is the same for all."""
     n = len(t.patients)
     steps = 150 if n <= 50 else 300 if n <= 100 else 500 if n <= 200 else 2000
-    training = Training(steps, rate, 16 if n <= 200 else 64, cosine=True, augment=flips)
+    training = Training(
+        steps, rate, 16 if n <= 200 else 64, cosine=True, augment=lung_sources.flips
+    )
     return replace(training, **changes)
 
 
@@ -107,7 +85,9 @@ FIVE = make_pipeline(FunctionTransformer(measured), StandardScaler(), LogisticRe
 
 def fresh(s: int = 0) -> Model:
     """The course's image network with new weights."""
-    return Model(image_network(SHAPE, filters=FILTERS, seed=s), in_liver)
+    return Model(
+        models.image_network(lung_sources.SHAPE, filters=lung_sources.FILTERS, seed=s), in_liver
+    )
 
 
 def best(seed: int) -> Model:
@@ -182,7 +162,7 @@ def ladder(seed: int, pool: Cohort) -> dict[str, Strategy]:
 def borrowed(kind: str, seed: int, s: int) -> Model:
     """The backbone of a source whose classes are not the liver's, under a new head."""
     start = fresh(s)
-    return replace(start, network=with_backbone_of(source(kind, seed), start.network))
+    return replace(start, network=models.with_backbone_of(source(kind, seed), start.network))
 
 
 def controls(seed: int) -> dict[str, Strategy]:
@@ -196,7 +176,7 @@ def controls(seed: int) -> dict[str, Strategy]:
 def arms_of(repeat: int) -> dict[str, Strategy]:
     """Every strategy of a repeat."""
     seed = repeat % len(SEEDS)
-    beside = lung(seed, DOSES).of(lung(seed, DOSES).patients[:1000])
+    beside = lung(seed, lung_sources.DOSES).of(lung(seed, lung_sources.DOSES).patients[:1000])
     pool, _ = liver(repeat)
     every = baselines() | strategies(best(seed), beside) | ladder(seed, pool)
     return every | controls(seed)
@@ -281,7 +261,7 @@ def scored(model: Predicts, test: Cohort) -> dict[str, float]:
     """AUROC by log odds, Brier score and calibration slope."""
     p = model.probability(test.x)
     return {
-        "AUROC": metrics.auroc(test.y, ranking(model, test.x)),
+        "AUROC": metrics.auroc(test.y, models.ranking(model, test.x)),
         "Brier": metrics.brier(test.y, p),
         "calibration slope": metrics.calibration(test.y, p)[1],
     }
@@ -300,7 +280,7 @@ def extra_arms(repeat: int) -> dict[str, Strategy]:
     """What a critic asks for."""
     seed = repeat % len(SEEDS)
     start, every, strong = best(seed), [best(k) for k in SEEDS], STRENGTH["L2-SP"]
-    contrast = flips_turns_and_contrast
+    contrast = models.flips_turns_and_contrast
     return {
         "fine-tuned, norms frozen": tuned(start, frozen=start.norms),
         "scratch, 3 times longer": scratch(lambda its: replace(its, steps=3 * its.steps)),
@@ -358,12 +338,9 @@ FACTS = {"repeats": list(REPEATS), "sizes": [*SIZES, MANY], "patients": PATIENTS
 EACH = [{"repeat": repeat} for repeat in REPEATS]
 QUALITIES = [(BEST, *less) for less in LESS] + [(k, *LESS[-1]) for k in SOURCES if k != BEST]
 STARTED = [dict(zip(("source", "steps", "patients"), some, strict=True)) for some in QUALITIES]
-STUDIES = tuple(
-    Study(table=table, jobs=jobs, rows=rows, keys=keys, packages=PACKAGES, facts=FACTS)
-    for table, jobs, rows, keys in (
-        (TABLE, EACH, one_repeat, ("strategy", "n")),
-        (SHIFTS, EACH, one_shift, ("strategy", "scanner")),
-        (EXTRAS, EACH, one_extra, ("strategy", "n")),
-        (STARTS, STARTED, one_start, ("source",)),
-    )
+STUDIES = (
+    Study(TABLE, EACH, one_repeat, ("strategy", "n"), PACKAGES, FACTS),
+    Study(SHIFTS, EACH, one_shift, ("strategy", "scanner"), PACKAGES, FACTS),
+    Study(EXTRAS, EACH, one_extra, ("strategy", "n"), PACKAGES, FACTS),
+    Study(STARTS, STARTED, one_start, ("source",), PACKAGES, FACTS),
 )

@@ -23,7 +23,7 @@ ALL: Only = {}
 Name = TypeVar("Name")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Study:
     """One stored table, how it is made, and how some of its rows are made again.
 

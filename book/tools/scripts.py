@@ -1,4 +1,4 @@
-"""Run every script of a folder, one after another: `make results`, `make benchmark`.
+"""Run every script of a folder, one after another: `make benchmark`.
 
     python book/tools/env.py -m book.tools.scripts FOLDER
 

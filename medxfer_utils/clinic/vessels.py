@@ -56,7 +56,7 @@ def cover(tubes: Tubes, grid: Grid, thickness: float) -> Floats:
     """
     out = np.zeros((len(tubes.x), grid.side, grid.side), np.float32)
     margin = np.maximum(tubes.start, tubes.end) + np.abs(tubes.bow) + grid.pixel / 2
-    boxes = []
+    boxes: list[NDArray[np.intp]] = []
     for at, part in ((tubes.x, np.cos(tubes.angle)), (tubes.y, np.sin(tubes.angle))):
         end = at + tubes.length * part
         boxes += _pixels(np.minimum(at, end) - margin, np.maximum(at, end) + margin, grid)

@@ -284,11 +284,7 @@ def _from_volume(scan: _Scan, place: str, rng: np.random.Generator) -> list[_Pat
 
 
 def _background(
-    scan: _Scan,
-    slices: NDArray[np.intp],
-    level: int,
-    depth: float | None,
-    rng: np.random.Generator,
+    scan: _Scan, slices: NDArray[np.intp], level: int, depth: float | None, rng: np.random.Generator
 ) -> Image | None:
     """Cut out a patch without lesion near a slice and depth; None if there is no room for it."""
     for k in slices[np.argsort(np.abs(slices - level), kind="stable")][:SLICES].tolist():

@@ -111,30 +111,19 @@ def train(
     ValueError
         If rows and labels do not fit the network or each other, or a layer does not exist.
     """
-    _check(network, x, y, training)
     multipliers, frozen = dict(multipliers or {}), tuple(sorted(frozen))
-    if strange := {*multipliers, *frozen} - {layer.name for layer in network.layers}:
-        raise ValueError(f"The network has no layers {sorted(strange)}.")
-    kind = penalty.penalty if penalty else None
-    graph = Graph(
-        *(network.to_json(), frozen, training.optimiser, training.loss, training.augment),
-        *(kind, weight is not None),
-    )
-    fit, owners = _fit(graph)
+    _require_fit(network, x, y, training, {*multipliers, *frozen})
+    fit, owners = _compiled_fit(_graph(network, training, frozen, penalty, weight))
     order = in_turn(len(x), training, seed) if order is None else order
-    rates = [multipliers.get(layer, 1.0) for layer in owners]
-    told = [training.rate, training.smoothing, training.cosine, penalty.strength if penalty else 0]
-    tensors = [tf.constant(a, tf.float32) for a in ([] if weight is None else [weight])]
+    strength, attention = (penalty.strength, penalty.attention) if penalty else (0.0, ())
+    told = [training.rate, training.smoothing, training.cosine, strength]
+    numbers = [multipliers.get(layer, 1.0) for layer in owners], told
     trained = fit(
         *(network.get_weights(), _source(network, penalty), tf.constant(x, tf.float32)),
-        *(
-            tf.constant(np.asarray(y, _kind_of(training.loss))),
-            tensors,
-            tf.constant(order, tf.int32),
-        ),
-        *(tf.constant(rates, tf.float32), tf.constant(told, tf.float32)),
-        *([tf.constant(a, tf.float32) for a in (penalty.attention if penalty else ())],),
-        tf.constant(seed),
+        tf.constant(np.asarray(y, _kind_of(training.loss))),
+        [] if weight is None else [tf.constant(weight, tf.float32)],
+        *(tf.constant(order, tf.int32), *(tf.constant(n, tf.float32) for n in numbers)),
+        *([tf.constant(a, tf.float32) for a in attention], tf.constant(seed)),
     )
     return with_weights(network, [w.numpy() for w in trained])
 
@@ -175,7 +164,12 @@ def _source(network: keras.Model, penalty: Penalised | None) -> list[Array]:
     return weights
 
 
-def _check(network: keras.Model, x: Array, y: Labels | Array, training: Training) -> None:
+def _require_fit(
+    network: keras.Model, x: Array, y: Labels | Array, training: Training, named: set[str]
+) -> None:
+    """Raise ValueError unless rows, labels and names of layers fit the network and each other."""
+    if strange := named - {layer.name for layer in network.layers}:
+        raise ValueError(f"The network has no layers {sorted(strange)}.")
     shape, width = network.input_shape[1:], network.output_shape[-1]
     if x.shape[1:] != shape:
         raise ValueError(f"The network reads rows of shape {shape}, these are {x.shape[1:]}.")
@@ -204,6 +198,18 @@ class Graph(NamedTuple):
     augment: Augmentation | None
     penalty: Penalty | None
     weighted: bool
+
+
+def _graph(
+    network: keras.Model,
+    training: Training,
+    frozen: tuple[str, ...],
+    penalty: Penalised | None,
+    weight: Array | None,
+) -> Graph:
+    kinds = training.optimiser, training.loss, training.augment
+    held = penalty.penalty if penalty else None
+    return Graph(network.to_json(), frozen, *kinds, held, weight is not None)
 
 
 class _Parts:
@@ -254,7 +260,7 @@ class _Parts:
 
 
 @lru_cache(maxsize=64)
-def _fit(graph: Graph) -> tuple[Callable[..., Any], list[str]]:
+def _compiled_fit(graph: Graph) -> tuple[Callable[..., Any], list[str]]:
     """Training as a compiled function, and the layer of each moving weight."""
     parts = _Parts(graph)
 
@@ -324,9 +330,11 @@ def mean_loss(logits: Any, labels: Any, smoothing: Any, kind: str, weight: Any =
     return tf.reduce_mean(weight[0] * each if weight else each)
 
 
-def _spied(architecture: str, layers: Iterable[str]) -> tuple[keras.Model, keras.Model]:
+def _spied(architecture: str, layers: Sequence[str]) -> tuple[keras.Model, keras.Model]:
     """A network, and the same layers as a model that gives some layers' outputs before its own."""
     network = keras.models.model_from_json(architecture)
+    if not layers:
+        return network, network
     if not isinstance(network, keras.Sequential):
         outputs = {layer.name: layer.output for layer in network.layers}
         return network, keras.Model(network.inputs, [*map(outputs.get, layers), network.outputs[0]])

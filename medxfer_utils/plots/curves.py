@@ -39,7 +39,20 @@ def _reach(table: pd.DataFrame, centre: str) -> list[pd.Series]:
 
 
 def roc(curves: Curves, ax: Axes | None = None) -> str:
-    """Draw ROC curves, with each AUROC and its 95 % interval (DeLong) in the legend."""
+    """Draw ROC curves, with each AUROC and its 95 % interval (DeLong) in the legend.
+
+    Parameters
+    ----------
+    curves : mapping of str to (truth, score)
+        One to seven; truth (1 = ill) and score (any scale), both of shape (n,).
+    ax : Axes, optional
+        Where to draw; a new figure if not given.
+
+    Returns
+    -------
+    str
+        The figure's text.
+    """
     looks, said = _looks(curves), []
     ax = axes_of(ax, 5.6, 5.4)
     ax.plot([0, 1], [0, 1], **REFERENCE, label="chance")
@@ -54,7 +67,22 @@ def roc(curves: Curves, ax: Axes | None = None) -> str:
 
 
 def reliability(curves: Curves, ax: Axes | None = None) -> str:
-    """Draw observed against predicted risk with Wilson's 95 % intervals, under a histogram."""
+    """Draw observed against predicted risk with Wilson's 95 % intervals, under a histogram.
+
+    Taught in lesson 02.
+
+    Parameters
+    ----------
+    curves : mapping of str to (truth, score)
+        One to seven; truth (1 = ill) and predicted risk in [0, 1], both of shape (n,).
+    ax : Axes, optional
+        Where to draw; a new figure if not given.
+
+    Returns
+    -------
+    str
+        The figure's text.
+    """
     looks, said = _looks(curves), []
     ax = axes_of(ax, 5.6, 6.0)
     strip = ax.inset_axes((0, 1.04, 1, 0.2), sharex=ax)
@@ -106,9 +134,28 @@ def learning_curves(
 ) -> str:
     """Draw the mean of a metric against n, with the 95 % interval of the mean over draws.
 
-    `frame` has the columns strategy, n, repeat and `metric`; `arms` are the strategies to draw,
-    seven at most; `limit` is the metric of an ideal observer, drawn as a line. Raises
-    ``ValueError`` if a column, an arm or the result of a draw is missing.
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns strategy, n (labelled patients), repeat and `metric`; one row for each draw.
+    metric : str
+        The column to draw.
+    ax : Axes, optional
+        Where to draw; a new figure if not given.
+    arms : sequence of str, optional
+        The strategies to draw, seven at most; all if not given.
+    limit : float, optional
+        The metric of an ideal observer, drawn as a line.
+
+    Returns
+    -------
+    str
+        The figure's text, with the means at both ends.
+
+    Raises
+    ------
+    ValueError
+        If a column, a strategy or the result of a draw is missing.
     """
     wide = _by_draw(frame, metric, arms or ())
     looks = _looks(arms or [*wide])
@@ -139,8 +186,29 @@ def paired_differences(
 ) -> str:
     """Draw each strategy's metric minus that of `baseline`, on the same draws, with 95 % intervals.
 
-    `frame` is that of `learning_curves`, with seven values of n at most. An interval that leaves
-    out 0 says that the two differ; the intervals are Student's, of the mean paired difference.
+    An interval that leaves out 0 says that the two differ; the intervals are Student's, of the mean
+    paired difference. Taught in lesson 01.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        That of `learning_curves`, with seven values of n at most.
+    metric : str
+        The column to draw.
+    baseline : str
+        The strategy that is subtracted.
+    ax : Axes, optional
+        Where to draw; a new figure if not given.
+
+    Returns
+    -------
+    str
+        The figure's text, with the differences at both ends.
+
+    Raises
+    ------
+    ValueError
+        As `learning_curves`.
     """
     wide = _by_draw(frame, metric, [baseline])
     differences = wide.sub(wide.pop(baseline), axis=0)
@@ -166,8 +234,21 @@ def intervals(
 ) -> str:
     """Draw estimates with their intervals, a row for each name, an own mark for each table.
 
-    Each table has the columns mean, low and high; all have the same index, whose name becomes that
-    of the axis. `reference` is where "no difference" lies.
+    Parameters
+    ----------
+    tables : mapping of str to DataFrame
+        Columns mean, low and high; all with the same index, whose name becomes that of the axis.
+    label : str
+        What is estimated, with its unit.
+    reference : float, optional
+        Where "no difference" lies.
+    ax : Axes, optional
+        Where to draw; a new figure if not given.
+
+    Returns
+    -------
+    str
+        The figure's text, with every estimate.
     """
     index = next(iter(tables.values())).index
     rows = np.arange(len(index))

@@ -97,7 +97,12 @@ def _in_words(ill: npt.NDArray[np.bool_], risks: Risks, title: str) -> str:
 
 def _still(ill: npt.NDArray[np.bool_], risks: Risks) -> str:
     """Draw the curves, each with a ring at `START`; the script lays its point over the picture."""
-    small = {"font.size": 9, "axes.labelsize": 10, "xtick.labelsize": 9, "ytick.labelsize": 9}
+    small: dict[Any, Any] = {
+        "font.size": 9,
+        "axes.labelsize": 10,
+        "xtick.labelsize": 9,
+        "ytick.labelsize": 9,
+    }
     inches = SIZE / CSS_PIXELS_PER_INCH
     with plt.rc_context(small | {"legend.fontsize": 9, "savefig.bbox": None}):
         figure = plt.figure(figsize=(inches, inches), layout="none")
@@ -107,7 +112,11 @@ def _still(ill: npt.NDArray[np.bool_], risks: Risks) -> str:
         ax.set(xlim=(0, 1), ylim=(0, 1))
         for line, risk in zip(ax.lines[1:], risks.values(), strict=True):
             point = metrics.operating_point(ill, risk, START)
-            ring = {"color": line.get_color(), "fillstyle": "none", "clip_on": False}
+            ring: dict[str, Any] = {
+                "color": line.get_color(),
+                "fillstyle": "none",
+                "clip_on": False,
+            }
             ax.plot(1 - point["specificity"], point["sensitivity"], "o", **ring)
         png = base64.b64encode(rendered(figure)).decode()
         plt.close(figure)

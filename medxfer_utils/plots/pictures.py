@@ -19,9 +19,27 @@ def panels(
     cmap: str = "gray",
     limits: tuple[float | None, float | None] = (None, None),
 ) -> str:
-    """Draw images without axes, in rows of `columns`, in a new figure; returns `alt`.
+    """Draw images without axes, side by side, in a new figure.
 
-    `limits` are the values at the two ends of the colour map; each image's own if not given.
+    Parameters
+    ----------
+    images : iterable of array, shape (height, width)
+        In any unit.
+    columns : int
+        Images in a row.
+    alt : str
+        What one sees.
+    captions : sequence of str
+        One for each image, or none.
+    cmap : str
+        Matplotlib's name of the colour map.
+    limits : tuple of float
+        Values at the two ends of the colour map; each image's own if not given.
+
+    Returns
+    -------
+    str
+        `alt`, as it is.
     """
     images = list(images)
     lines = -(-len(images) // columns)
@@ -43,11 +61,27 @@ def patches(
     title: str,
     columns: int = 8,
 ) -> str:
-    """Draw image patches side by side in a new figure, black at `window[0]`, white at `window[1]`.
+    """Draw image patches side by side in a new figure, with a bar of 10 mm in the first.
 
-    `images` has the shape (n, size, size) and square pixels of `pixel` mm; each patch gets one of
-    the `captions`. A bar of 10 mm is drawn into the first. The title says what they are, and
-    whether they are simulated.
+    Parameters
+    ----------
+    images : ndarray, shape (n, size, size)
+        HU, or the arbitrary units of MR.
+    captions : sequence of str
+        One for each patch.
+    window : tuple of float
+        What is black and what is white, in the unit of the images.
+    pixel : float
+        Side of a square pixel, in mm.
+    title : str
+        What they are, and whether they are simulated.
+    columns : int
+        Patches in a row.
+
+    Returns
+    -------
+    str
+        The figure's text.
     """
     panels(images, columns, title, captions, limits=window)
     figure = plt.gcf()
@@ -66,7 +100,19 @@ def patches(
 def heat_map(table: pd.DataFrame, label: str, ax: Axes | None = None) -> str:
     """Draw a table as a map, with each number written into its field.
 
-    The names of the table's index and columns become the names of the axes.
+    Parameters
+    ----------
+    table : DataFrame
+        Numbers; the names of its index and columns become those of the axes.
+    label : str
+        What the numbers are.
+    ax : Axes, optional
+        Where to draw; a new figure if not given.
+
+    Returns
+    -------
+    str
+        The figure's text, with the highest and the lowest number.
     """
     ax = axes_of(ax, 1.6 + 0.9 * table.shape[1], 1.4 + 0.6 * table.shape[0])
     values = table.to_numpy(dtype=float)

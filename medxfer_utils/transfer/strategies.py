@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from sklearn.base import clone
@@ -101,8 +101,14 @@ def target_only(
     more (unlabelled) patients of the target. Taught in lesson 01.
     """
     own = fitted_on(source.prepare, target.x) if prepare is None else prepare
-    start = replace(source.untrained(seed), prepare=own, source_prepare=None)  # type: ignore[type-var]
+    start = _from_scratch(source, own, seed)
     return start.minimised(rows(target, own), training, seed, strength=start.ridge(len(target)))
+
+
+def _from_scratch(source: M, prepare: Prepare, seed: int) -> M:
+    """An untrained model of the same kind that knows no other way to prepare than this."""
+    fresh: Any = source.untrained(seed)
+    return cast(M, replace(fresh, prepare=prepare, source_prepare=None))
 
 
 def pooled_data(
@@ -114,7 +120,7 @@ def pooled_data(
     """
     require_disjoint(patients, target)
     n, both = len(patients) + len(target), np.concatenate([patients.x, target.x])
-    start = source.untrained(seed).with_prepare(fitted_on(source.prepare, both))
+    start = _from_scratch(source, fitted_on(source.prepare, both), seed)
     parts = [rows(part, start.prepare, len(part) / n) for part in (target, patients)]
     return start.minimised(parts[0] + parts[1], training, seed, strength=start.ridge(n))
 

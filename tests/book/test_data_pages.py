@@ -8,17 +8,7 @@ from pathlib import Path
 import pytest
 from sklearn.datasets import load_breast_cancer
 
-from medxfer_utils.data import (
-    DIAGNOSES,
-    HEART,
-    HEART_FEATURES,
-    KNOWN_COPIES,
-    LIDC,
-    REGISTRY,
-    SETS,
-    WEIGHTS,
-    heart_statistics,
-)
+from medxfer_utils import data
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
 DATA, FILES = ((BOOK / f"{name}.md").read_text("utf-8") for name in ("data", "data_files"))
@@ -34,9 +24,9 @@ def section(label: str) -> str:
     return " ".join(text.split())
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", data.SETS)
 def test_each_image_set_is_described_as_in_the_catalogue(name: str) -> None:
-    about = SETS[name]
+    about = data.SETS[name]
     (row,) = [row for row in rows(DATA) if row.lower().startswith(f"| {name} ")]
     parts = (about.licence, about.citation, f"{sum(about.counts):,} ")
     assert [part for part in parts if part not in row] == []
@@ -47,21 +37,21 @@ def test_each_image_set_is_described_as_in_the_catalogue(name: str) -> None:
 
 def test_every_file_has_its_folder_and_its_sum() -> None:
     listed = [
-        file for file in REGISTRY.values() if "_" not in file.name or file.folder != "medmnist"
+        file for file in data.REGISTRY.values() if "_" not in file.name or file.folder != "medmnist"
     ]
     wanted = [f"| `{file.folder}` | `{file.name}` | `{file.sum}` |" for file in listed]
     assert [row for row in rows(FILES) if row.startswith("| `") and row.count("|") == 4] == wanted
 
 
 def test_the_known_copies_are_told_with_what_is_known_of_them() -> None:
-    wanted = [f"| `{known}` | {what} |" for known, what in KNOWN_COPIES.items()]
+    wanted = [f"| `{known}` | {what} |" for known, what in data.KNOWN_COPIES.items()]
     assert rows(FILES)[-len(wanted) :] == wanted
 
 
 def counted(hospital: str, diagnosis: str, feature: str = "") -> int:
     """Count the patients, or those who lack a feature, from the stored statistics."""
-    patterns = heart_statistics()["hospitals"][hospital][diagnosis]["missing"]
-    at = HEART_FEATURES.index(feature) if feature else None
+    patterns = data.heart_statistics()["hospitals"][hospital][diagnosis]["missing"]
+    at = data.HEART_FEATURES.index(feature) if feature else None
     return sum(n for pattern, n in patterns.items() if at is None or pattern[at] == "1")
 
 
@@ -71,10 +61,10 @@ def numbers(row: str) -> list[str]:
 
 def test_the_hospitals_are_those_of_the_catalogue() -> None:
     text = section("four-hospitals")
-    assert {file.licence for file in HEART.values()} == {"CC BY 4.0"}
-    assert all(part in text for part in ("CC BY 4.0", HEART["Zurich"].citation))
+    assert {file.licence for file in data.HEART.values()} == {"CC BY 4.0"}
+    assert all(part in text for part in ("CC BY 4.0", data.HEART["Zurich"].citation))
     total = 0
-    for hospital in HEART:
+    for hospital in data.HEART:
         (row,) = [row for row in rows(DATA) if row.startswith(f"| {hospital}")]
         ill, healthy = counted(hospital, "ill"), counted(hospital, "healthy")
         assert numbers(row)[1:3] == [str(ill + healthy), f"{100 * ill / (ill + healthy):.1f} %"]
@@ -86,21 +76,28 @@ def test_the_hospitals_are_those_of_the_catalogue() -> None:
 def test_what_is_missing_in_the_hospitals_is_counted(feature: str) -> None:
     (row,) = [row for row in rows(DATA) if numbers(row)[0].endswith(feature)]
     found = [
-        sum(counted(hospital, diagnosis, feature) for diagnosis in DIAGNOSES) for hospital in HEART
+        sum(counted(hospital, diagnosis, feature) for diagnosis in data.DIAGNOSES)
+        for hospital in data.HEART
     ]
     assert numbers(row)[1:] == [str(n) for n in found]
 
 
 def test_the_nodules_are_those_of_the_catalogue() -> None:
     text = section("lung-nodules")
-    parts = (f"`{LIDC.name}`", LIDC.licence, LIDC.citation, f"folder `{LIDC.folder}`", "middle 28")
+    parts = (
+        f"`{data.LIDC.name}`",
+        data.LIDC.licence,
+        data.LIDC.citation,
+        f"folder `{data.LIDC.folder}`",
+        "middle 28",
+    )
     assert [part for part in parts if part not in text] == []
 
 
 def test_the_weights_have_the_licence_and_the_sources_of_the_catalogue() -> None:
     text = section("imagenet")
-    assert {file.licence for file in WEIGHTS} == {"Apache-2.0"}
-    parts = ("Apache-2.0", *(file.citation for file in WEIGHTS))
+    assert {file.licence for file in data.WEIGHTS} == {"Apache-2.0"}
+    parts = ("Apache-2.0", *(file.citation for file in data.WEIGHTS))
     assert [part for part in parts if part not in text] == []
 
 

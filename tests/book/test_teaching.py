@@ -33,13 +33,9 @@ def sections(chapter: Path) -> list[str]:
 
 
 @each_chapter
-def test_notes_have_the_agreed_sections(chapter: Path) -> None:
+def test_notes_have_the_agreed_sections_and_one_for_each_of_the_chapter(chapter: Path) -> None:
     assert list(notes(chapter)) == SECTIONS
     assert all(text.strip() for text in notes(chapter).values())
-
-
-@each_chapter
-def test_there_is_a_note_for_each_section_in_their_order(chapter: Path) -> None:
     found = by_title(notes(chapter)[BY_SECTION], 3)
     assert list(found) == sections(chapter)
     timed = re.compile(r"\*\*(Homework|\d+( to \d+)? minutes[^*]*)\.\*\* ")
@@ -56,11 +52,14 @@ def test_what_to_skip_names_sections_and_three_lengths(chapter: Path) -> None:
 
 
 @each_chapter
-def test_each_question_has_an_answer(chapter: Path) -> None:
+def test_each_question_has_an_answer_and_all_can_stand_in_a_notebook(chapter: Path) -> None:
+    """The teacher's notebooks quote the notes, and Jupyter knows no roles of Sphinx."""
     asked = notes(chapter)["Questions to ask"].split("\n\n")
     answered = re.compile(r"\*[^*]+[.?]\*\s\S", re.DOTALL)
     assert len(asked) >= 5
     assert [text for text in asked if not answered.match(text)] == []
+    text = (TEACHING / f"{chapter.stem}.md").read_text("utf-8")
+    assert re.findall(r"\{\w+\}`|\]\((?!https?:)", text) == []
 
 
 @each_chapter
@@ -72,13 +71,6 @@ def test_notes_name_only_exercises_that_exist(chapter: Path) -> None:
     assert named <= there
     last = next(text for name, text in by_section.items() if name in ("Exercises", "Your turn"))
     assert {int(n) for n in re.findall(r"[Ee]xercise (\d)", last)} == there
-
-
-@each_chapter
-def test_notes_can_stand_in_a_notebook(chapter: Path) -> None:
-    """The teacher's notebooks quote them, and Jupyter knows no roles of Sphinx."""
-    text = (TEACHING / f"{chapter.stem}.md").read_text("utf-8")
-    assert re.findall(r"\{\w+\}`|\]\((?!https?:)", text) == []
 
 
 def test_every_teaching_page_is_in_the_contents() -> None:

@@ -7,7 +7,6 @@ import ast
 import re
 import statistics
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
 from pathlib import Path
 
 from nbformat import NotebookNode
@@ -269,19 +268,6 @@ def check_closing(nb: NotebookNode) -> list[str]:
     return wrong
 
 
-@cache
-def bibliography() -> frozenset[str]:
-    """Return the keys of the book's bibliography."""
-    text = (ROOT / "book" / "references.bib").read_text(encoding="utf-8")
-    return frozenset(re.findall(r"^@\w+\{([^,\s]+),", text, flags=re.M))
-
-
-def check_citations(nb: NotebookNode) -> list[str]:
-    cited = re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", prose(nb))
-    keys = {key.strip() for group in cited for key in group.split(",")}
-    return [f"{key!r} is not in book/references.bib" for key in sorted(keys - bibliography())]
-
-
 def check_lengths(nb: NotebookNode) -> list[str]:
     lengths = [len(cell.source.splitlines()) for cell in code_cells(nb)]
     wrong = [
@@ -411,6 +397,12 @@ def check_metadata(nb: NotebookNode) -> list[str]:
 CHECKS: dict[str, Check] = {
     name: check for name, check in list(globals().items()) if name.startswith("check_")
 }
+
+
+def faults(nb: NotebookNode) -> dict[str, list[str]]:
+    """Run every check and keep those that complain."""
+    found = {name.removeprefix("check_"): check(nb) for name, check in CHECKS.items()}
+    return {name: wrong for name, wrong in found.items() if wrong}
 
 
 def defined_twice(notebooks: Mapping[str, NotebookNode]) -> list[str]:

@@ -80,7 +80,7 @@ The same code ran on real patients elsewhere.
 
 ## Further reading
 
-See {cite:p}`KEY`.
+See {cite:p}`nobody`.
 """
 
 
@@ -97,8 +97,8 @@ def code(source: str, *tags: str) -> NotebookNode:
     return new_code_cell(source, metadata=metadata)
 
 
-def sample(citation: str = "nobody") -> NotebookNode:
-    """Return a sound chapter, not run yet; `citation` is a key of the book's bibliography."""
+def sample() -> NotebookNode:
+    """Return a sound chapter, not run yet."""
     draw = 'plt.plot([3, noise[0]])\nplots.show("A line from three to the first random number.")'
     solution = ("solution", "hide-cell")
     cells = [
@@ -121,7 +121,7 @@ def sample(citation: str = "nobody") -> NotebookNode:
         new_markdown_cell(SECOND),
         code('half = 4 / 2\nbook.record("half", half, (1.5, 2.5), "Half of it")', *solution),
         new_markdown_cell(QUIZ),
-        new_markdown_cell(CLOSING.replace("KEY", citation)),
+        new_markdown_cell(CLOSING),
     ]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     return new_notebook(cells=cells, metadata={"kernelspec": kernel})

@@ -12,7 +12,6 @@ import venv
 import warnings
 import zipfile
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -46,28 +45,6 @@ print(medxfer_utils.__file__, results.FOLDER, *sys.path, sep="\\n")
 """
 
 
-@cache
-def without_network() -> list[str]:
-    """Return what to put before a command for a network with this machine alone in it.
-
-    Where the system does not allow that, it is nothing: `CUT_OFF` holds everywhere.
-    """
-    prefix = [
-        "unshare",
-        "--map-root-user",
-        "--net",
-        "sh",
-        "-c",
-        'ip link set lo up && exec "$@"',
-        "-",
-    ]
-    try:
-        subprocess.run([*prefix, "true"], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        return []
-    return prefix
-
-
 @dataclass
 class Kit:
     """An unpacked kit with an environment of its own."""
@@ -84,9 +61,8 @@ class Kit:
         settings = {"HOME": str(home), "USERPROFILE": str(home), "MEDXFER_CACHE": str(home)}
         settings |= dict.fromkeys(("https_proxy", "http_proxy"), "http://127.0.0.1:9")
         kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
-        command = [*without_network(), str(self.python), *map(str, arguments)]
         return subprocess.run(
-            command,
+            [str(self.python), *map(str, arguments)],
             cwd=self.folder / "notebooks",
             env={**kept, **settings, "JUPYTER_PREFER_ENV_PATH": "1"},
             capture_output=True,

@@ -48,18 +48,17 @@ def test_unknown_parameter_is_refused(parameters: dict[str, Any], message: str) 
         start(**parameters)
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", "", "²"])
-def test_unusable_thread_count_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setenv("MEDXFER_THREADS", text)
-    with pytest.raises(ValueError, match="MEDXFER_THREADS is"):
-        medxfer_utils.threads()
-
-
-def test_threads_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_are_one_or_as_many_as_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MEDXFER_THREADS", raising=False)
+    assert medxfer_utils.threads() == 1
     for number in (1, 2):
         monkeypatch.setenv("MEDXFER_THREADS", str(number))
         start()
         assert {pool["num_threads"] for pool in threadpoolctl.threadpool_info()} == {number}
+    for text in ("0", "-1", "two", "1.5", "", "²"):
+        monkeypatch.setenv("MEDXFER_THREADS", text)
+        with pytest.raises(ValueError, match="MEDXFER_THREADS is"):
+            medxfer_utils.threads()
 
 
 def test_start_seeds_python_and_numpy() -> None:
@@ -111,15 +110,12 @@ def test_record_shows_value_and_band(
     assert type(metadata["medxfer"]["value"]) is float, "a notebook holds plain numbers only"
 
 
-@pytest.mark.parametrize(("value", "centre"), [(0, 30), (1, 90), (0.5, 60), (-9, 3), (9, 117)])
-def test_bar_puts_the_value_beside_the_band(shown: Shown, value: float, centre: float) -> None:
-    start().record("x", value, (0, 1), "Value")
-    assert f'cx="{centre:.1f}"' in shown[0][0]["text/html"]
-
-
-def test_band_of_no_width_has_a_bar_too(shown: Shown) -> None:
+def test_bar_puts_the_value_beside_the_band(shown: Shown) -> None:
+    for value, centre in ((0, 30), (1, 90), (0.5, 60), (-9, 3), (9, 117)):
+        start().record("x", value, (0, 1), "Value")
+        assert f'cx="{centre:.1f}"' in shown[-1][0]["text/html"]
     start().record("x", 2, (2, 2), "Value")
-    assert 'cx="60.0"' in shown[0][0]["text/html"]
+    assert 'cx="60.0"' in shown[-1][0]["text/html"], "a band of no width has a bar too"
 
 
 @pytest.mark.parametrize(
@@ -172,60 +168,46 @@ def about(answered: bool, within: bool) -> dict[str, Any]:
     return {"medxfer_check": {"name": "loss", "answered": answered, "within": within}}
 
 
-@pytest.mark.parametrize("answer", [..., None])
-def test_open_exercise_is_no_error(shown: Shown, answer: object) -> None:
-    start().check("loss", answer, BAND, "Loss <A>")
-    ((data, metadata),) = shown
-    assert data["text/plain"] == "Loss <A>: not answered yet: replace the ... above"
-    assert "Loss &lt;A&gt;: " in data["text/html"]
-    assert metadata == about(answered=False, within=False)
+def test_open_exercise_is_no_error(shown: Shown) -> None:
+    for answer in (..., None):
+        start().check("loss", answer, BAND, "Loss <A>")
+        data, metadata = shown[-1]
+        assert data["text/plain"] == "Loss <A>: not answered yet: replace the ... above"
+        assert "Loss &lt;A&gt;: " in data["text/html"]
+        assert metadata == about(answered=False, within=False)
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [0.1, 0.6, np.float32(0.3), np.array(0.3), np.array([0.3]), [0.3], pd.Series([0.3]), np.True_],
-)
-def test_number_of_any_kind_is_compared(shown: Shown, answer: object) -> None:
-    start().check("loss", answer, BAND if answer is not np.True_ else (1, 1), "Loss")
-    ((data, metadata),) = shown
-    assert data["text/plain"].endswith(", within the expected band")
-    assert 'class="band band-ok"' in data["text/html"]
-    assert metadata == about(answered=True, within=True)
+def test_number_of_any_kind_is_compared(shown: Shown) -> None:
+    numbers = [0.1, 0.6, np.float32(0.3), np.array(0.3), np.array([0.3]), [0.3], pd.Series([0.3])]
+    for answer in (*numbers, np.True_):
+        start().check("loss", answer, BAND if answer is not np.True_ else (1, 1), "Loss")
+        data, metadata = shown[-1]
+        assert data["text/plain"].endswith(", within the expected band")
+        assert 'class="band band-ok"' in data["text/html"]
+        assert metadata == about(answered=True, within=True)
+    for answer in (0.0999, -0.3, 30, float("inf")):
+        start("fast", 7).check("loss", answer, BAND, "Loss")
+        data, metadata = shown[-1]
+        words = f"Loss: {answer:.3f}, outside the expected band 0.1 to 0.6. Read the exercise again"
+        assert data["text/plain"].startswith(words)
+        assert "PROFILE 'fast' and SEED 7" in data["text/plain"]
+        assert 'class="band band-off"' in data["text/html"]
+        assert metadata == about(answered=True, within=False)
 
 
-@pytest.mark.parametrize("answer", [0.0999, -0.3, 30, float("inf")])
-def test_number_outside_gets_the_band_and_a_hint(shown: Shown, answer: float) -> None:
-    start("fast", 7).check("loss", answer, BAND, "Loss")
-    ((data, metadata),) = shown
-    words = f"Loss: {answer:.3f}, outside the expected band 0.1 to 0.6. Read the exercise again"
-    assert data["text/plain"].startswith(words)
-    assert "PROFILE 'fast' and SEED 7" in data["text/plain"]
-    assert 'class="band band-off"' in data["text/html"]
-    assert metadata == about(answered=True, within=False)
-
-
-@pytest.mark.parametrize(
-    ("answer", "said"),
-    [
-        (np.array([0.3, 0.4]), "of type ndarray and shape (2,)"),
-        ([0.3, 0.4], "of type list"),
-        ([[1], [2, 3]], "of type list"),
-        ("0.3", "the text '0.3'"),
-        (["0.3"], "of type list"),
-        ("<b>" * 90, "the text '<b><b>"),
-        (float("nan"), "NaN"),
-        (np.float32("nan"), "NaN"),
-        (np.array([np.nan]), "of type ndarray and shape (1,)"),
-        (10**400, "of type int"),
+def test_what_is_no_number_is_named(shown: Shown) -> None:
+    for answer, said in [
+        (np.array([0.3, 0.4]), "of type ndarray and shape (2,)"), ([0.3, 0.4], "of type list"),
+        ([[1], [2, 3]], "of type list"), ("0.3", "the text '0.3'"), (["0.3"], "of type list"),
+        ("<b>" * 90, "the text '<b><b>"), (float("nan"), "NaN"), (np.float32("nan"), "NaN"),
+        (np.array([np.nan]), "of type ndarray and shape (1,)"), (10**400, "of type int"),
         (start, "of type function"),
-    ],
-)
-def test_what_is_no_number_is_named(shown: Shown, answer: object, said: str) -> None:
-    start().check("loss", answer, BAND, "Loss")
-    ((data, metadata),) = shown
-    assert data["text/plain"].startswith(f"Loss: one number is wanted, and this is {said}")
-    assert "<b>" not in data["text/html"]
-    assert metadata == about(answered=True, within=False)
+    ]:  # fmt: skip
+        start().check("loss", answer, BAND, "Loss")
+        data, metadata = shown[-1]
+        assert data["text/plain"].startswith(f"Loss: one number is wanted, and this is {said}")
+        assert "<b>" not in data["text/html"]
+        assert metadata == about(answered=True, within=False)
 
 
 def test_check_is_repeated_and_leaves_the_name_free(shown: Shown) -> None:
@@ -266,12 +248,15 @@ print(train())
 MODELS = "import medxfer_utils.models.network"
 
 
+def printed(source: str) -> subprocess.CompletedProcess[str]:
+    """Run this in a process of its own."""
+    command = [sys.executable, "-c", source]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def lines(before: str = "", after: str = "", seed: int = 5) -> list[str]:
-    """Train a small network in a process of its own: threads, result, result after a restart."""
-    source = DETERMINISM.format(before=before, after=after, seed=seed)
-    run = subprocess.run(
-        [sys.executable, "-c", source], capture_output=True, text=True, check=False
-    )
+    """Train a small network: threads, result, result after a restart."""
+    run = printed(DETERMINISM.format(before=before, after=after, seed=seed))
     assert run.returncode == 0, run.stderr
     return run.stdout.splitlines()
 
@@ -284,21 +269,11 @@ def test_keras_is_repeatable_whenever_it_is_imported() -> None:
     assert before[1] != other[1]
 
 
-def test_tensorflow_is_asked_for_deterministic_kernels() -> None:
-    source = (
-        "import tensorflow as tf\nfrom medxfer_utils import chapter\n"
-        "chapter.start('fast', 0, 'builtin')\ntf.random.set_seed(None)\ntf.random.normal((2,))"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", source], capture_output=True, text=True, check=False
+def test_kernels_are_deterministic_and_a_thread_count_that_comes_too_late_is_said() -> None:
+    run = printed(
+        "import os, tensorflow as tf\nfrom medxfer_utils import chapter\ntf.zeros(1)\n"
+        "os.environ['MEDXFER_THREADS'] = '2'\nchapter.start('fast', 0, 'builtin')\n"
+        "tf.random.set_seed(None)\ntf.random.normal((2,))"
     )
     assert "Random ops require a seed to be set when determinism is enabled" in run.stderr
-
-
-def test_thread_count_that_comes_too_late_is_said() -> None:
-    source = (
-        "import os, tensorflow as tf\nfrom medxfer_utils import chapter\ntf.zeros(1)\n"
-        "chapter.start('fast', 0, 'builtin')"
-    )
-    run = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
     assert "RuntimeWarning: TensorFlow has already computed" in run.stderr

@@ -1,6 +1,8 @@
 """Splits and draws: by patient, stratified, seeded, fair; and what they refuse."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from medxfer_utils.cohorts import Cohort, draw, require_disjoint, split
-from medxfer_utils.models import fit_scaler
+from medxfer_utils.cohorts import Cohort, draw, folds, require_disjoint, split, together
+from tests.faults import untold
 
 Rng = np.random.Generator
 
@@ -109,17 +111,6 @@ def test_every_patient_of_a_class_is_chosen_equally_often(divide: str) -> None:
     assert max(counts.values()) <= high
 
 
-@pytest.mark.parametrize("shares", [(0.5, 0.6), (0.5, 0.4), (1.2, -0.2), (0.0, 1.0), (np.nan, 1)])
-def test_fractions_that_are_no_division_are_refused(shares: Sequence[float]) -> None:
-    with pytest.raises(ValueError, match="fractions must be positive and sum to 1"):
-        split(cohort_of(5, 5), shares, np.random.default_rng(0))
-
-
-def test_an_empty_part_is_refused() -> None:
-    with pytest.raises(ValueError, match="'here' has no rows"):
-        split(cohort_of(2, 2), (0.01, 0.99), np.random.default_rng(0))
-
-
 # --- draw --------------------------------------------------------------------------------------
 
 
@@ -141,79 +132,74 @@ def test_a_draw_brings_all_rows_of_a_patient() -> None:
     assert len(draw(cohort_of(10, 10, rows_each=3), 6, np.random.default_rng(0))) == 18
 
 
-@pytest.mark.parametrize("n", [0, -1, 21])
-def test_a_number_that_cannot_be_drawn_is_refused(n: int) -> None:
-    with pytest.raises(ValueError, match=f"Cannot draw {n} patients from 'here', which has 20"):
-        draw(cohort_of(10, 10), n, np.random.default_rng(0))
-
-
-def test_a_draw_of_one_class_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"3 patients of 'here' .* hold one class only; draw more"):
-        draw(cohort_of(2, 98), 3, np.random.default_rng(0))
-
-
-# --- who shares whom ----------------------------------------------------------------------------
-
-
-def test_shared_patients_are_counted_and_named() -> None:
-    one, other = cohort_of(3, 5).of(["p001", "p004", "p006"]), cohort_of(3, 5)
-    with pytest.raises(ValueError, match="'here' and 'here' share 3 patients, p001 first"):
-        require_disjoint(one, other)
-
-
-def test_the_third_cohort_is_checked_too() -> None:
-    a, b = split(cohort_of(10, 10), (0.5, 0.5), np.random.default_rng(0))
-    with pytest.raises(ValueError, match="share"):
-        require_disjoint(a, b, b.of(b.patients[:1]))
-
-
-# --- a cohort -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("x", "y", "patient", "message"),
-    [
-        (np.ones((3, 2)), np.array([0, 1]), np.arange(3), "lengths differ, .*'x': 3, 'y': 2"),
-        (np.ones((2, 2)), np.array([0, 1]), np.arange(3), "lengths differ, .*'patient': 3"),
-        (np.ones((0, 2)), np.array([], int), np.array([], int), "has no rows"),
-        (np.ones((2, 2)), np.array([1, 2]), np.arange(2), r"labels must be 0 or 1 .* \[2\]"),
-        (np.ones((2, 2)), np.array([-1, 1]), np.arange(2), r"found \[-1\]"),
-        (np.ones((2, 2)), np.array([0, np.nan]), np.arange(2), r"found \[nan\]"),
-    ],
-)
-def test_bad_cohorts_are_refused(x: Any, y: Any, patient: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=f"Cohort 'ward 3'.*{message}"):
-        Cohort("ward 3", x, y, patient)
-
-
 def test_prevalence_counts_rows_and_patients_are_distinct() -> None:
     cohort = cohort_of(1, 3, rows_each=2)
     assert cohort.prevalence == 1 / 8
     assert cohort.patients.tolist() == ["p000", "p001", "p002", "p003"]
 
 
-# --- nothing of the test patients reaches what is fitted -----------------------------------------
-
-
-def test_test_rows_do_not_reach_a_fitted_scaler() -> None:
+def test_values_decide_nothing() -> None:
     cohort = cohort_of(20, 30, rows_each=2)
-
-    def scaler(c: Cohort) -> tuple[bytes, bytes]:
-        train, _ = split(c, (0.5, 0.5), np.random.default_rng(4))
-        fitted = fit_scaler(train.x)
-        return fitted.mean_.tobytes(), fitted.scale_.tobytes()
-
-    before = scaler(cohort)
-    _, test = split(cohort, (0.5, 0.5), np.random.default_rng(4))
+    train, test = split(cohort, (0.5, 0.5), np.random.default_rng(4))
     rows = np.flatnonzero(np.isin(cohort.patient, test.patients))
     cohort.x[rows] = cohort.x[rows[::-1]] * 1000 + 7  # permuted and spoilt
-    assert scaler(cohort) == before
+    again = split(cohort, (0.5, 0.5), np.random.default_rng(4))[0]
+    assert again.x.tobytes() == train.x.tobytes()
 
 
-@given(st.permutations(range(24)))
-def test_permuting_the_rows_does_not_change_a_fitted_scaler(order: list[int]) -> None:
-    x = cohort_of(12, 12).x
-    one, other = fit_scaler(x), fit_scaler(x[order])
-    # Sums in another order round differently, in the last of 16 digits.
-    np.testing.assert_allclose(other.mean_, one.mean_, rtol=1e-13, atol=1e-13)
-    np.testing.assert_allclose(other.scale_, one.scale_, rtol=1e-13)
+@given(sizes, sizes, st.integers(2, 10), st.integers(0, 99))
+def test_folds_differ_by_one_patient_and_by_one_ill_patient(
+    ill: int, healthy: int, k: int, seed: int
+) -> None:
+    cohort = cohort_of(ill, healthy, rows_each=2)
+    parts = folds(cohort, k, np.random.default_rng(seed))
+    assert sorted(np.concatenate(parts)) == sorted(cohort.patients)
+    for counts in (
+        [len(part) for part in parts],
+        [len(ill_patients(cohort) & {*p}) for p in parts],
+    ):
+        assert max(counts) - min(counts) <= 1
+
+
+def test_pooled_data_hold_everybody_once() -> None:
+    one, other = split(cohort_of(3, 5, rows_each=2), (0.5, 0.5), np.random.default_rng(0))
+    pooled = together([one, other])
+    assert pooled.name == "pooled data"
+    np.testing.assert_array_equal(pooled.x, np.concatenate([one.x, other.x]))
+    np.testing.assert_array_equal(pooled.patient, [*one.patient, *other.patient])
+    assert pooled.features == one.features
+
+
+def test_each_fault_has_its_own_error() -> None:
+    rng, eight = np.random.default_rng(0), cohort_of(3, 5)
+    a, b = split(cohort_of(10, 10), (0.5, 0.5), rng)
+    other = replace(b, features=("size",))
+    faults: dict[str, tuple[Callable[[], Any], str]] = {
+        "share": (
+            lambda: require_disjoint(eight.of(["p001", "p004"]), eight),
+            "2 patients, p001 fi",
+        ),
+        "third": (lambda: require_disjoint(a, b, b.of(b.patients[:1])), "'here' and 'here' share"),
+        "together": (lambda: together([a, a]), "share 10 patients"),
+        "features": (lambda: together([a, other]), "differ in their features"),
+        "empty part": (lambda: split(cohort_of(2, 2), (0.01, 0.99), rng), "'here' has no rows"),
+        "one class": (lambda: draw(cohort_of(2, 98), 3, rng), r"3 patients of 'here' .* draw more"),
+    }
+    for shares in ((0.5, 0.6), (0.5, 0.4), (1.2, -0.2), (0.0, 1.0), (np.nan, 1)):
+        message = "fractions must be positive and sum to 1"
+        faults[f"{shares}"] = partial(split, eight, shares, rng), message
+    for n in (0, -1, 9):
+        message = f"Cannot draw {n} patients from 'here', which has 8"
+        faults[f"{n}"] = partial(draw, eight, n, rng), message
+    bad: tuple[tuple[int, list[float], int, str], ...] = (
+        (3, [0, 1], 3, "lengths differ, .*'x': 3, 'y': 2"),
+        (2, [0, 1], 3, "lengths differ, .*'patient': 3"),
+        (0, [], 0, "has no rows"),
+        (2, [1, 2], 2, r"labels must be 0 or 1 .* \[2"),
+        (2, [-1, 1], 2, r"found \[-1"),
+        (2, [0, np.nan], 2, r"found \[nan\]"),
+    )
+    for x, y, patient, message in bad:
+        made = partial(Cohort, "ward 3", np.ones((x, 2)), np.array(y), np.arange(patient))
+        faults[message] = made, f"Cohort 'ward 3'.*{message}"
+    assert untold(faults, lambda _, call: call(), ValueError) == {}

@@ -1,4 +1,4 @@
-"""The comparison: the same patients for every arm, no matter in which order they come."""
+"""The comparison: the same patients for every strategy, the same bits for the same seed."""
 
 import random
 from typing import Any
@@ -79,15 +79,6 @@ def test_draws_of_a_repeat_are_nested_and_repeats_differ() -> None:
         assert seed == same_seed
     assert len({tuple(few) for few, _ in small}) == 3
     assert len({seed for _, seed in small}) == 3
-
-
-def test_the_order_of_the_arms_changes_nothing() -> None:
-    index = ["strategy", "n", "repeat"]
-    one = curve(ARMS).set_index(index).sort_index()
-    other = curve(dict(reversed(ARMS.items()))).set_index(index).sort_index()
-    alone = curve({"network": ARMS["network"]}).set_index(index).sort_index()
-    pd.testing.assert_frame_equal(one, other, check_exact=True)
-    pd.testing.assert_frame_equal(one.loc[["network"]], alone, check_exact=True)
 
 
 def test_the_seed_decides_to_the_bit() -> None:

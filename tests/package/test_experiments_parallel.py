@@ -6,7 +6,7 @@ import json
 import os
 import resource
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -220,30 +220,6 @@ def test_an_interrupted_grid_and_one_whose_worker_died_go_on_from_their_rows(
     assert all(at[(row["strategy"], row["n"], row["repeat"])] == row["seconds"] for row in stored)
     pd.testing.assert_frame_equal(curve(some, journal=journal), frame, check_exact=True)
     assert len(fits) - before == 8 - len(stored)
-
-
-@pytest.mark.filterwarnings("ignore:.*have been cancelled:UserWarning")
-def test_workers_stop_at_once_when_the_journal_cannot_be_written(
-    fits: Fits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stopped: list[bool] = []
-
-    def computed(*given: Any) -> Iterator[Any]:
-        try:
-            yield from original(*given)
-        finally:
-            stopped.append(True)
-
-    def is_full(journal: Journal, row: Any) -> None:
-        raise OSError("No space left on device")
-
-    original = _fits.computed
-    monkeypatch.setattr(_fits, "computed", computed)
-    monkeypatch.setattr(Journal, "add", is_full)
-    # The error, which a notebook keeps, keeps all that was going on.
-    with pytest.raises(OSError, match="No space") as kept:
-        curve({"calm": fits.arm()}, n_jobs=2, journal=tmp_path / "journal.jsonl")
-    assert stopped, kept
 
 
 def test_a_half_written_line_is_dropped_and_written_again(fits: Fits, tmp_path: Path) -> None:

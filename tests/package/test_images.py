@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,8 @@ def test_the_centre_crop_is_in_the_middle_and_keeps_channels_and_type() -> None:
     image[2:4, 3:6] = 5
     patch = crop(image, (2, 3), AIR)
     assert (patch == 5).all()
-    assert (patch.shape, patch.dtype) == ((2, 3, 3), np.int16)
+    assert patch.shape == (2, 3, 3)
+    assert patch.dtype == np.int16
     assert crop(np.zeros((1, 1), np.float32), (1, 2), 0.1)[0, 0] == np.float32(0.1)
 
 
@@ -71,22 +73,22 @@ def test_each_fault_has_its_own_error() -> None:
     holed[:, 0] = np.nan
     holed[:, 1] = 4
     faults: dict[str, tuple[Callable[[], Any], str]] = {
-        f"centre {centre}": (lambda at=centre: crop(plane, (2, 2), AIR, at), "not inside")
+        f"centre {centre}": (partial(crop, plane, (2, 2), AIR, centre), "not inside")
         for centre in ((-1, 2), (2, 6), (np.inf, 0))
     }
     faults["fill"] = lambda: crop(plane.astype(np.uint8), (8, 8), AIR), "uint8 cannot hold"
     for width in (0, -1, np.nan):
-        faults[f"width {width}"] = lambda w=width: window([0], 0, w), "width"
+        faults[f"width {width}"] = partial(window, [0], 0, width), "width"
     one_value = "Percentiles 1 and 99 are 3 and 3"
     faults["one value"] = lambda: percentile_window(np.full(10, 3)), one_value
     faults["flat"] = lambda: images.standardised(np.ones((2, 4, 4))), "Image 0 has one value only"
     faults["unit"] = lambda: images.contrast(np.ones((1, 2, 2)), 0), "unit of contrast"
     for name in ("percentile_window", "standardised", "contrast"):  # NaN must not spread
         arguments = (40,) if name == "contrast" else ()
-        call = getattr(images, name)
-        faults[f"NaN, {name}"] = lambda f=call, a=arguments: f(holed, *a), "8 of 64 values are NaN"
+        call = partial(getattr(images, name), holed, *arguments)
+        faults[f"NaN, {name}"] = call, "8 of 64 values are NaN"
     # Hounsfield units are never divided by 255.
     for kind in (np.float32, np.float64, np.int16, np.int64, bool):
         hint = "use `window` for Hounsfield units"
-        faults[f"scaled {kind}"] = lambda k=kind: scaled(np.ones(3, k)), hint
+        faults[f"scaled {kind}"] = partial(scaled, np.ones(3, kind)), hint
     assert untold(faults, lambda _, call: call(), ImagingError) == {}

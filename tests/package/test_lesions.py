@@ -34,6 +34,8 @@ from medxfer_utils.data import (
 from medxfer_utils.images import ImagingError
 from tests.faults import untold
 
+Patch = pytest.MonkeyPatch
+
 MARK = "MUSTERFRAU"  # stands in every name of a file or folder that a hospital may choose
 SIZE, PIXEL = 24, 1.0
 
@@ -173,6 +175,14 @@ def test_an_oblique_volume_keeps_its_own_axes(tmp_path: Path) -> None:
     assert negatives(found)[0][12, 12] == pytest.approx(100, abs=1e-2)
 
 
+def test_voxels_that_share_a_corner_are_one_lesion() -> None:
+    tumour = np.zeros((2, 12, 12), bool)
+    tumour[0, :6, :6] = tumour[1, 6:, 6:] = True
+    (lesion,) = lesions._components(tumour, (3.0, 2.0, 1.0))
+    assert (lesion.slice, lesion.centre) == (0, (2.5, 2.5))
+    assert lesion.diameter == pytest.approx(2 * np.sqrt(36 * 2 / np.pi))
+
+
 # Two lesions that touch nothing else, one below 4 mm, and a patient with none.
 MANY: list[list[Ball]] = [
     [((6, 20, 25), 5.0), ((6, 45, 38), 4.0), ((16, 30, 30), 1.4)],
@@ -271,7 +281,7 @@ def test_padding_is_no_tissue(tmp_path: Path) -> None:
     assert found.cohort.x.min() == -1024
 
 
-def test_only_one_volume_is_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_one_volume_is_in_memory(tmp_path: Path, monkeypatch: Patch) -> None:
     made: list[weakref.ref[Volume]] = []
     alive: list[int] = []
     original = read_nifti
@@ -296,7 +306,7 @@ def test_a_lesion_without_room_beside_it_is_counted(tmp_path: Path) -> None:
 
 
 def test_voxels_of_exactly_one_millimetre_are_worth_a_look(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: Patch
 ) -> None:
     monkeypatch.setitem(globals(), "SPACING", (1.0, 1.0, 1.0))
     with pytest.warns(UserWarning, match="liver: 1 volumes have voxels of 1 x 1 x 1 mm"):

@@ -1,4 +1,4 @@
-"""What is fitted in chapter 05 never sees a patient who is held out: samplers, imputers, rulers."""
+"""What is fitted in chapter 05 never sees a patient who is held out: samplers, imputers, cuts."""
 
 from __future__ import annotations
 

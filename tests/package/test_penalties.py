@@ -69,11 +69,6 @@ def test_spectral_shrinkage_equals_numpy(k: int, shape: tuple[int, int]) -> None
     assert float(value) == pytest.approx((smallest**2).sum(), rel=1e-4)
 
 
-def test_spectral_shrinkage_of_a_diagonal() -> None:
-    features = np.diag([5.0, 3.0, 2.0])
-    assert float(SpectralShrinkage(2)(seen(maps=[features]))) == pytest.approx(4 + 9)
-
-
 def test_map_distance_is_the_sum_over_channels() -> None:
     now, before = RNG.normal(size=(2, 5, 3, 4, 6))
     attention = RNG.dirichlet(np.ones(6))
@@ -84,12 +79,6 @@ def test_map_distance_is_the_sum_over_channels() -> None:
             by_hand += 0.5 * 6 * attention[channel] * squares / (3 * 4)
     value = MapDistance(("a",))(seen(maps=[now], source_maps=[before], attention=[attention]))
     assert float(value) == pytest.approx(by_hand / 5, rel=1e-5)  # the mean over the batch
-
-
-def test_map_distance_adds_layers_and_ignores_what_has_no_attention() -> None:
-    maps, before = np.ones((2, 2, 2, 2)), np.zeros((2, 2, 2, 2))
-    told = seen(maps=[maps, maps], source_maps=[before, before], attention=[[1, 0], [0, 0]])
-    assert float(MapDistance(("a", "b"))(told)) == pytest.approx(0.5 * 2 * 1 * 4 / 4)
 
 
 @pytest.mark.parametrize(

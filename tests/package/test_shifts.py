@@ -1,5 +1,6 @@
 """The tests of shift against hand-made numbers, against simulated truth, and against bad input."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,8 +15,9 @@ from medxfer_utils import shifts
 
 Array = np.ndarray[Any, Any]
 
-# At a true level of 5 %, the rate of false alarms in 150 repeats is above this once in 1,000 times.
-MOST_FALSE_ALARMS = stats.binom.ppf(0.999, 150, 0.05) / 150
+# At a true level of 5 %, the rate of false alarms is above the second once in 1,000 times.
+REPEATS = 100
+MOST_FALSE_ALARMS = stats.binom.ppf(0.999, REPEATS, 0.05) / REPEATS
 
 
 @pytest.fixture
@@ -23,7 +25,7 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(20)
 
 
-def _rejections(p_value: Callable[[], Any], repeats: int) -> Any:
+def _rejections(p_value: Callable[[], Any], repeats: int = REPEATS) -> Any:
     """Share of repeats in which each p value is 0.05 or less."""
     return np.mean([np.asarray(p_value()) <= 0.05 for _ in range(repeats)], axis=0)
 
@@ -41,18 +43,12 @@ def test_proxy_distance_is_0_for_alike_hospitals_of_unlike_size(rng: np.random.G
     assert min(distances) == 0
 
 
-def test_proxy_distance_is_2_where_one_feature_tells_all(rng: np.random.Generator) -> None:
+def test_proxy_distance_has_the_values_that_theory_gives(rng: np.random.Generator) -> None:
     x = rng.normal(size=(60, 3))
     assert shifts.proxy_a_distance(x, x + np.array([0, 100, 0]), rng) == 2
-
-
-def test_proxy_distance_averages_the_errors_of_the_hospitals(rng: np.random.Generator) -> None:
     # Half of b is like a and is called a: errors 0 and 1/2, e = 1/4, though a has more patients.
     a, b = np.zeros((90, 1)), np.repeat([0, 10], 15)[:, None]
     assert shifts.proxy_a_distance(a, b, rng) == 1
-
-
-def test_proxy_distance_is_what_the_best_line_reaches(rng: np.random.Generator) -> None:
     # Two normals one standard deviation apart: the best line errs with probability Φ(−1/2).
     a, b = rng.normal(size=(20_000, 1)), rng.normal(size=(5_000, 1)) + 1
     expected = 2 * (1 - 2 * stats.norm.cdf(-0.5))
@@ -87,11 +83,9 @@ def _mmd2_by_hand(a: Array, b: Array, bandwidth: float) -> float:
 def test_mmd2_is_the_double_loop(rng: np.random.Generator) -> None:
     a, b = rng.normal(size=(7, 3)), rng.normal(size=(4, 3)) + 0.5
     assert shifts.mmd2(a, b, 1.3) == pytest.approx(_mmd2_by_hand(a, b, 1.3), abs=1e-12)
-
-
-def test_mmd2_of_two_points_each_is_exact() -> None:
     # All of a at 0 and all of b at 3, bandwidth 2: 1 + 1 − 2 exp(−9/8).
     assert shifts.mmd2([[0], [0]], [[3], [3]], 2) == pytest.approx(2 - 2 * np.exp(-9 / 8))
+    assert shifts.median_bandwidth([[0, 0], [3, 4], [0, 1]]) == np.sqrt(18)  # 5, 1 and √18
 
 
 def test_mmd2_sees_neither_order_nor_origin(rng: np.random.Generator) -> None:
@@ -110,36 +104,25 @@ def test_mmd2_is_unbiased(rng: np.random.Generator) -> None:
     assert min(values) < 0
 
 
-def test_median_bandwidth_is_the_median_distance() -> None:
-    assert shifts.median_bandwidth([[0, 0], [3, 4], [0, 1]]) == np.sqrt(18)  # 5, 1 and √18
-
-
 def test_permutation_p_counts_every_exchange(rng: np.random.Generator) -> None:
     # 2 + 2 patients can be divided in 6 ways, of which 2 are as far apart as this one: p is 1/3.
     _, p = shifts.mmd_test([[0.0], [0.1]], [[5.0], [5.1]], rng, permutations=4999)
     assert p == pytest.approx(1 / 3, abs=0.03)
     assert shifts.mmd_test([[0.0], [0.1]], [[5.0], [5.1]], rng, permutations=0)[1] == 1
-
-
-def test_the_smallest_p_is_one_in_all(rng: np.random.Generator) -> None:
     a = rng.normal(size=(30, 2))
-    assert shifts.mmd_test(a, a + 50, rng, permutations=19)[1] == 1 / 20
+    assert shifts.mmd_test(a, a + 50, rng, permutations=19)[1] == 1 / 20, "one in all"
 
 
-def test_unstratified_statistic_is_that_of_standardised_features(rng: np.random.Generator) -> None:
+def test_the_statistic_is_of_standardised_features_and_weights_the_diagnoses(
+    rng: np.random.Generator,
+) -> None:
     a, b = rng.normal(size=(12, 2)) * [1, 1000], rng.normal(size=(9, 2)) * [1, 1000] + 1
-    pooled = np.vstack([a, b])
-    z = (pooled - pooled.mean(axis=0)) / pooled.std(axis=0)
-    expected = _mmd2_by_hand(z[:12], z[12:], shifts.median_bandwidth(z))
-    assert shifts.mmd_test(a, b, rng, permutations=9)[0] == pytest.approx(expected)
-
-
-def test_stratified_statistic_weights_the_diagnoses(rng: np.random.Generator) -> None:
-    a, b = rng.normal(size=(12, 2)), rng.normal(size=(9, 2)) + 1
     y_a, y_b = np.arange(12) % 3 == 0, np.arange(9) % 4 == 0
     pooled = np.vstack([a, b])
     z = (pooled - pooled.mean(axis=0)) / pooled.std(axis=0)
     width = shifts.median_bandwidth(z)
+    value, _ = shifts.mmd_test(a, b, rng, permutations=9)
+    assert value == pytest.approx(_mmd2_by_hand(z[:12], z[12:], width))
     ill, healthy = (_mmd2_by_hand(z[:12][y_a == c], z[12:][y_b == c], width) for c in (1, 0))
     value, _ = shifts.mmd_test(a, b, rng, permutations=9, strata=(y_a, y_b))
     assert value == pytest.approx((7 * ill + 14 * healthy) / 21)
@@ -153,7 +136,7 @@ def test_mmd_p_values_are_uniform_under_the_null(
         x_a, y_a, x_b, y_b = shifts.simulated_pair("none", 40, 25, rng)
         return shifts.mmd_test(x_a, x_b, rng, 99, (y_a, y_b) if stratified else None)[1]
 
-    p = np.array([p_value() for _ in range(150)])
+    p = np.array([p_value() for _ in range(REPEATS)])
     assert np.mean(p <= 0.05) <= MOST_FALSE_ALARMS
     assert stats.kstest(p, "uniform").pvalue > 0.01
 
@@ -205,18 +188,18 @@ def test_with_many_patients_concept_p_values_are_the_classical_ones(
 
 
 def test_concept_test_keeps_its_size_where_chi_squared_does_not(rng: np.random.Generator) -> None:
-    """The same logistic model in both hospitals, 80 of the patients in the smaller one."""
+    """The same logistic model in both hospitals, 50 of the patients in the smaller one."""
 
     def p_values() -> tuple[float, float, float]:
-        x = rng.normal(size=(230, 6))
-        y = (rng.random(230) < expit(1.4 * x[:, 0] - x[:, 1])).astype(int)
-        test = shifts.concept_test(x[:150], y[:150], x[150:], y[150:], rng, 59)
-        design = sm.add_constant(np.column_stack([x, np.arange(230) >= 150]))
+        x = rng.normal(size=(200, 6))
+        y = (rng.random(200) < expit(1.4 * x[:, 0] - x[:, 1])).astype(int)
+        test = shifts.concept_test(x[:150], y[:150], x[150:], y[150:], rng, 39)
+        design = sm.add_constant(np.column_stack([x, np.arange(200) >= 150]))
         larger = np.column_stack([design, x * design[:, -1:]])
         small, large = (sm.Logit(y, d).fit(disp=0).llf for d in (design, larger))
         return *test, float(stats.chi2.sf(2 * (large - small), 6))
 
-    intercept, slopes, chi_squared = _rejections(p_values, 150)
+    intercept, slopes, chi_squared = _rejections(p_values)
     assert intercept <= MOST_FALSE_ALARMS
     assert slopes <= MOST_FALSE_ALARMS
     assert slopes < chi_squared
@@ -228,9 +211,9 @@ def test_small_hospitals_that_separate_are_judged_fairly(rng: np.random.Generato
         y = (rng.random(166) < expit(2 * x[:, 0])).astype(int)
         return shifts.concept_test(x[:120], y[:120], x[120:], y[120:], rng, 39)
 
-    p = np.array([p_values() for _ in range(150)])
+    p = np.array([p_values() for _ in range(REPEATS)])
     assert (np.mean(p <= 0.05, axis=0) <= MOST_FALSE_ALARMS).all()
-    assert p.mean(axis=0) == pytest.approx([0.5, 0.5], abs=0.09)  # nor too cautious; 3.8 errors
+    assert p.mean(axis=0) == pytest.approx([0.5, 0.5], abs=0.11)  # nor too cautious; 3.8 errors
 
 
 def test_concept_test_knows_no_units_and_ignores_a_constant_feature(
@@ -244,8 +227,9 @@ def test_concept_test_knows_no_units_and_ignores_a_constant_feature(
 
 # --- which test answers to which shift ----------------------------------------------------------
 
-# Share of 60 repeats in which each may reject: not far above 5 %, nearly always, or as it likes.
-QUIET, LOUD, FREE = (0, 0.15), (0.85, 1), (0, 1)
+# Share of 40 repeats in which each may reject: not far above 5 %, nearly always, or as it likes. At
+# a true level of 5 % the first is passed 7 times in 10,000.
+QUIET, LOUD, FREE = (0, 0.175), (0.85, 1), (0, 1)
 TRUTH = {  # mmd_test, the same with strata, intercept and slopes of concept_test, prior_test
     "none": (QUIET, QUIET, QUIET, QUIET, QUIET),
     "covariate": (LOUD, LOUD, QUIET, QUIET, (0.2, 1)),
@@ -254,22 +238,18 @@ TRUTH = {  # mmd_test, the same with strata, intercept and slopes of concept_tes
 }
 
 
-def test_the_table_of_shifts_is_complete() -> None:
-    assert tuple(TRUTH) == shifts.KINDS
-
-
 @pytest.mark.parametrize("kind", shifts.KINDS)
 def test_each_shift_is_found_by_its_own_test(kind: str, rng: np.random.Generator) -> None:
     def p_values() -> tuple[float, ...]:
         x_a, y_a, x_b, y_b = shifts.simulated_pair(kind, 200, 120, rng)
         return (
-            shifts.mmd_test(x_a, x_b, rng, 99)[1],
-            shifts.mmd_test(x_a, x_b, rng, 99, (y_a, y_b))[1],
-            *shifts.concept_test(x_a, y_a, x_b, y_b, rng, 59),
+            shifts.mmd_test(x_a, x_b, rng, 59)[1],
+            shifts.mmd_test(x_a, x_b, rng, 59, (y_a, y_b))[1],
+            *shifts.concept_test(x_a, y_a, x_b, y_b, rng, 39),
             shifts.prior_test(y_a, y_b)[1],
         )
 
-    rates = _rejections(p_values, 60)
+    rates = _rejections(p_values, 40)
     low, high = np.transpose(TRUTH[kind])
     assert (low <= rates).all(), rates
     assert (rates <= high).all(), rates
@@ -299,14 +279,10 @@ def test_simulated_hospitals_have_the_truth_that_they_state(
 # --- another prevalence -------------------------------------------------------------------------
 
 
-def test_at_prevalence_by_hand() -> None:
+def test_at_prevalence_by_hand_and_back(rng: np.random.Generator) -> None:
     # Odds 1, 1/4 and 0, times (0.2/0.8) / (0.5/0.5): 1/4, 1/16 and 0.
     assert shifts.at_prevalence([0.5, 0.2, 0, 1], 0.5, 0.2) == pytest.approx([1 / 5, 1 / 17, 0, 1])
-
-
-def test_at_prevalence_and_back(rng: np.random.Generator) -> None:
     p = rng.random(20)
-    assert shifts.at_prevalence(p, 0.3, 0.3) == pytest.approx(p)
     there = shifts.at_prevalence(p, 0.3, 0.6)
     assert shifts.at_prevalence(there, 0.6, 0.3) == pytest.approx(p)
 
@@ -335,11 +311,11 @@ def test_estimated_prevalence_maximises_the_likelihood(rng: np.random.Generator)
     assert adjusted == pytest.approx(shifts.at_prevalence(p, source, prevalence))
 
 
-@pytest.mark.parametrize("certain", [0.0, 1.0])
-def test_estimated_prevalence_of_certainty_is_at_the_edge(certain: float) -> None:
-    prevalence, adjusted = shifts.estimated_prevalence([certain] * 5, 0.5)
-    assert prevalence == certain
-    assert adjusted == pytest.approx([certain] * 5)
+def test_estimated_prevalence_of_certainty_is_at_the_edge() -> None:
+    for certain in (0.0, 1.0):
+        prevalence, adjusted = shifts.estimated_prevalence([certain] * 5, 0.5)
+        assert prevalence == certain
+        assert adjusted == pytest.approx([certain] * 5)
 
 
 def _error_of_estimate(kind: str, rng: np.random.Generator) -> float:
@@ -373,11 +349,8 @@ def test_the_largest_hundredth_of_the_weights_is_cut(rng: np.random.Generator) -
     weights = shifts.density_ratio(rng.normal(size=(500, 1)), rng.normal(size=(300, 1)) + 2, rng)
     assert np.isclose(weights, weights.max()).sum() == 5
     assert weights.min() > 0
-
-
-def test_alike_hospitals_are_weighted_alike(rng: np.random.Generator) -> None:
-    weights = shifts.density_ratio(rng.normal(size=(900, 2)), rng.normal(size=(300, 2)), rng)
-    assert weights == pytest.approx(np.ones(900), abs=0.5)
+    alike = shifts.density_ratio(rng.normal(size=(900, 2)), rng.normal(size=(300, 2)), rng)
+    assert alike == pytest.approx(np.ones(900), abs=0.5)
 
 
 # --- chance, and what is refused ----------------------------------------------------------------
@@ -397,66 +370,68 @@ LABELLED: list[Callable[[Any, Any], Any]] = [
 ]
 
 
-@pytest.mark.parametrize("compare", PAIRS)
-def test_the_seed_is_the_only_chance_and_arguments_stay(compare: Callable[[Any, Any], Any]) -> None:
-    a, b = X.copy(), X[::-1] + 1
-    kept = b.copy()
-    np.testing.assert_equal(compare(a, b), compare(a, b))
-    np.testing.assert_array_equal((a, b), (X, kept))
+def accepted(*cases: tuple[Callable[..., Any], tuple[Any, ...], str]) -> list[str]:
+    """Messages that were wanted of a call, and did not come."""
+    missed = []
+    for call, arguments, message in cases:
+        try:
+            call(*arguments)
+        except ValueError as error:
+            if not re.search(message, str(error)):
+                missed.append(f"{message}, not {error}")
+        else:
+            missed.append(message)
+    return missed
 
 
-@pytest.mark.parametrize("compare", PAIRS)
-def test_bad_features_are_refused_everywhere(compare: Callable[[Any, Any], Any]) -> None:
+def test_the_seed_is_the_only_chance_and_bad_features_are_refused_everywhere() -> None:
     gaps = X.copy()
     gaps[[3, 5], 1] = np.nan, np.inf
-    with pytest.raises(ValueError, match=r"x_(b|target): 2 values are NaN or infinite; impute"):
-        compare(X, gaps)
-    with pytest.raises(ValueError, match=r"\(12, 2\).*\(12, 1\): pass the same features"):
-        compare(X, X[:, :1])
-    with pytest.raises(ValueError, match=r"\(12,\).*: pass \(patients, features\)"):
-        compare(X, X[:, 0])
-    with pytest.raises(ValueError, match=r"\(1, 2\).*with two patients at least"):
-        compare(X, X[:1])
+    for compare in PAIRS:
+        a, b = X.copy(), X[::-1] + 1
+        kept = b.copy()
+        np.testing.assert_equal(compare(a, b), compare(a, b))
+        np.testing.assert_array_equal((a, b), (X, kept))
+        missed = accepted(
+            (compare, (X, gaps), r"x_(b|target): 2 values are NaN or infinite; impute"),
+            (compare, (X, X[:, :1]), r"\(12, 2\).*\(12, 1\): pass the same features"),
+            (compare, (X, X[:, 0]), r"\(12,\).*: pass \(patients, features\)"),
+            (compare, (X, X[:1]), r"\(1, 2\).*with two patients at least"),
+        )
+        assert missed == []
 
 
-@pytest.mark.parametrize("compare", [*LABELLED, shifts.prior_test])
-@pytest.mark.parametrize("bad", [Y + 1, ["B"] * 12, Y[:, None], []])
-def test_bad_diagnoses_are_refused(compare: Callable[[Any, Any], Any], bad: Any) -> None:
-    with pytest.raises(ValueError, match=r"y_b: pass 0 or 1 \(the disease\)"):
-        compare(Y, bad)
+def test_bad_diagnoses_are_refused() -> None:
+    one, code = (np.arange(12) == 0).astype(int), r"y_b: pass 0 or 1 \(the disease\)"
+    strange = [Y + 1, ["B"] * 12, Y[:, None], []]
+    test, concept = LABELLED
+    missed = accepted(
+        *((compare, (Y, y), code) for compare in (*LABELLED, shifts.prior_test) for y in strange),
+        *((compare, (Y, Y[:10]), r"\[12, 10\] rows, .* \[12, 12\]") for compare in LABELLED),
+        (test, (Y, one), "y_b: 1 ill and 11 healthy patients; 2 of each"),
+        (test, (1 - one, Y), "y_a: 11 ill and 1 healthy patients; 2 of each"),
+        (concept, (Y, 0 * Y), "y_b: 0 ill and 12 healthy patients; 1 of each"),
+    )
+    assert missed == []
 
 
-@pytest.mark.parametrize("compare", LABELLED)
-def test_diagnoses_of_other_patients_are_refused(compare: Callable[[Any, Any], Any]) -> None:
-    with pytest.raises(ValueError, match=r"\[12, 10\] rows, their features \[12, 12\]"):
-        compare(Y, Y[:10])
-
-
-def test_hospitals_with_too_few_of_a_class_are_refused(rng: np.random.Generator) -> None:
-    one = (np.arange(12) == 0).astype(int)
-    with pytest.raises(ValueError, match="y_b: 1 ill and 11 healthy patients; 2 of each"):
-        shifts.mmd_test(X, X, rng, strata=(Y, one))
-    with pytest.raises(ValueError, match="y_a: 11 ill and 1 healthy patients; 2 of each"):
-        shifts.mmd_test(X, X, rng, strata=(1 - one, Y))
-    with pytest.raises(ValueError, match="y_b: 0 ill and 12 healthy patients; 1 of each"):
-        shifts.concept_test(X, Y, X, 0 * Y, rng)
-
-
-def test_fewer_patients_than_folds_are_refused(rng: np.random.Generator) -> None:
-    with pytest.raises(ValueError, match="12 and 4 patients do not fill 5 folds"):
-        shifts.proxy_a_distance(X, X[:4], rng)
+def test_impossible_numbers_are_refused(rng: np.random.Generator) -> None:
+    no_probability = [[], [0.2, 1.2], [-0.1], [np.nan], [[0.1]]]
+    no_share = "must lie between 0 and 1, not"
+    missed = accepted(
+        (shifts.proxy_a_distance, (X, X[:4], rng), "12 and 4 patients do not fill 5 folds"),
+        (shifts.median_bandwidth, ([[1.0]] * 4 + [[9.0]],), "half of all pairs .* are equal"),
+        (shifts.simulated_pair, ("label", 9, 9, rng), "one of none, covariate, .*, not 'label'"),
+        (shifts.estimated_prevalence, ([0.30001, 0.30002], 0.3), "p_target hardly varies"),
+        *((shifts.mmd2, (X, X, w), f"must be above 0, not {w}") for w in (0, -1, np.nan)),
+        *((shifts.at_prevalence, (p, 0.5, 0.2), "p: pass one probability") for p in no_probability),
+        *((shifts.estimated_prevalence, (p, 0.5), "p: pass one") for p in no_probability),
+        *((shifts.at_prevalence, ([0.5], k, 0.5), f"old {no_share} {k}") for k in (0, 1, np.nan)),
+        *((shifts.at_prevalence, ([0.5], 0.5, k), f"new {no_share} {k}") for k in (0, 1, 1.5)),
+        *((shifts.estimated_prevalence, ([0.5], k), f"_source {no_share} {k}") for k in (0, 1)),
+    )
+    assert missed == []
     assert 0 <= shifts.proxy_a_distance(X, X[:4], rng, folds=4) <= 2
-
-
-@pytest.mark.parametrize("bandwidth", [0, -1, np.nan])
-def test_impossible_bandwidths_are_refused(bandwidth: float) -> None:
-    with pytest.raises(ValueError, match=f"bandwidth must be above 0, not {bandwidth}"):
-        shifts.mmd2(X, X, bandwidth)
-
-
-def test_rows_that_are_mostly_equal_have_no_median_bandwidth() -> None:
-    with pytest.raises(ValueError, match="half of all pairs of rows are equal"):
-        shifts.median_bandwidth([[1.0], [1.0], [1.0], [1.0], [9.0]])
 
 
 def test_a_fit_that_does_not_settle_is_not_returned(
@@ -465,33 +440,3 @@ def test_a_fit_that_does_not_settle_is_not_returned(
     monkeypatch.setattr(shifts, "NEWTON_STEPS", 2)
     with pytest.raises(ValueError, match="No logistic fit in 2 steps: look for extreme outliers"):
         shifts.concept_test(X, Y, X, Y, rng)
-
-
-def test_unknown_kinds_are_refused(rng: np.random.Generator) -> None:
-    with pytest.raises(ValueError, match="one of none, covariate, prior, concept, not 'label'"):
-        shifts.simulated_pair("label", 10, 10, rng)
-
-
-@pytest.mark.parametrize("bad", [[], [0.2, 1.2], [-0.1], [np.nan], [[0.1]]])
-def test_what_is_no_probability_is_refused(bad: Any) -> None:
-    for call in (
-        lambda: shifts.at_prevalence(bad, 0.5, 0.2),
-        lambda: shifts.estimated_prevalence(bad, 0.5),
-    ):
-        with pytest.raises(ValueError, match=r"p: pass one probability, in \[0, 1\]"):
-            call()
-
-
-@pytest.mark.parametrize("bad", [0, 1, 1.5, np.nan])
-def test_impossible_prevalences_are_refused(bad: float) -> None:
-    with pytest.raises(ValueError, match=f"old must lie between 0 and 1, not {bad}"):
-        shifts.at_prevalence([0.5], bad, 0.5)
-    with pytest.raises(ValueError, match=f"new must lie between 0 and 1, not {bad}"):
-        shifts.at_prevalence([0.5], 0.5, bad)
-    with pytest.raises(ValueError, match=f"prevalence_source must lie .* not {bad}"):
-        shifts.estimated_prevalence([0.5], bad)
-
-
-def test_probabilities_that_say_nothing_estimate_nothing() -> None:
-    with pytest.raises(ValueError, match="p_target hardly varies"):
-        shifts.estimated_prevalence([0.30001, 0.30002], 0.3)

@@ -223,44 +223,27 @@ def test_order_of_patients_and_names_of_classes_do_not_matter(score: Score) -> N
     assert score(x.tolist(), np.array(["lung", "liver", "none"])[y]) == pytest.approx(score(x, y))
 
 
-P = np.full((6, 2), 0.5)
-Y = np.array([0, 1, 0, 1, 0, 1])
-HOLE = np.where(np.arange(12).reshape(6, 2) == 5, np.nan, P)
-
-
-@pytest.mark.parametrize("score", [*ON_FEATURES, leep])
-@pytest.mark.parametrize(
-    ("values", "y", "message"),
-    [
-        (HOLE, Y, "nan in row 2, column 1"),
-        (P * np.inf, Y, "inf in row 0, column 0"),
-        (P, np.ones(6), "class 1.0 only"),
-        (P, Y[:4], r"shape \(6, 2\) and y \(4,\)"),
-        (P[:, 0], Y, r"shape \(6,\)"),
-        (P, P, r"y \(6, 2\)"),
-        (P[:0], Y[:0], r"shape \(0, 2\)"),
-        (P, np.where(Y == 0, np.nan, 1), "y is NaN in row 0"),
-    ],
-)
-def test_bad_input_is_named(score: Score, values: Any, y: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        score(values, y)
-
-
-@pytest.mark.parametrize(
-    ("row", "message"),
-    [([0.5, 0.4], "row 4 first .sum 0.9"), ([1.2, -0.2], "smallest -0.2")],
-)
-def test_leep_refuses_what_is_no_distribution(row: list[float], message: str) -> None:
-    p = P.copy()
-    p[4] = row
-    with pytest.raises(ValueError, match=message):
-        leep(p, Y)
-
-
-@pytest.mark.parametrize("score", [*ON_FEATURES, leep])
-def test_arguments_are_not_changed(score: Score) -> None:
-    p, y = P.copy(), Y.copy()
-    score(p, y)
-    assert (p == P).all()
-    assert (y == Y).all()
+def test_bad_input_is_named_and_good_input_is_not_changed() -> None:
+    p, y = np.full((6, 2), 0.5), np.array([0, 1, 0, 1, 0, 1])
+    hole = np.where(np.arange(12).reshape(6, 2) == 5, np.nan, p)
+    wrong: list[tuple[Any, Any, str]] = [
+        (hole, y, "nan in row 2, column 1"),
+        (p * np.inf, y, "inf in row 0, column 0"),
+        (p, np.ones(6), "class 1.0 only"),
+        (p, y[:4], r"shape \(6, 2\) and y \(4,\)"),
+        (p[:, 0], y, r"shape \(6,\)"),
+        (p, p, r"y \(6, 2\)"),
+        (p[:0], y[:0], r"shape \(0, 2\)"),
+        (p, np.where(y == 0, np.nan, 1), "y is NaN in row 0"),
+    ]
+    for score in (*ON_FEATURES, leep):
+        for values, labels, message in wrong:
+            with pytest.raises(ValueError, match=message):
+                score(values, labels)
+        score(p, y)
+        assert (p == 0.5).all()
+        assert y.tolist() == [0, 1, 0, 1, 0, 1]
+    for row, message in (([0.5, 0.4], "row 4 first .sum 0.9"), ([1.2, -0.2], "smallest -0.2")):
+        p[4] = row
+        with pytest.raises(ValueError, match=message):
+            leep(p, y)

@@ -46,40 +46,29 @@ def visit(browser: Browser, chinese: Path) -> Iterator[Visit]:
         context.close()
 
 
-def test_as_much_is_translated_as_is_stated(
-    shares: dict[str, float], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with capsys.disabled():
-        print(
-            "\ntranslated: " + ", ".join(f"{page} {percent(shares[page])}" for page in begun(ROOT))
-        )
+def test_as_much_is_translated_as_is_stated(shares: dict[str, float]) -> None:
     assert {page: shares[page] for page, least in STATED.items() if shares[page] < least} == {}
     assert [page for page in begun(ROOT) if shares[page] == 0] == []
 
 
 @pytest.mark.parametrize("page", begun(ROOT))
-def test_a_page_is_whole_when_its_catalogue_is(page: str, shares: dict[str, float]) -> None:
-    """Descriptions of pictures and answers of quizzes are counted as the text around them."""
+def test_a_catalogue_belongs_to_the_text_of_today_and_is_counted_whole(
+    page: str, chinese: Path, shares: dict[str, float]
+) -> None:
+    """Descriptions of pictures and answers of quizzes count as the text around them."""
     with (ROOT / CATALOGUES / f"{page}.po").open("rb") as file:
-        open_ = [m.id for m in read_po(file) if m.id and (m.fuzzy or not m.string)]
+        messages = [message for message in read_po(file) if message.id]
+    open_ = [message.id for message in messages if message.fuzzy or not message.string]
     assert (shares[page] == 1) == (not open_), open_
-
-
-@pytest.mark.parametrize("page", begun(ROOT))
-def test_a_catalogue_belongs_to_the_text_of_today(page: str, chinese: Path) -> None:
-    """A translation whose original is gone is shown nowhere."""
-    with (ROOT / CATALOGUES / f"{page}.po").open("rb") as file:
-        translations = [
-            str(message.string) for message in read_po(file) if message.id and message.string
-        ]
-    soup = parsed(chinese / f"{page}.html")
-    shown = re.sub(r"\W", "", soup.text)
+    shown = re.sub(r"\W", "", parsed(chinese / f"{page}.html").text)
 
     def is_shown(text: str) -> bool:
         # Roles and formulas look otherwise on the page; the words around them do not.
         pieces = re.findall(r"[\u4e00-\u9fff]{3,}", re.sub(r"\{[^`]*`[^`]*`", " ", text))
         return all(piece in shown for piece in pieces)
 
+    translations = [str(message.string) for message in messages if message.string]
+    # A translation whose original is gone is shown nowhere.
     gone = [text for text in translations if not is_shown(text)]
     assert len(gone) <= STALE * len(translations), gone
 

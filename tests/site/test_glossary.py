@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from bs4 import BeautifulSoup
-from terms import GLOSSARY, entries
+from glossary import GLOSSARY, entries, plural
 
 from tests.site.test_links import parsed
 from tests.site.visiting import all_chapters
@@ -57,13 +57,13 @@ def unlinked(path: Path) -> Iterator[str]:
     text, linked = prose(path)
     everything = {words for forms, other in glossary.values() for words in [*forms, *other]}
     for forms, _ in glossary.values():
-        shapes = {form + ending for form in forms for ending in ("", "s")}
+        shapes = {shape for form in forms for shape in (form, plural(form))}
         if linked & {shape.casefold() for shape in shapes}:
             continue
         left = text
         for longer in sorted(everything, key=len, reverse=True):
             if any(form in longer and form != longer for form in forms):
-                other = re.escape(longer.replace("*", ""))
+                other = re.escape(longer)
                 left = re.sub(other, "", left, flags=re.IGNORECASE)  # it is about something else
         yield from (f for f in forms if re.search(rf"(?<![\w/-]){re.escape(f)}(?![\w/-])", left))
 

@@ -143,27 +143,6 @@ def test_a_test_patient_is_judged_without_the_others(target: str) -> None:
         np.testing.assert_allclose(one_by_one, together, atol=1e-9, err_msg=name)
 
 
-def test_no_imputer_has_seen_a_test_patient() -> None:
-    train, test = four_hospitals.divide(SHARED["Long Beach"], 1)
-    for name, fill in hospital_gaps.filled(train.x, 0).items():
-        together = fill(test.x)
-        alone = np.concatenate([fill(test.x[i : i + 1]) for i in range(5)])
-        np.testing.assert_allclose(alone, together[:5], rtol=1e-4, atol=1e-4, err_msg=name)
-
-
-def test_agreement_is_kendalls_and_a_constant_ranks_nobody() -> None:
-    frame = pd.DataFrame({name: [1.0, 2, 3, 4] for name in hospital_choice.SCORES})
-    frame["MMD"] = [4.0, 3, 2, 1]
-    frame["LogME"] = 7.0
-    frame["LEEP"] = [1.0, 2, 4, 3]  # one of six pairs is the wrong way round
-    frame = frame.assign(target="t", n=20, repeat=1, worth=[0.1, 0.2, 0.3, 0.4])
-    found = hospital_choice.agreement(frame, "worth").iloc[0]
-    assert found["MMD"] == pytest.approx(-1)
-    assert found["LogME"] == 0
-    assert found["LEEP"] == pytest.approx(4 / 6)
-    assert found["H-score"] == pytest.approx(1)
-
-
 def test_the_most_alike_are_the_most_alike() -> None:
     rng = np.random.default_rng(0)
     y = np.repeat([0, 1], 200)

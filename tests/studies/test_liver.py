@@ -9,6 +9,7 @@ from book.studies import lung_sources, lung_to_liver
 
 # isort: split
 import numpy as np
+import pandas as pd
 import pytest
 
 from medxfer_utils import models, results, transfer

@@ -111,8 +111,8 @@ def test_the_cell_calls_pip_on_colab_and_does_nothing_elsewhere() -> None:
 def test_an_installed_package_has_the_stored_results(tmp_path: Path) -> None:
     """As on Colab: a wheel, unpacked where nothing else of the book is."""
     source, wheels, place = tmp_path / "source", tmp_path / "wheels", tmp_path / "place"
+    unwanted = shutil.ignore_patterns("__pycache__")
     for name in ("medxfer_utils", "book/results"):
-        unwanted = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, source / name, ignore=unwanted)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source / name)
@@ -122,43 +122,30 @@ def test_an_installed_package_has_the_stored_results(tmp_path: Path) -> None:
     (wheel,) = wheels.glob("*.whl")
     shutil.unpack_archive(wheel, place, "zip")
     asked = (
-        "from medxfer_utils import results; import medxfer_utils as m; "
-        "print(m.__file__); print(results.FOLDER); print(len(results.load('hospitals_pairs'))); "
-        "print(len(list(results.FOLDER.glob('sources/*.keras'))))"
+        "import json; from medxfer_utils import results as r; print(json.dumps([str(r.FOLDER), "
+        "len(r.load('hospitals_pairs')), len(list(r.FOLDER.glob('sources/*.keras')))]))"
     )
-    environment = {"PYTHONPATH": str(place), "PATH": ""}
-    said = subprocess.run(
-        [sys.executable, "-c", asked],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=environment,
-        cwd=tmp_path,
-    ).stdout.split("\n")
+    alone = {"PYTHONPATH": str(place), "PATH": ""}
+    command = [sys.executable, "-c", asked]
+    said = subprocess.run(command, capture_output=True, check=True, env=alone, cwd=tmp_path).stdout
     rows = len((ROOT / "book/results/hospitals_pairs.csv").read_text().splitlines()) - 1
-    assert said[0].startswith(str(place))
-    assert said[1] == str(place / "medxfer_utils" / "stored")
-    assert [int(said[2]), int(said[3])] == [rows, 8]
+    assert json.loads(said) == [str(place / "medxfer_utils" / "stored"), rows, 8]
 
 
 def test_the_container_builds_from_the_lock_with_the_books_own_tool() -> None:
-    image = re.search(r"^FROM python:3\.(\d+)-slim AS base$", CONTAINER, re.M)
+    image = re.search(r"^FROM python:3\.(1[123])-slim AS base$", CONTAINER, re.M)
     assert image
-    assert 11 <= int(image[1]) <= 13
     assert "RUN python book/tools/env.py\n" in CONTAINER
     assert "pip install" not in CONTAINER
     (command,) = re.findall(r"^CMD (\[.*\])$", CONTAINER, re.M)
     script, *rest = json.loads(command)[1:]
-    assert (ROOT / script).is_file()
-    assert (ROOT / rest[2]).is_dir(), "JupyterLab is told of a folder that is there"
-
-
-def test_the_dev_container_names_a_stage_and_a_script_that_exist() -> None:
     told = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text("utf-8"))
+    dockerfile, prepares = told["build"]["dockerfile"], told["postCreateCommand"].split()[1]
+    files = (script, f".devcontainer/{dockerfile}", prepares)
+    assert [name for name in files if not (ROOT / name).is_file()] == []
+    assert (ROOT / rest[2]).is_dir(), "JupyterLab is told of a folder that is there"
     assert re.search(rf"^FROM \S+ AS {told['build']['target']}$", CONTAINER, re.M)
-    assert (ROOT / ".devcontainer" / told["build"]["dockerfile"]).is_file()
     assert re.search(rf"useradd .*\b{told['remoteUser']}$", CONTAINER, re.M)
-    assert (ROOT / told["postCreateCommand"].split()[1]).is_file()
 
 
 def test_binder_finds_its_files_and_no_dockerfile_before_them() -> None:

@@ -253,7 +253,7 @@ def test_nothing_changed_starts_neither_papermill_nor_sphinx(root: Path, write: 
     build(root)
     shutil.copytree(REPOSITORY / "book" / "tools", root / "book" / "tools")
     ask = (
-        "import json; from book.tools import build\n"
+        "import json, sys; from book.tools import build\n"
         "status = build.main([])\n"
         "heavy = {'papermill', 'sphinx', 'nbformat', 'jupyter_book', 'tensorflow'}\n"
         "print(json.dumps([status, sorted(heavy & set(sys.modules))]))"

@@ -29,7 +29,8 @@ def test_the_second_configuration_keeps_the_rest_of_the_first(
     first = (ROOT / "_config.yml").read_bytes()
     changes = yaml.safe_load((ROOT / chinese.HOME / "config.yml").read_text("utf-8"))
     english = yaml.safe_load(first)
-    monkeypatch.setattr(chinese, "staged", lambda _: {"_config.yml": first, "book/index.md": b"#"})
+    made = {"_config.yml": first, "book/index.md": b"#"}
+    monkeypatch.setattr("book.tools.pages.site.staged", lambda _: made)
     files = in_chinese(Edition(ROOT))
     config = yaml.safe_load(files["_config.yml"])
     assert files["book/index.md"] == b"#"
@@ -46,12 +47,12 @@ def edition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edition:
     """A book with one catalogue, whose pages of today are `book/a` and `book/b`."""
 
     def make(_: Edition) -> Path:
-        folder = tmp_path / "made"
+        home = tmp_path / "made" / "book"
+        home.mkdir(parents=True, exist_ok=True)
         for page, text in (("a", "Today's text of a page."), ("b", "Another page.")):
-            path = folder / "book" / f"{page}.pot"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f'msgid ""\nmsgstr ""\n\nmsgid "{text}"\nmsgstr ""\n')
-        return folder
+            said = f'msgid ""\nmsgstr ""\n\nmsgid "{text}"\nmsgstr ""\n'
+            (home / f"{page}.pot").write_text(said)
+        return home.parent
 
     monkeypatch.setattr(chinese, "templates", make)
     catalogue = tmp_path / chinese.CATALOGUES / "book" / "a.po"
@@ -64,22 +65,16 @@ def edition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edition:
     return Edition(tmp_path)
 
 
-def test_what_changed_keeps_its_translation_marked_fuzzy(edition: Edition) -> None:
+def test_catalogues_follow_the_text_and_begin_with_a_page_that_is_named(edition: Edition) -> None:
+    with pytest.raises(PagesError, match=r"No page is called book/c\. There are: .*'book/b'"):
+        chinese.update_catalogues(edition, ["book/c"])
     chinese.update_catalogues(edition)
     text = (edition.root / chinese.CATALOGUES / "book" / "a.po").read_text("utf-8")
     assert '#, fuzzy\nmsgid "Today\'s text of a page."\nmsgstr "文字"' in text
     assert "Yesterday" not in text
     assert chinese.begun(edition.root) == ["book/a"]
-
-
-def test_a_page_gets_a_catalogue_when_it_is_named(edition: Edition) -> None:
     chinese.update_catalogues(edition, ["book/b"])
     assert chinese.begun(edition.root) == ["book/a", "book/b"]
-
-
-def test_a_page_that_is_not_there_is_named(edition: Edition) -> None:
-    with pytest.raises(PagesError, match=r"No page is called book/c\. There are: .*'book/b'"):
-        chinese.update_catalogues(edition, ["book/c"])
 
 
 def test_a_page_says_on_top_how_much_is_translated() -> None:
@@ -118,24 +113,17 @@ def test_editions_lead_to_each_other_if_both_are_there(tmp_path: Path) -> None:
     site(english, "e", "English", "book/index.html", "notebooks/01.html", "book/only.html")
     assert not join(tmp_path)
     assert hrefs(english / "book" / "index.html") == []
-    site(tmp_path / "zh" / "html", "c", "中文", "book/index.html", "notebooks/01.html")
-    assert join(tmp_path)
+    for mark in ("one", "two"):  # joining again leaves one link and takes the new pages
+        site(tmp_path / "zh/html", mark, f"中文 {mark}", "book/index.html", "notebooks/01.html")
+        assert join(tmp_path)
     for name in ("book/index.html", "notebooks/01.html"):
         (there,), (back,) = hrefs(english / name), hrefs(inside / name)
         assert (english / name).parent.joinpath(there).resolve() == (inside / name).resolve()
         assert (inside / name).parent.joinpath(back).resolve() == (english / name).resolve()
+    assert "中文 two" in (inside / "book" / "index.html").read_text("utf-8")
     assert hrefs(english / "book" / "only.html") == []
     assert hrefs(tmp_path / "zh" / "html" / "book" / "index.html") == []
-
-
-def test_joining_again_leaves_one_link_and_takes_the_new_pages(tmp_path: Path) -> None:
-    site(tmp_path / "html", "e", "English", "book/index.html")
-    for mark in ("one", "two"):
-        site(tmp_path / "zh" / "html", mark, f"中文 {mark}", "book/index.html")
-        assert join(tmp_path)
-    assert hrefs(tmp_path / "html" / "book" / "index.html") == ["../zh/book/index.html"]
-    assert "中文 two" in (tmp_path / "html" / "zh" / "book" / "index.html").read_text("utf-8")
-    assert list((tmp_path / "html").glob("zh.*")) == []
+    assert list(english.glob("zh.*")) == []
 
 
 def test_a_theme_without_a_place_for_the_link_is_an_error(tmp_path: Path) -> None:

@@ -50,19 +50,12 @@ def test_an_environment_that_is_up_to_date_is_left_alone(
     env.ensure(root)
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "pyproject.toml"])
-def test_a_changed_lock_or_project_is_installed(
-    root: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    env.ensure(root)
-    (root / name).write_text("# changed")
-    monkeypatch.setattr(env, "call", refuse)
-    with pytest.raises(AssertionError, match="was called"):
-        env.ensure(root)
-
-
-def test_another_python_makes_another_environment(root: Path) -> None:
-    assert env.wanted_stamp(root, (3, 11)) != env.wanted_stamp(root, (3, 12))
+def test_another_lock_project_or_python_makes_another_environment(root: Path) -> None:
+    stamps = {env.wanted_stamp(root, (3, 11)), env.wanted_stamp(root, (3, 12))}
+    for name in ("requirements.txt", "pyproject.toml"):
+        (root / name).write_text("# changed")
+        stamps.add(env.wanted_stamp(root, (3, 11)))
+    assert len(stamps) == 4
 
 
 def test_an_interrupted_installation_is_repeated(
@@ -117,19 +110,17 @@ def test_the_exit_status_of_the_command_is_passed_on() -> None:
     assert subprocess.run(command, check=False, cwd=os.sep).returncode == 7
 
 
-@pytest.mark.parametrize("name", LOCKS)
-def test_every_locked_package_has_one_version_and_a_hash(name: str) -> None:
-    text = (ROOT / name).read_text()
-    entries = re.split(r"\n(?=\S)", re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE).strip())
-    assert entries
-    for entry in entries:
-        assert re.match(r"[a-z0-9_.-]+==\S+ ", entry), entry[:80]
-        assert "--hash=sha256:" in entry, entry[:80]
-
-
-@pytest.mark.parametrize("name", LOCKS)
-def test_no_lock_names_an_index(name: str) -> None:
-    assert not re.search(r"://|--(extra-)?index|--find-links", (ROOT / name).read_text())
+def test_every_locked_package_has_one_version_and_a_hash_and_no_lock_names_an_index() -> None:
+    for name in LOCKS:
+        text = (ROOT / name).read_text()
+        assert not re.search(r"://|--(extra-)?index|--find-links", text), name
+        entries = re.split(r"\n(?=\S)", re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE).strip())
+        loose = [
+            entry[:80]
+            for entry in entries
+            if not re.match(r"[a-z0-9_.-]+==\S+ ", entry) or "--hash=sha256:" not in entry
+        ]
+        assert (loose, entries == [""]) == ([], False), name
 
 
 def locked() -> dict[str, list[tuple[str, Requirement]]]:

@@ -86,78 +86,64 @@ def replace_in_notebook(old: str, new: str) -> Edit:
     return edit
 
 
-@pytest.mark.parametrize(
-    "edit",
-    [
-        pytest.param(append("medxfer_utils/transfer.py"), id="a module that it imports"),
-        pytest.param(append("medxfer_utils/models.py"), id="a module imported inside a function"),
-        pytest.param(append("medxfer_utils/cohorts.py"), id="a module that this one imports"),
-        pytest.param(append("medxfer_utils/__init__.py"), id="the package itself"),
-        pytest.param(append("medxfer_utils/book.mplstyle"), id="data of the package"),
-        pytest.param(append("book/results/grid.csv"), id="a stored result that it names"),
-        pytest.param(append("requirements.txt"), id="the lock"),
-        pytest.param(replace_in_notebook("inline", "agg"), id="its code"),
-        pytest.param(replace_in_notebook('"tags": []', '"tags": ["parameters"]'), id="a tag"),
-    ],
-)
-def test_key_changes_with(root: Path, edit: Edit) -> None:
-    before = key(root)
-    edit(root)
-    assert key(root) != before
+CHANGE: dict[str, Edit] = {
+    "a module that it imports": append("medxfer_utils/transfer.py"),
+    "a module imported inside a function": append("medxfer_utils/models.py"),
+    "a module that this one imports": append("medxfer_utils/cohorts.py"),
+    "the package itself": append("medxfer_utils/__init__.py"),
+    "data of the package": append("medxfer_utils/book.mplstyle"),
+    "a stored result that it names": append("book/results/grid.csv"),
+    "the lock": append("requirements.txt"),
+    "its code": replace_in_notebook("inline", "agg"),
+    "a tag": replace_in_notebook('"tags": []', '"tags": ["parameters"]'),
+}
+STAY: dict[str, Edit] = {
+    "a module that it does not import": append("medxfer_utils/metrics.py"),
+    "a stored result that it does not name": append("book/results/other.csv"),
+    "prose elsewhere": append("book/index.md"),
+    "its own prose": replace_in_notebook("# One", "# Uno"),
+    "a slide": replace_in_notebook('"tags": []', '"tags": ["slide"]'),
+    "committed outputs": replace_in_notebook('"outputs": []', '"outputs": [{"name": "stdout"}]'),
+    "a cell that papermill injected": replace_in_notebook(
+        '"cells": [', '"cells": [' + json.dumps(cell("code", "x", "injected-parameters")) + ", "
+    ),
+}
 
 
-@pytest.mark.parametrize(
-    "edit",
-    [
-        pytest.param(append("medxfer_utils/metrics.py"), id="a module that it does not import"),
-        pytest.param(append("book/results/other.csv"), id="a stored result that it does not name"),
-        pytest.param(append("book/index.md"), id="prose elsewhere"),
-        pytest.param(replace_in_notebook("# One", "# Uno"), id="its own prose"),
-        pytest.param(replace_in_notebook('"tags": []', '"tags": ["slide"]'), id="a slide"),
-        pytest.param(
-            replace_in_notebook('"outputs": []', '"outputs": [{"output_type": "stream"}]'),
-            id="committed outputs",
-        ),
-    ],
-)
-def test_key_stays_with(root: Path, edit: Edit) -> None:
-    before = key(root)
-    edit(root)
-    assert key(root) == before
+def test_key_changes_exactly_with_what_outputs_depend_on(root: Path) -> None:
+    before, changed = key(root), set()
+    kept = {path: path.read_bytes() for path in root.rglob("*.*") if path.is_file()}
+    for what, edit in (CHANGE | STAY).items():
+        edit(root)
+        changed |= {what} if key(root) != before else set()
+        for path, content in kept.items():
+            path.write_bytes(content)
+    assert changed == set(CHANGE)
 
 
 def test_key_changes_with_profile_and_seed(root: Path) -> None:
     assert len({key(root), key(root, PROFILE="fast"), key(root, SEED=1)}) == 3
 
 
-def test_key_ignores_a_parameters_cell_that_papermill_injected(root: Path) -> None:
-    path = root / "notebooks" / "01.ipynb"
-    content = json.loads(path.read_text("utf-8"))
-    before = key(root)
-    content["cells"].insert(1, cell("code", "SEED = 3", "injected-parameters"))
-    path.write_text(json.dumps(content), "utf-8")
-    assert key(root) == before
+IMPORTS: dict[str, set[str]] = {
+    "import medxfer_utils": {"__init__.py"},
+    "import medxfer_utils.metrics as m": {"__init__.py", "metrics.py"},
+    "from medxfer_utils.models import x": {"__init__.py", "models.py", "cohorts.py"},
+    "from medxfer_utils import deep": DEEP,
+    "from medxfer_utils.deep import x": DEEP,
+    "import medxfer_utils.deep.inner": DEEP - {"deep/__init__.pyi", "deep/other.py"},
+    "from importlib import *\nimport_module('medxfer_utils.plots')": {"__init__.py", "plots.py"},
+    "import numpy, medxfer_utilities": set(),
+}
 
 
-@pytest.mark.parametrize(
-    ("code", "expected"),
-    [
-        ("import medxfer_utils", {"__init__.py"}),
-        ("import medxfer_utils.metrics as m", {"__init__.py", "metrics.py"}),
-        ("from medxfer_utils.models import x", {"__init__.py", "models.py", "cohorts.py"}),
-        ("from medxfer_utils import deep", DEEP),
-        ("from medxfer_utils.deep import x", DEEP),
-        ("import medxfer_utils.deep.inner", DEEP - {"deep/__init__.pyi", "deep/other.py"}),
-        (
-            "import importlib\nimportlib.import_module('medxfer_utils.plots')",
-            {"__init__.py", "plots.py"},
-        ),
-        ("import numpy, medxfer_utilities", set()),
-    ],
-)
-def test_modules_follows_every_way_to_import(root: Path, code: str, expected: set[str]) -> None:
-    found = {path.relative_to(root / "medxfer_utils").as_posix() for path in modules(code, root)}
-    assert found == expected
+def test_modules_follows_every_way_to_import(root: Path) -> None:
+    package = root / "medxfer_utils"
+    found = {
+        code: {path.relative_to(package).as_posix() for path in modules(code, root)}
+        for code in IMPORTS
+    }
+    assert found == IMPORTS
 
 
 @pytest.mark.parametrize("text", ["no JSON", '{"metadata": {}}'])

@@ -48,11 +48,32 @@ def test_the_weekly_run_is_cold() -> None:
     assert re.fullmatch(r"\d+ \d+ \* \* \d", workflow[True]["schedule"][0]["cron"])
     caches = [s for s in workflow["jobs"]["book"]["steps"] if "cache" in s.get("uses", "")]
     assert all(step["if"] == "github.event_name != 'schedule'" for step in caches)
+    asked = workflow["jobs"]["book"]["env"]["ALL"]
+    assert asked == "${{ github.event_name == 'schedule' && '1' || '' }}"
 
 
-@pytest.mark.parametrize("target", ["book", "test", "lab", "rehearse", "doctor"])
-def test_set_up_without_make_gives_the_command_of_the_target(target: str) -> None:
-    assert f"\n{recipe(target)}\n" in (ROOT / "book" / "setup.md").read_text("utf-8")
+def test_a_release_holds_pages_pdf_and_workshop_with_their_checksums() -> None:
+    workflow = yaml.safe_load(WORKFLOW.with_name("release.yml").read_text())
+    said = [step["run"] for step in workflow["jobs"]["release"]["steps"] if "run" in step]
+    assert workflow[True] == {"push": {"tags": ["v*"]}}
+    assert said[:3] == ["make book", "make pdf", "make workshop"]
+    places = ("_build/html", "_build/pdf/*.pdf", "_build/workshop/*.zip", "sha256sum")
+    assert [place for place in places if place not in said[3]] == []
+
+
+def test_the_quick_checks_before_a_commit_are_those_of_make_test() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    entries = {hook["id"]: hook["entry"].split()[1:] for hook in hooks}
+    for name in ("format", "lint", "types"):
+        wanted = [word for word in check.CHECKS[name][1:] if word != "."]
+        assert [word for word in entries[name] if word != "--force-exclude"] == wanted
+    assert (ROOT / entries["notebooks"][-1]).is_file()
+
+
+def test_set_up_without_make_gives_the_commands_of_the_targets() -> None:
+    told = (ROOT / "book" / "setup.md").read_text("utf-8")
+    targets = ("book", "test", "lab", "rehearse", "doctor")
+    assert [name for name in targets if f"\n{recipe(name)}\n" not in told] == []
 
 
 def test_help_lists_every_target_in_one_line() -> None:

@@ -136,14 +136,6 @@ def test_a_lock_that_lacks_something_is_an_error(tmp_path: Path) -> None:
         workshop.student_lock(tmp_path)
 
 
-def test_conditions_are_decided_for_each_system() -> None:
-    for system, version in (("win32", "2.0"), ("linux", "2.1")):
-        text = workshop.flat(workshop.pins(LOCK), {"sys_platform": system})
-        assert ";" not in text
-        assert re.findall(r"^beta==(\S+)", text, flags=re.M) == [version]
-        assert text.count("--hash=sha256:") == 5
-
-
 def test_each_system_gets_its_own_packages_each_in_one_version() -> None:
     own = {
         "linux": {"tensorflow-cpu", "pexpect"},
@@ -152,6 +144,7 @@ def test_each_system_gets_its_own_packages_each_in_one_version() -> None:
     }
     for system, mine in own.items():
         (text,) = workshop.lists(ROOT, system, "3.12").values()
+        assert ";" not in text
         names = re.findall(r"^([\w.-]+)==", text, flags=re.M)
         assert {*names} & set[str]().union(*own.values()) == mine
         assert {"uv", "numpy"} <= {*names}

@@ -22,7 +22,10 @@ class Tiny:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text(text, "utf-8")
         said, made = io.StringIO(), str(root / "_made")
-        settings = {"extensions": ["myst_parser", *extensions], "exclude_patterns": ["_made"]}
+        settings: dict[str, object] = {
+            "extensions": ["myst_parser", *extensions],
+            "exclude_patterns": ["_made"],
+        }
         settings |= {"myst_enable_extensions": ["colon_fence", "dollarmath"], **config}
         self.app = Sphinx(
             root, None, made, made, "dummy", confoverrides=settings, status=None, warning=said

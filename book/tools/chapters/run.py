@@ -10,10 +10,12 @@ import contextlib
 import copy
 import errno
 import json
+import logging
 import os
 import sys
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from typing import Any
 from book.tools.chapters.keys import asks_for_patients, chapter_key, code_cells, read
 from book.tools.chapters.statistics import PeakMemory, first_line, measured
 
+AT_ONCE = 2  # chapters side by side
 BOOK_PARAMETERS = {"PROFILE": "full", "SEED": 0}
 
 
@@ -152,6 +155,15 @@ def cell_number(notebook: Path, index: int) -> int:
     return index + 1 if index <= before else index
 
 
+def end_kernels() -> None:
+    """End every kernel that is running: whoever waits for one goes on, and keeps nothing of it."""
+    import psutil
+
+    for process in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+
+
 def kernel_environment() -> None:
     """Set what every kernel inherits: this environment's kernel, and no hash randomness."""
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
@@ -174,6 +186,11 @@ def log_line(notebook: Path, seconds: float) -> None:
         print(f"{title(notebook):<58.58} {cells:>3} cells {seconds:5.0f} s", flush=True)
 
 
+def named(notebook: Path) -> str:
+    """Return what is told to a kernel for nothing but to know it from the one beside it."""
+    return f"--Application.log_datefmt={notebook.stem}"
+
+
 def execute(notebook: Path, edition: Edition) -> dict[str, Any]:
     """Run one chapter in a fresh kernel and return it with its outputs.
 
@@ -185,19 +202,22 @@ def execute(notebook: Path, edition: Edition) -> dict[str, Any]:
     # Imported late: when no chapter needs a run, the build must not wait for papermill.
     import papermill
 
+    # That a kernel has died is said with its chapter; after an interruption it is no news.
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)
     run: dict[str, Any] = papermill.execute_notebook(
         str(notebook),
         None,
         parameters=edition.parameters,
         kernel_name="python3",
         language="python",
-        cwd=str(notebook.parent),
+        # The folder of this kernel alone: papermill's `cwd` would move all that runs beside it.
+        resources={"metadata": {"path": str(notebook.parent)}},
         progress_bar=progress(notebook),
         # How many pieces a cell's text arrives in depends on how busy the machine is.
         coalesce_streams=True,
         # What the kernel says of itself, on its start or when it is interrupted, is no news to a
         # reader; what a cell says is kept in its outputs.
-        extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+        extra_arguments=["--IPKernelApp.log_level=CRITICAL", named(notebook)],
     )
     return run
 
@@ -232,7 +252,7 @@ def attempt(notebook: Path, edition: Edition) -> Failure | None:
     try:
         call_patients(notebook)
         key = edition.key(notebook)
-        with PeakMemory() as memory:
+        with PeakMemory(named(notebook)) as memory:
             run = execute(notebook, edition)
         seconds = time.monotonic() - start
         run["metadata"]["medxfer"] = {"key": key, "run": measured(run, seconds, memory.peak)}
@@ -257,10 +277,29 @@ def is_current(notebook: Path, edition: Edition) -> bool:
         return False  # it cannot be read: let the run say so
 
 
+def seconds(notebook: Path, edition: Edition) -> float:
+    """Return how long the last run of a chapter took, 0 if it is not known."""
+    return float((stored_statistics(edition.stored(notebook)) or {}).get("seconds", 0))
+
+
 def run_chapters(notebooks: Iterable[Path], edition: Edition) -> list[Failure]:
-    """Run those of these chapters that are not up to date, and return the failures."""
+    """Run those of these chapters that are not up to date, and return the failures.
+
+    Two run side by side, the longest first, each in a kernel with one thread.
+    """
     due = [notebook for notebook in notebooks if not is_current(notebook, edition)]
     if not due:
         return []
     kernel_environment()
-    return [failure for notebook in due if (failure := attempt(notebook, edition))]
+    due.sort(key=lambda notebook: -seconds(notebook, edition))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        waited_for = [pool.submit(attempt, notebook, edition) for notebook in due]
+        try:
+            failures = [failure for one in waited_for if (failure := one.result())]
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            while not all(one.done() for one in waited_for):
+                end_kernels()
+                time.sleep(0.1)
+            raise
+    return sorted(failures, key=lambda failure: failure.chapter)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 from collections.abc import Mapping
@@ -17,7 +18,14 @@ SECONDS = 0.2  # between two looks at the memory
 
 
 class PeakMemory:
-    """Watch the memory of the processes that are started while this context is open.
+    """Watch the memory of one kernel and its workers while this context is open.
+
+    Parameters
+    ----------
+    argument
+        By which the kernel is known among the processes that this one has started: one of its own.
+    every
+        Seconds between two looks.
 
     Attributes
     ----------
@@ -25,18 +33,14 @@ class PeakMemory:
         Bytes in main memory of the kernel with its workers, at the moment when they had most.
     """
 
-    def __init__(self, every: float = SECONDS) -> None:
+    def __init__(self, argument: str, every: float = SECONDS) -> None:
         self.peak = 0
+        self._argument = argument
         self._every = every
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._before: set[object] = set()
 
     def __enter__(self) -> Self:
-        import psutil
-
-        # Whatever else this process has started, a browser for one, is not the kernel's.
-        self._before = set(psutil.Process().children(recursive=True))
         self._thread.start()
         return self
 
@@ -49,11 +53,12 @@ class PeakMemory:
         import psutil
 
         total = 0
-        for process in set(psutil.Process().children(recursive=True)) - self._before:
-            try:
-                total += process.memory_info().rss
-            except psutil.Error:  # it has just ended, or is not ours to ask
-                continue
+        for child in psutil.Process().children():
+            # A process that has just ended, or is not ours to ask, has no memory.
+            with contextlib.suppress(psutil.Error):
+                if self._argument in child.cmdline():
+                    kernel = [child, *child.children(recursive=True)]
+                    total += sum(process.memory_info().rss for process in kernel)
         self.peak = max(self.peak, total)
 
     def _watch(self) -> None:

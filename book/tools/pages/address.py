@@ -100,17 +100,15 @@ def stamp(root: Path, address: str) -> list[Path]:
     return changed
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str]) -> None:
     """Stamp the repository and say what changed."""
     address = arguments[0].removesuffix("/").removesuffix(".git") if arguments else present(ROOT)
     try:
         changed = stamp(ROOT, address)
     except ValueError as problem:
-        print(problem, file=sys.stderr)
-        return 1
+        sys.exit(str(problem))
     print("\n".join(path.relative_to(ROOT).as_posix() for path in changed) or "Nothing to change.")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

@@ -24,15 +24,7 @@ from typing import Any
 import yaml
 
 from book.tools.chapters.run import Edition, write_whole
-from book.tools.pages.site import (
-    MARK,
-    PagesError,
-    build_pages,
-    put_in_place,
-    sphinx,
-    staged,
-    write_stage,
-)
+from book.tools.pages import site
 
 ROOT = Path(__file__).resolve().parents[3]
 LANGUAGE = "zh_CN"
@@ -54,7 +46,7 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 
 def in_chinese(edition: Edition) -> dict[str, bytes]:
     """Return what Sphinx reads, with the second configuration and the catalogues."""
-    files, root = staged(edition), edition.root
+    files, root = site.staged(edition), edition.root
     changes = yaml.safe_load((root / HOME / "config.yml").read_text("utf-8"))
     config = merged(yaml.safe_load(files["_config.yml"]), changes)
     files["_config.yml"] = yaml.safe_dump(config, allow_unicode=True).encode()
@@ -70,7 +62,7 @@ def build_chinese(edition: Edition) -> Path:
     PagesError
         If Sphinx finds a fault, a translation with fewer links than its original for one.
     """
-    return build_pages(edition, in_chinese(edition), edition.folder / FOLDER, FORWARD)
+    return site.build_pages(edition, in_chinese(edition), edition.folder / FOLDER, FORWARD)
 
 
 def templates(edition: Edition) -> Path:
@@ -84,10 +76,10 @@ def templates(edition: Edition) -> Path:
     folder = edition.folder / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     stage, work = folder / "gettext-stage", folder / "gettext"
-    write_stage(in_chinese(edition), stage)
+    site.write_stage(in_chinese(edition), stage)
     # Else each catalogue would hold the minute when it was made.
     os.environ["SOURCE_DATE_EPOCH"] = "0"
-    sphinx(stage, work, folder / "gettext.log", "gettext")
+    site.sphinx(stage, work, folder / "gettext.log", "gettext")
     return work / "_build" / "gettext"
 
 
@@ -118,7 +110,7 @@ def update_catalogues(edition: Edition, new: Sequence[str] = ()) -> None:
     there = {path.relative_to(made).with_suffix("").as_posix() for path in made.rglob("*.pot")}
     wanted = {*begun(edition.root), *new}
     if missing := sorted(wanted - there):
-        raise PagesError(f"No page is called {', '.join(missing)}. There are: {sorted(there)}")
+        raise site.PagesError(f"No page is called {', '.join(missing)}. There are: {sorted(there)}")
     for page in there - wanted:
         (made / f"{page}.pot").unlink()
     locales = edition.root / HOME.parent
@@ -138,7 +130,7 @@ def lead(page: Path, other: Path, words: str, language: str) -> None:
     link = f'<p class="edition"><a href="{href}" {tags}>{words}</a></p>'
     text, found = TOP.subn(rf"\g<1>{link}", page.read_text("utf-8"), count=1)
     if not found:
-        raise PagesError(f"{page} has no article: did the theme change? See {__file__}")
+        raise site.PagesError(f"{page} has no article: did the theme change? See {__file__}")
     write_whole(text.encode("utf-8"), page)
 
 
@@ -152,10 +144,10 @@ def join(folder: Path) -> bool:
     """
     english, chinese = folder / "html", folder / FOLDER / "html"
     inside, new = english / FOLDER, english / f"{FOLDER}.new"
-    if not ((english / MARK).is_file() and (chinese / MARK).is_file()):
-        return False
-    if (inside / MARK).is_file() and (inside / MARK).read_text() == (chinese / MARK).read_text():
-        return True
+    built = [place / site.MARK for place in (english, chinese, inside)]
+    first, second, joined = [mark.read_text() if mark.is_file() else "" for mark in built]
+    if not (first and second) or joined == second:
+        return bool(first and second)
     shutil.rmtree(new, ignore_errors=True)
     shutil.copytree(chinese, new)
     for page in [*new.glob("book/**/*.html"), *new.glob("notebooks/*.html")]:
@@ -163,12 +155,12 @@ def join(folder: Path) -> bool:
         if (english / name).is_file():
             lead(english / name, inside / name, "中文版", "zh-CN")
             lead(page, english / name, "English", "en")
-    put_in_place(new, inside)
+    site.put_in_place(new, inside)
     return True
 
 
-def main() -> int:
-    """Do what the command line asks for, and return the exit status."""
+def main() -> None:
+    """Do what the command line asks for."""
     parser = argparse.ArgumentParser(prog="chinese", description="The Chinese edition.")
     parser.add_argument("what", choices=("catalogues", "pages"))
     parser.add_argument("new", nargs="*", help="pages that get a catalogue now: book/data")
@@ -180,11 +172,9 @@ def main() -> int:
             page = build_chinese(edition)
             join(edition.folder)
             print(f"The Chinese edition is at {page.as_uri()}")
-    except PagesError as problem:
-        print(f"\n{problem}", file=sys.stderr)
-        return 1
-    return 0
+    except site.PagesError as problem:
+        sys.exit(f"\n{problem}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

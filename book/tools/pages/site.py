@@ -18,13 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from book.tools.chapters.keys import code_cells
-from book.tools.chapters.run import (
-    Edition,
-    find_notebooks,
-    load,
-    stored_statistics,
-    with_outputs,
-)
+from book.tools.chapters.run import Edition, find_notebooks, load, stored_statistics, with_outputs
 from book.tools.pages.pictures import PLOT, asked_for
 
 HERE = Path(__file__).resolve().parents[3]

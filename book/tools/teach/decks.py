@@ -78,7 +78,8 @@ class Slide:
 
 def words(text: str, **about: Any) -> NotebookNode:
     """Return a cell of Markdown."""
-    return new_markdown_cell(text, metadata=about)
+    cell: NotebookNode = new_markdown_cell(text, metadata=about)
+    return cell
 
 
 def items(cells: Iterable[Mapping[str, Any]]) -> Iterator[Item]:
@@ -277,4 +278,5 @@ def deck(notebook: Notebook, notes: Mapping[str, str]) -> NotebookNode:
     for column in columns(notebook, notes):
         for slide in column:
             cells += slide.cells("slide" if slide is column[0] else "subslide")
-    return new_notebook(cells=cells)
+    made: NotebookNode = new_notebook(cells=cells)
+    return made

@@ -66,11 +66,7 @@ def by_difficulty(chapters: Mapping[str, dict[str, Any]]) -> str:
     ExerciseError
         If an exercise does not say how hard it is, or compares its answer with nothing.
     """
-    every = [
-        (stem, exercise)
-        for stem, notebook in chapters.items()
-        for exercise in timed(stem, notebook)
-    ]
+    every = [(stem, one) for stem, notebook in chapters.items() for one in timed(stem, notebook)]
     parts = []
     for level in LEVELS:
         rows = [row for row in every if row[1].level == level]
