@@ -26,7 +26,7 @@ import pytest
 
 from medxfer_utils import data
 from medxfer_utils.data import files
-from medxfer_utils.data.__main__ import main
+from medxfer_utils.data.__main__ import from_command_line as main
 from tests.faults import untold
 
 ROOT = Path(__file__).resolve().parents[2]
