@@ -44,8 +44,8 @@ results: ## compute the stored results in book/results anew (long)
 benchmark: ## compare speed and accuracy with other libraries
 	@$(RUN) -m book.tools.scripts benchmarks
 
-references: ## ask whether the addresses in the bibliography answer (needs a network)
-	@$(RUN) -m book.tools.pages.references_check
+references: ## ask whether the addresses on all pages answer (needs a network)
+	@$(RUN) -m book.tools.pages.references
 
 lock: ## choose the newest versions that pyproject.toml allows, and write their hashes
 	@$(RUN) -m book.tools.lock

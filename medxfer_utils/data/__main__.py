@@ -23,9 +23,11 @@ def _fetched(name: str, size: int) -> str:
     return f"{name} at {size} pixels: {parts}. Beware: {found.file.faults}"
 
 
-def main(arguments: list[str] | None = None) -> int:
+def from_command_line(arguments: list[str] | None = None) -> int:
     """Fetch a data set from the command line, or list what there is."""
-    parser = argparse.ArgumentParser("python -m medxfer_utils.data", description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        "python -m medxfer_utils.data", description=from_command_line.__doc__
+    )
     parser.add_argument("name", nargs="?", choices=[*SETS, "heart", "weights"])
     parser.add_argument("--size", type=int, default=28, help="pixels of a side of an image")
     parser.add_argument("--list", action="store_true", help="every file, its address and licence")
@@ -42,4 +44,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(from_command_line())

@@ -121,8 +121,8 @@ def read_array(stored: Any, name: str, path: Path) -> NDArray[np.generic]:
         return cast(NDArray[np.generic], stored[name])
     except Exception as error:  # of NumPy, zipfile or zlib
         raise ContentError(
-            f"{path}: {name!r} is damaged, or an array of Python objects, which could run code "
-            f"when read ({error})."
+            f"{path}: {name!r} is an array of Python objects, which could run code when read, or "
+            f"damaged ({error})."
         ) from error
 
 

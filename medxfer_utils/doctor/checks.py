@@ -260,7 +260,7 @@ def _fault(file: RemoteFile, path: Path) -> str:
     return ""
 
 
-def _compared(name: str, files: Sequence[RemoteFile], without: str, get: str) -> Outcome:
+def _kind(name: str, files: Sequence[RemoteFile], without: str, get: str) -> Outcome:
     """Compare the files of one kind that are here."""
     here = {file.name: (file, path) for file in files if (path := _found(file))}
     absent = [file.name for file in files if file.name not in here]
@@ -291,8 +291,8 @@ def files() -> Iterator[Outcome]:
         yield Outcome("data", "fails", str(problem), "Correct the variable, or unset it.")
         return
     groups = list(_groups())
-    yield from (_compared(*group) for group in groups)
+    yield from (_kind(*group) for group in groups)
     known = {file.name for _, inside, *_ in groups for file in inside}
     others = [f for f in REGISTRY.values() if f.name not in known and _found(f)]
     if others:
-        yield _compared("others", others, "", f"{GET} --list")
+        yield _kind("others", others, "", f"{GET} --list")

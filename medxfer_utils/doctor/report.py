@@ -86,7 +86,7 @@ def training() -> Outcome:
         return outcome("training", False, message, "Close other programs, and try once more.")
     if run.returncode:
         return _broken(run.returncode, run.stderr)
-    return _judged(json.loads(run.stdout.splitlines()[-1]))
+    return _learned(json.loads(run.stdout.splitlines()[-1]))
 
 
 def _broken(status: int, said: str) -> Outcome:
@@ -106,7 +106,7 @@ def _broken(status: int, said: str) -> Outcome:
     return Outcome("training", "fails", f"A small network could not be trained. {last}", todo)
 
 
-def _judged(found: dict[str, float]) -> Outcome:
+def _learned(found: dict[str, float]) -> Outcome:
     """Tell whether the loss of the trial is a number, and fell."""
     before, after = found["loss_before"], found["loss_after"]
     facts = {name: round(v, 4) if math.isfinite(v) else None for name, v in found.items()}

@@ -11,10 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
 from pybtex.database import Entry, parse_file
 
-from book.tools.pages import references_check
-from book.tools.pages.references_check import addresses, ask, asked, check
+from book.tools.pages.references import records, report
+from book.tools.pages.site import PagesError
 from medxfer_utils.data import REGISTRY
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,24 +31,27 @@ NO_ADDRESS = {
 }
 
 
-@pytest.mark.parametrize("key", ENTRIES)
-def test_an_entry_has_people_title_year_venue_and_address(key: str) -> None:
-    entry = ENTRIES[key]
-    fields = {name for name, value in entry.fields.items() if value.strip()}
-    assert set(entry.persons) & {"author", "editor"}
-    assert fields >= {"title", "year"}
-    assert fields & VENUES
-    assert bool(fields & {"doi", "url", "eprint"}) is (key not in NO_ADDRESS)
+def test_an_entry_has_people_title_year_venue_and_address() -> None:
+    incomplete = []
+    for key, entry in ENTRIES.items():
+        fields = {name for name, value in entry.fields.items() if value.strip()}
+        whole = set(entry.persons) & {"author", "editor"} and fields >= {"title", "year"}
+        found = bool(fields & {"doi", "url", "eprint"})
+        if not (whole and fields & VENUES and found is (key not in NO_ADDRESS)):
+            incomplete.append(key)
+    assert incomplete == []
 
 
-@pytest.mark.parametrize("key", ENTRIES)
-def test_years_dois_and_addresses_have_their_form(key: str) -> None:
-    fields = ENTRIES[key].fields
-    assert re.fullmatch(r"(19|20)\d\d", fields["year"])
-    assert re.match(r"[a-z]+(19|20)\d\d[a-z0-9]*$", key)
-    assert fields["year"] in key
-    assert re.fullmatch(r"10\.\d{4,9}/[^\s{}\\]+", fields.get("doi", "10.1000/1"))
-    assert re.fullmatch(r"https://[^\s{}]+", fields.get("url", "https://a"))
+def test_years_dois_and_addresses_have_their_form() -> None:
+    wrong = [
+        key
+        for key, fields in ((key, entry.fields) for key, entry in ENTRIES.items())
+        if not re.fullmatch(r"(19|20)\d\d", fields["year"])
+        or not re.match(rf"[a-z]+{fields['year']}[a-z0-9]*$", key)
+        or not re.fullmatch(r"10\.\d{4,9}/[^\s{}\\]+", fields.get("doi", "10.1000/1"))
+        or not re.fullmatch(r"https://[^\s{}]+", fields.get("url", "https://a"))
+    ]
+    assert wrong == []
 
 
 def test_no_work_is_listed_twice() -> None:
@@ -77,118 +81,67 @@ def test_every_entry_is_cited_and_every_citation_has_an_entry() -> None:
     assert {file.citation for file in REGISTRY.values()} <= cited
 
 
-class Handler(BaseHTTPRequestHandler):
-    """A server of which each path answers in its own way."""
-
-    asked: list[str]
-    over: threading.Event
+class Server(BaseHTTPRequestHandler):
+    """Each path answers in its own way; of /silent the connection is closed."""
 
     def log_message(self, format: str, *args: object) -> None: ...
 
-    def do_HEAD(self) -> None:
-        self.asked.append(f"{self.command} {self.path}")
+    def do_GET(self) -> None:
         if self.path == "/silent":
-            self.over.wait()
             return
-        head_refused = self.path == "/no-head" and self.command == "HEAD"
-        codes = {"/moved": 301, "/10.1/here": 302, "/gone": 404, "/10.1/none": 404, "/door": 403}
-        self.send_response(405 if head_refused else codes.get(self.path, 200))
+        codes = {"/moved": 301, "/10.1/here": 302, "/gone": 404, "/10.1/gone": 302, "/door": 403}
+        ahead = self.command == "HEAD" and self.path == "/no-head"
+        self.send_response(405 if ahead else codes.get(self.path, 200))
         if self.path in ("/moved", "/10.1/here"):
             self.send_header("Location", "/new")
+        if self.path == "/10.1/gone":
+            self.send_header("Location", "/gone")
         self.end_headers()
 
-    do_GET = do_HEAD  # noqa: N815
+    do_HEAD = do_GET  # noqa: N815
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    Handler.asked, Handler.over = [], threading.Event()
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+def server() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as http:
         threading.Thread(target=http.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{http.server_address[1]}"
-        monkeypatch.setattr(references_check, "RESOLVER", f"{address}/10.")
-        yield address
-        Handler.over.set()
+        yield f"http://127.0.0.1:{http.server_address[1]}"
         http.shutdown()
 
 
-@pytest.mark.parametrize(
-    ("path", "verdict", "detail", "requests"),
-    [
-        ("/here", "ok", "", ["HEAD /here"]),
-        ("/gone", "missing", "status 404", ["HEAD /gone"]),
-        ("/door", "refused", "status 403: look at it in a browser", ["HEAD /door"]),
-        ("/no-head", "ok", "", ["HEAD /no-head", "GET /no-head"]),
-        # Of a DOI, the redirect is the answer: the publisher is not visited.
-        ("/10.1/here", "ok", "", ["HEAD /10.1/here"]),
-        ("/10.1/none", "missing", "status 404", ["HEAD /10.1/none"]),
-    ],
-)
 def test_each_answer_has_its_verdict(
-    server: str, path: str, verdict: str, detail: str, requests: list[str]
-) -> None:
-    answer = ask("key", server + path)
-    assert (answer.verdict, answer.detail) == (verdict, detail)
-    assert Handler.asked == requests
-
-
-def test_an_address_that_moved_is_followed_and_told(server: str) -> None:
-    answer = ask("key", f"{server}/moved")
-    assert (answer.verdict, answer.detail) == ("moved", f"{server}/new")
-    assert Handler.asked == ["HEAD /moved", "HEAD /new"]
-
-
-def test_silence_is_not_waited_for_and_is_no_answer(server: str) -> None:
-    answer = ask("key", f"{server}/silent", seconds=0.2)
-    assert (answer.verdict, "timed out" in answer.detail) == ("no answer", True)
-    closed = ask("key", "http://127.0.0.1:9/")
-    assert (closed.verdict, closed.detail[:22]) == ("no answer", "ConnectionRefusedError")
-
-
-def test_there_is_a_pause_between_two_addresses(server: str) -> None:
-    log = Handler.asked
-    pairs = [("a", f"{server}/a"), ("b", f"{server}/b"), ("c", f"{server}/c")]
-    list(asked(pairs, 5, lambda: log.append("pause")))
-    assert log == ["HEAD /a", "pause", "HEAD /b", "pause", "HEAD /c"]
-    assert references_check.PAUSE >= 1
-
-
-def entry(key: str, field: str) -> str:
-    return f"@misc{{{key}, title = {{T}}, {field}}}\n"
-
-
-def test_the_report_names_each_entry_and_counts_the_faults(
     server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    good, bad = entry("here", f"url = {{{server}/here}}"), entry("gone", f"url={{{server}/gone}}")
-    file = tmp_path / "some.bib"
-    file.write_text(good + bad + entry("none", "year = {2000}"))
-    assert check(file, wait=0) == 1
-    assert capsys.readouterr().out.splitlines() == [
-        f"ok         here  {server}/here",
-        f"missing    gone  {server}/gone  status 404",
-        "",
-        "2 addresses asked, 1 of them missing or without an answer.",
-    ]
-    file.write_text(good)
-    assert check(file, wait=0) == 0
-    capsys.readouterr()
-    file.write_text(bad + bad.replace("gone,", "lost,"))
-    assert check(file, wait=0) == 1
+    paths = ("here", "moved", "gone", "door", "no-head", "10.1/here", "10.1/gone", "silent")
+    config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["sphinx"]["config"]
+    asking = {name: value for name, value in config.items() if name.startswith("linkcheck")}
+    assert re.match(asking.pop("linkcheck_ignore")[0], server), "this machine is not asked"
+    stage = tmp_path / "stage"
+    (stage / "book").mkdir(parents=True)
+    (stage / "_config.yml").write_text(yaml.safe_dump({"sphinx": {"config": asking}}))
+    (stage / "book" / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
+    links = "\n".join(f"[{path}]({server}/{path})" for path in paths)
+    (stage / "book" / "index.md").write_text(f"# A page\n\n{links}\n")
+    assert report(records(stage, tmp_path)) == 1
+    said = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert {(words[0], words[1].removeprefix(server)) for words in said if len(words) > 2} == {
+        ("moved", "/moved"), ("missing", "/gone"), ("refused", "/door"), ("missing", "/10.1/gone"),
+        ("silent", "/silent"), (f"{len(paths)}", "addresses"),
+    }  # fmt: skip
+
+
+def test_a_count_comes_last_and_without_a_network_all_are_silent(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fine = {"uri": "https://a", "filename": "a.md", "status": "working", "code": 0, "info": ""}
+    lost = fine | {"status": "broken", "info": "Failed to resolve 'a'"}
+    assert report([fine, fine | {"status": "redirected", "code": 302}]) == 0
+    assert capsys.readouterr().out == "\n2 addresses asked, 0 of them missing or silent.\n"
+    assert report([lost, lost]) == 1
     assert "All of them: is there a network?" in capsys.readouterr().out
 
 
-def test_the_doi_comes_first_and_is_quoted(tmp_path: Path) -> None:
-    file = tmp_path / "some.bib"
-    both = entry("a", "doi = {10.1/x<1>}, url = {https://b}")
-    file.write_text(both + entry("b", "eprint = {1704.1}, archiveprefix = {arXiv}"))
-    assert list(addresses(file)) == [
-        ("a", "https://doi.org/10.1/x%3C1%3E"),
-        ("b", "https://arxiv.org/abs/1704.1"),
-    ]
-
-
-def test_a_file_that_is_no_bibliography_is_named(tmp_path: Path) -> None:
-    (tmp_path / "some.bib").write_text("@misc{a, title = ")
-    with pytest.raises(ValueError, match=r"some\.bib cannot be read"):
-        list(addresses(tmp_path / "some.bib"))
+def test_a_book_that_cannot_be_read_is_no_fault_of_an_address(tmp_path: Path) -> None:
+    (tmp_path / "stage" / "book").mkdir(parents=True)
+    with pytest.raises(PagesError, match="RuntimeError"):
+        records(tmp_path / "stage", tmp_path)

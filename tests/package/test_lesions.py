@@ -175,6 +175,14 @@ def test_an_oblique_volume_keeps_its_own_axes(tmp_path: Path) -> None:
     assert negatives(found)[0][12, 12] == pytest.approx(100, abs=1e-2)
 
 
+def test_voxels_that_share_a_corner_are_one_lesion() -> None:
+    tumour = np.zeros((2, 12, 12), bool)
+    tumour[0, :6, :6] = tumour[1, 6:, 6:] = True
+    (lesion,) = lesions._components(tumour, (3.0, 2.0, 1.0))
+    assert (lesion.slice, lesion.centre) == (0, (2.5, 2.5))
+    assert lesion.diameter == pytest.approx(2 * np.sqrt(36 * 2 / np.pi))
+
+
 # Two lesions that touch nothing else, one below 4 mm, and a patient with none.
 MANY: list[list[Ball]] = [
     [((6, 20, 25), 5.0), ((6, 45, 38), 4.0), ((16, 30, 30), 1.4)],

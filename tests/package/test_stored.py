@@ -56,7 +56,7 @@ def test_provenance_tells_code_that_is_loaded_and_not_committed(
 ) -> None:
     stray = results.ROOT / "book" / "results" / "never_committed.py"
     stray.write_text("")
-    monkeypatch.setitem(sys.modules, "never_committed", SimpleNamespace(__file__=str(stray)))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "never_committed", SimpleNamespace(__file__=str(stray)))
     try:
         record = results.provenance(["numpy"], seed=3)
     finally:

@@ -10,34 +10,15 @@ from playwright.sync_api import Browser
 
 from book.tools.chapters.run import Edition
 from book.tools.pages.browser import BrowserError, chromium, served
-from tests.site.visiting import Visit, Visitor
+
+pytest.register_assert_rewrite("tests.site.visiting", "tests.site.paper")
+
+from tests.site.visiting import Visit, Visitor  # noqa: E402
 
 # The pages with the outputs in the repository, which nbval holds: `make test` builds them.
 PROOF = Edition(Path(__file__).resolve().parents[2], committed=True)
 SITE = PROOF.folder / "html"
 NO_SITE = "There is no built site to test. First: make test, or the build with --committed"
-
-
-def all_pages() -> list[str]:
-    """Return every page of the site, as a path from its top.
-
-    Two files under `_static` are templates that the theme leaves there; nothing leads to them. The
-    Chinese edition, if it has been joined, has tests of its own.
-    """
-    found = (path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
-    return sorted(page for page in found if not page.startswith(("_static/", "zh/")))
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give `each_page` every page of the site, and `each_chapter` every chapter."""
-    pages = all_pages()
-    if not pages and {"each_page", "each_chapter"} & {*metafunc.fixturenames}:
-        raise pytest.UsageError(NO_SITE)
-    if "each_page" in metafunc.fixturenames:
-        metafunc.parametrize("each_page", pages)
-    if "each_chapter" in metafunc.fixturenames:
-        chapters = [page for page in pages if page.startswith("notebooks/")]
-        metafunc.parametrize("each_chapter", chapters)
 
 
 @pytest.fixture(scope="session")

@@ -15,9 +15,8 @@ from translation import PROGRESS, percent
 from book.tools.chapters.run import Edition
 from book.tools.pages.browser import served
 from book.tools.pages.chinese import CATALOGUES, begun, build_chinese
-from tests.site.test_axe import axe_source, findings
 from tests.site.test_links import broken, links, parsed
-from tests.site.visiting import Visit
+from tests.site.visiting import Visit, serious
 
 ROOT = Path(__file__).resolve().parents[2]
 # Which share of today's text must be translated. A page falls behind when its English changes:
@@ -82,8 +81,7 @@ def test_pages_open_cleanly_and_say_their_language(page: str, visit: Visit) -> N
     assert visit.errors == []
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
     opened.set_viewport_size({"width": 1280, "height": 900})
-    opened.evaluate(axe_source())
-    assert findings(opened.evaluate("() => axe.run()")) == set()
+    assert serious(opened) == []
 
 
 def test_the_first_page_is_chinese_and_tells_how_far_the_rest_is(

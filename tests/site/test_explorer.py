@@ -13,8 +13,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from medxfer_utils import metrics
 from medxfer_utils.plots import explorer
-from tests.site.test_axe import axe_source, findings
-from tests.site.visiting import Visit, Visitor
+from tests.site.visiting import Visitor, serious
 
 CHAPTER = "notebooks/01_what_transfers.html"
 STATIC = Path(__file__).resolve().parents[2] / "book" / "_static"
@@ -49,13 +48,6 @@ def two(visitor: Visitor, tmp_path: Path) -> Page:
     page = visitor().page
     page.goto(path.as_uri())
     return page
-
-
-@pytest.fixture
-def chapter(visitor: Visitor) -> Visit:
-    visit = visitor()
-    visit.open(CHAPTER)
-    return visit
 
 
 def slider(part: Page | Locator, name: str) -> Locator:
@@ -105,21 +97,15 @@ def test_script_and_python_agree_on_a_grid(two: Page) -> None:
     assert sum(math.isnan(x) for row in wanted for x in row) > 5, "the ends are part of the grid"
 
 
-def test_percentages_are_rounded_with_care(two: Page) -> None:
+def test_percentages_are_rounded_with_care_and_prevalence_said_in_people(two: Page) -> None:
     shares = [0, 1, 0.0004, 0.0005, 0.12345, 0.5, 0.9994, 0.99951, 1 / 3]
     said = two.evaluate("(shares) => shares.map((s) => medxferExplorer.percent(s))", shares)
     # All and nothing only where they are exact.
     assert said == [
         *("0 %", "100 %", "< 0.1 %", "0.1 %", "12.3 %", "50.0 %", "99.9 %", "> 99.9 %", "33.3 %")
     ]
-
-
-@pytest.mark.parametrize(
-    ("share", "said"),
-    [(0.001, "1 in 1,000"), (0.005, "1 in 200"), (0.3, "1 in 3.3"), (0.9, "90 in 100")],
-)
-def test_prevalence_is_said_in_people(two: Page, share: float, said: str) -> None:
-    assert two.evaluate("(share) => medxferExplorer.oneIn(share)", share) == said
+    said = two.evaluate("() => [0.001, 0.005, 0.3, 0.9].map((s) => medxferExplorer.oneIn(s))")
+    assert said == ["1 in 1,000", "1 in 200", "1 in 3.3", "90 in 100"]
 
 
 def test_a_thousand_people_add_up_at_every_setting(two: Page) -> None:
@@ -173,26 +159,23 @@ def test_prevalence_moves_ppv_and_people_but_not_the_sample(two: Page) -> None:
     assert matrix(first, "Of 1,000 people") == [4, 1, alarms, 995 - alarms]
 
 
-def test_ends_of_the_threshold(two: Page) -> None:
+def test_ends_of_both_sliders(two: Page) -> None:
     first = two.locator("figure").first
+    prevalence = slider(first, "Prevalence")
+    expect(prevalence).to_have_attribute("aria-valuetext", "30.0 %, 1 in 3.3, as in the sample")
     slider(first, "Threshold of risk").focus()
-    two.keyboard.press("Home")
-    assert matrix(first, "In the sample") == [30, 0, 70, 0]
-    assert [value(first, name) for name in ("PPV", "NPV")] == ["30.0 %", "no all-clear"]
-    two.keyboard.press("End")
-    assert matrix(first, "In the sample") == [0, 30, 0, 70]
-    assert [value(first, name) for name in ("PPV", "NPV")] == ["no alarm", "70.0 %"]
+    for key, counts, values in (
+        ("Home", [30, 0, 70, 0], ["30.0 %", "no all-clear"]),
+        ("End", [0, 30, 0, 70], ["no alarm", "70.0 %"]),
+    ):
+        two.keyboard.press(key)
+        assert matrix(first, "In the sample") == counts
+        assert [value(first, name) for name in ("PPV", "NPV")] == values
     expect(first.get_by_role("status")).to_contain_text("There is no alarm.")
-
-
-def test_ends_of_the_prevalence(two: Page) -> None:
-    control = slider(two.locator("figure").first, "Prevalence")
-    expect(control).to_have_attribute("aria-valuetext", "30.0 %, 1 in 3.3, as in the sample")
-    control.focus()
-    two.keyboard.press("Home")
-    expect(control).to_have_attribute("aria-valuetext", "0.1 %, 1 in 1,000")
-    two.keyboard.press("End")
-    expect(control).to_have_attribute("aria-valuetext", "90.0 %, 90 in 100")
+    prevalence.focus()
+    for key, said in (("Home", "0.1 %, 1 in 1,000"), ("End", "90.0 %, 90 in 100")):
+        two.keyboard.press(key)
+        expect(prevalence).to_have_attribute("aria-valuetext", said)
 
 
 def test_model_is_chosen(two: Page) -> None:
@@ -246,50 +229,36 @@ def test_two_on_one_page_do_not_disturb_each_other(two: Page) -> None:
     assert len(ids) == len(set(ids)) == 2 * 2 + 2, "two sliders each, two radios"
 
 
-def test_chapter_has_it_and_it_asks_nobody(chapter: Visit) -> None:
-    shown = chapter.page.locator("figure.explorer")
-    control = slider(shown, "Threshold of risk")
-    before = matrix(shown, "In the sample")
-    control.focus()
-    chapter.page.keyboard.press("End")
-    after = matrix(shown, "In the sample")
-    assert before[0] + before[1] == after[0] + after[1]
-    assert after[2] < before[2], "fewer false alarms at the highest threshold"
-    assert chapter.outside == chapter.errors == []
-
-
-def test_without_scripts_there_is_a_figure_with_its_words(visitor: Visitor) -> None:
-    visit = visitor(scripts=False)
-    visit.page.goto(f"{visit.address}/{CHAPTER}")
-    shown = visit.page.locator("figure.explorer")
-    expect(shown.get_by_role("img")).to_be_visible()
-    expect(shown.locator(".explorer-still")).to_contain_text("0.5: ")
-    expect(shown.locator(".explorer-still")).to_be_visible()
-    expect(shown.locator("input")).to_have_count(0)
-
-
-def test_paper_shows_the_still_piece(chapter: Visit) -> None:
-    chapter.page.emulate_media(media="print")
-    shown = chapter.page.locator("figure.explorer")
-    expect(shown.get_by_role("img")).to_be_visible()
-    expect(shown.locator(".explorer-still")).to_be_visible()
-    for part in (".explorer-controls", ".explorer-counts", ".explorer-words", ".explorer-point"):
-        expect(shown.locator(part)).to_be_hidden()
-
-
-@pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_nothing_is_cut_and_axe_finds_nothing(visitor: Visitor, theme: str, width: int) -> None:
-    page = visitor(theme=theme, width=width).open(CHAPTER)
-    slider(page, "Prevalence").fill("0")  # the longest words: more than 99.9 %
-    wide = page.locator("figure.explorer").evaluate(
+def cut(page: Page) -> list[str]:
+    """Return the parts of the explorer that stick out of it, or of the window."""
+    sticking: list[str] = page.locator("figure.explorer").evaluate(
         "(node) => [node, ...node.querySelectorAll('*')]"
         ".filter((part) => part.getBoundingClientRect().right"
         " > Math.min(node.getBoundingClientRect().right, innerWidth) + 0.5)"
         ".map((part) => part.outerHTML.slice(0, 80))"
     )
-    assert wide == []
-    page.evaluate(axe_source())
-    result = page.evaluate("() => axe.run('figure.explorer')")
-    assert result["passes"]
-    assert findings(result) == set()
+    return sticking
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_chapter_has_it_whole_on_screens_and_on_paper(visitor: Visitor, theme: str) -> None:
+    visit = visitor(theme=theme)
+    page = visit.open(CHAPTER)
+    shown = page.locator("figure.explorer")
+    before = matrix(shown, "In the sample")
+    slider(shown, "Threshold of risk").focus()
+    page.keyboard.press("End")
+    after = matrix(shown, "In the sample")
+    assert before[0] + before[1] == after[0] + after[1]
+    assert after[2] < before[2], "fewer false alarms at the highest threshold"
+    slider(page, "Prevalence").fill("0")  # the longest words: more than 99.9 %
+    assert serious(page, "figure.explorer", dark=theme == "dark") == []
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert cut(page) == [], width
+    page.emulate_media(media="print")
+    expect(shown.get_by_role("img")).to_be_visible()
+    expect(shown.locator(".explorer-still")).to_be_visible()
+    for part in (".explorer-controls", ".explorer-counts", ".explorer-words", ".explorer-point"):
+        expect(shown.locator(part)).to_be_hidden()
+    assert visit.outside == visit.errors == []

@@ -14,8 +14,6 @@ import pytest
 from formulas import mathml
 from playwright.sync_api import Browser, Page
 
-from tests.site.visiting import Visitor
-
 ROOT = Path(__file__).resolve().parents[2]
 FORMULA = re.compile(r"(?<!\\)\$\$(.+?)\$\$|(?<![\\$])\$(?!\s)([^$\n]+?)(?<!\s)\$(?!\d)", re.DOTALL)
 # Tags that stand for a place in the formula; all others only hold signs together.
@@ -101,19 +99,3 @@ def test_tricky_formulas_mean_what_mathjax_takes_them_for(mathjax: Page) -> None
 def test_a_bar_grows_only_where_it_is_told_to() -> None:
     assert mathml(r"\lVert a \rVert").count('stretchy="false"') == 2
     assert mathml(r"\left\| a \right\|").count('stretchy="false"') == 0
-
-
-def test_every_formula_is_drawn_in_the_font_for_formulas(visitor: Visitor, each_page: str) -> None:
-    visit = visitor()
-    page = visit.open(each_page)
-    assert page.locator(".math").count() == page.locator(".math > math").count()
-    page.evaluate("() => document.querySelectorAll('details').forEach(d => { d.open = true; })")
-    for formula in page.locator("article .math > math").all():
-        box = formula.bounding_box()
-        assert box is not None
-        assert min(box["width"], box["height"]) > 3
-    loaded = page.evaluate("() => [...document.fonts].filter(f => f.status === 'loaded').length")
-    assert (loaded > 0) >= bool(page.locator("article .math").count())
-    fetched = page.evaluate("() => performance.getEntriesByType('resource').map(e => e.name)")
-    wanted = bool(page.locator("article .math").count())
-    assert any("stix-two-math" in name for name in fetched) == wanted

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from book.tools.teach import workshop
-from tests.site.test_axe import axe_source, findings
+from tests.site.visiting import serious
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,8 +33,7 @@ def test_it_fits_a_phone_has_no_serious_fault_and_fetches_nothing(
     page.goto((tmp_path / "start.html").as_uri())
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.evaluate(axe_source())
-    assert findings(page.evaluate("() => axe.run()")) == set()
+    assert serious(page) == []
     assert page.locator("li a[href^='notebooks/']").count() == len(
         list((ROOT / "notebooks").glob("*.ipynb"))
     )

@@ -41,6 +41,7 @@ def root(tmp_path: Path) -> Path:
     write_notebook(tmp_path / "notebooks" / "01_a.ipynb", cell("markdown", "# A"), imports)
     solution = cell("code", SOLUTION, "solution")
     write_notebook(tmp_path / "notebooks" / "02_b.ipynb", cell("markdown", OPEN), solution)
+    (tmp_path / ".gitignore").write_text("_build\n.pytest_cache\n")
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     return tmp_path
 
@@ -76,7 +77,6 @@ CHANGED: dict[str, tuple[Callable[[Path], None], set[str]]] = {
 
 
 def test_a_group_is_due_exactly_when_something_that_it_looks_at_has_changed(root: Path) -> None:
-    (root / ".gitignore").write_text("_build\n")
     (root / "_build").mkdir()
     wrong = {}
     for what, (change, expected) in CHANGED.items():

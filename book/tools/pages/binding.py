@@ -7,9 +7,10 @@ Links to what is no page of the book, such as a notebook to download, become pla
 from __future__ import annotations
 
 import copy
+import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from bs4 import BeautifulSoup, Tag
@@ -54,11 +55,8 @@ def listed(site: Path) -> Iterator[tuple[str, str]]:
 def resolved(link: str, page: str) -> tuple[str, str]:
     """Return the page and the place on it that a link of `page` leads to, from the site's top."""
     parts = urlsplit(link)
-    steps: list[str] = [] if parts.path else [page]
-    if parts.path:
-        for step in (*PurePosixPath(page).parent.parts, *PurePosixPath(unquote(parts.path)).parts):
-            steps = steps[:-1] if step == ".." else [*steps, step]
-    return "/".join(steps), unquote(parts.fragment)
+    target = posixpath.join(posixpath.dirname(page), unquote(parts.path)) if parts.path else page
+    return posixpath.normpath(target), unquote(parts.fragment)
 
 
 def lead_inside(article: Tag, page: str, pages: set[str]) -> None:
