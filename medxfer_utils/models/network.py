@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from medxfer_utils.models import penalties, surgery
 from medxfer_utils.models.architectures import reinitialised
 from medxfer_utils.models.base import Array, Prepare, Rows, Training, Transferable, prepared
-from medxfer_utils.models.training import Penalised, outputs, train
+from medxfer_utils.models.training import Penalised, outputs, passed_through, train
 
 # isort: split
 import keras
@@ -109,6 +109,4 @@ def with_statistics_of(network: keras.Model, x: Array, seed: int) -> keras.Model
     .. [1] Li et al. (2018), Adaptive batch normalization for practical domain adaptation. Pattern
        Recognition, doi:10.1016/j.patcog.2018.03.005.
     """
-    still = dict.fromkeys([*surgery.backbone_layers(network), "head"], 0.0)
-    look = Training(steps=60, batch=128)
-    return train(network, x, np.zeros(len(x), int), look, seed, multipliers=still)
+    return passed_through(network, x, Training(steps=60, batch=128), seed)

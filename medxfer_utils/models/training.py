@@ -128,6 +128,43 @@ def train(
     return with_weights(network, [w.numpy() for w in trained])
 
 
+def passed_through(network: keras.Model, x: Array, training: Training, seed: int) -> keras.Model:
+    """A copy that has seen batches of `x` in training mode: only its running statistics move.
+
+    Parameters
+    ----------
+    network : keras.Model
+        Read, never changed.
+    x : ndarray, shape (n, ...)
+        What the network is fed.
+    training : Training
+        Its steps and batch; nothing else is used.
+    seed : int
+        Of the order of the rows.
+    """
+    _require_fit(network, x, np.zeros(len(x), int), training, set())
+    rows = tf.constant(x, tf.float32), tf.constant(in_turn(len(x), training, seed))
+    seen = _passing(network.to_json())(network.get_weights(), *rows)
+    return with_weights(network, [w.numpy() for w in seen])
+
+
+@lru_cache(maxsize=64)
+def _passing(architecture: str) -> Callable[..., Any]:
+    """Passes in training mode as a compiled function from weights to weights."""
+    template = keras.models.model_from_json(architecture)
+
+    def look(weights: Any, x: Any, order: Any) -> Any:
+        for variable, value in zip(template.weights, weights, strict=True):
+            variable.assign(value)
+        for step in tf.range(tf.shape(order)[0]):
+            template(tf.gather(x, order[step]), training=True)
+        return [tf.identity(v) for v in template.weights]
+
+    weights = [tf.TensorSpec(v.shape) for v in template.weights]
+    order = tf.TensorSpec([None, None], tf.int32)
+    return compiled(look, weights, tf.TensorSpec(template.inputs[0].shape), order)
+
+
 def with_weights(network: keras.Model, weights: Sequence[Array]) -> keras.Model:
     """The same architecture with these weights."""
     twin = keras.models.clone_model(network)
