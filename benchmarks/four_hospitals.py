@@ -1,7 +1,7 @@
 """Four hospitals: accuracy on the division of the FLamby benchmark, and what the gate is worth.
 
 Run it with `make benchmark`; `README.md` beside this file says how to read the tables. The first
-needs the four files of the UCI Heart Disease data (`python -m medxfer_utils.data.files heart`), the
+needs the four files of the UCI Heart Disease data (`python -m medxfer_utils.data heart`), the
 second is drawn from a stored table of the book.
 """
 

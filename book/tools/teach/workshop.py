@@ -147,8 +147,7 @@ def contents(root: Path) -> dict[str, bytes]:
     ValueError
         If a chapter cannot be made for students, or the lock lacks a package.
     """
-    kept = [*folder_files(root / "medxfer_utils")]
-    kept += [p for p in folder_files(root / "book" / "results") if p.suffix != ".py"]
+    kept = [*folder_files(root / "medxfer_utils"), *folder_files(root / "book" / "results")]
     kept += [root / name for name in ALONE] + [root / "book" / "tools" / name for name in TOOLS]
     files = {path.relative_to(root).as_posix(): path.read_bytes() for path in kept}
     plain = Plain(root)
