@@ -43,6 +43,7 @@ def turn(item: pytest.Item) -> tuple[int, bool]:
     return min(place, default=len(LONGEST)), "committed" not in item.name
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist asks who belongs together
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     out = [item for item in items if DIGESTS and group_of(item.nodeid) not in DIGESTS]
     config.hook.pytest_deselected(items=out)
