@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections import defaultdict
 
 # Before NumPy is imported. On small matrices, several threads on busy cores wait for each other:
@@ -23,18 +22,8 @@ settings.load_profile("book")
 
 DIGESTS: dict[str, str] = json.loads(os.environ.get(DUE, "{}"))
 OUTCOMES: dict[str, set[str]] = defaultdict(set)
-# Two processes share the work. What shares a run of a chapter, a site or a browser stays together;
-# what takes long goes first.
+# Two processes share the work, file by file; what takes long goes first.
 LONGEST = ["test_runs.py", "test_workshop.py", "test_pdf.py", "test_chinese.py", "tests/site"]
-ALONE = re.compile(r"committed|elsewhere")  # a run that no other test looks at
-
-
-def together(item: pytest.Item) -> str:
-    """Return the name of what a test shares a process with."""
-    path = item.nodeid.partition("::")[0]
-    if not path.endswith("test_runs.py"):
-        return path
-    return f"{group_of(item.nodeid)}{item.name if ALONE.search(item.name) else ''}"
 
 
 def turn(item: pytest.Item) -> tuple[int, bool]:
@@ -43,13 +32,10 @@ def turn(item: pytest.Item) -> tuple[int, bool]:
     return min(place, default=len(LONGEST)), "committed" not in item.name
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist asks who belongs together
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     out = [item for item in items if DIGESTS and group_of(item.nodeid) not in DIGESTS]
     config.hook.pytest_deselected(items=out)
     items[:] = sorted((item for item in items if item not in out), key=turn)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(together(item)))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

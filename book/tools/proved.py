@@ -28,8 +28,9 @@ from book.tools.teach.notebooks import student
 
 ROOT = Path(__file__).resolve().parents[2]
 DUE = "MEDXFER_DUE"  # the groups that shall run and their digests, as JSON, for tests/conftest.py
-# Long runs go first, so that both processes are busy to the end.
-PYTEST = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadgroup"]
+# The tests of a file share a run of a chapter, a site or a browser, and stay in one process. Long
+# runs go first, so that both processes are busy to the end.
+PYTEST = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile"]
 PYTEST += ["--no-loadscope-reorder", "--durations", "15"]
 EVERYWHERE = ["requirements.txt", "pyproject.toml", "tests/conftest.py", "book/tools/*.py"]
 PACKAGE = ["medxfer_utils/*", "book/results/*", "book/studies/*"]

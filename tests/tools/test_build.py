@@ -175,13 +175,19 @@ def test_ctrl_c_keeps_finished_chapters(root: Path, write: Writer) -> None:
     )
     write("02_b", interrupt)
     shutil.copytree(REPOSITORY / "book" / "tools", root / "book" / "tools")
-    command = [sys.executable, str(root / "book" / "tools" / "build.py")]
+    command = [sys.executable, "-m", "book.tools.build"]
 
     def heed() -> None:  # a suite started in the background may have been told to ignore Ctrl-C
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=50, preexec_fn=heed
+        command,
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+        preexec_fn=heed,
     )
     assert done.returncode == 130
     assert done.stdout.splitlines()[-1].startswith("Interrupted. Finished chapters are kept")
