@@ -26,10 +26,10 @@ OUTCOMES: dict[str, set[str]] = defaultdict(set)
 LONGEST = ["test_runs.py", "test_workshop.py", "test_pdf.py", "test_chinese.py", "tests/site"]
 
 
-def turn(item: pytest.Item) -> tuple[int, bool]:
+def turn(item: pytest.Item) -> int:
     """Return what is smaller for a test that takes longer."""
     place = [k for k, name in enumerate(LONGEST) if name in item.nodeid]
-    return min(place, default=len(LONGEST)), "committed" not in item.name
+    return min(place, default=len(LONGEST))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

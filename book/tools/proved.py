@@ -32,7 +32,8 @@ DUE = "MEDXFER_DUE"  # the groups that shall run and their digests, as JSON, for
 # runs go first, so that both processes are busy to the end.
 PYTEST = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile"]
 PYTEST += ["--no-loadscope-reorder", "--durations", "15"]
-EVERYWHERE = ["requirements.txt", "pyproject.toml", "tests/conftest.py", "book/tools/*.py"]
+EVERYWHERE = ["requirements.txt", "pyproject.toml", "tests/conftest.py", "tests/faults.py"]
+EVERYWHERE += ["book/tools/*.py"]
 PACKAGE = ["medxfer_utils/*", "book/results/*", "book/studies/*"]
 # What each group looks at, besides the code of the chapters; `*` is everything.
 GROUPS = {
