@@ -22,6 +22,10 @@ OKABE_ITO = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, BLACK, SKY_BLUE)
 # What a colour stands for, the same in every chapter.
 COLOURS = {"source": BLUE, "target": VERMILION, "benign": SKY_BLUE, "malignant": VERMILION}
 COLOURS |= {"reference": BLACK, "within": GREEN, "outside": VERMILION}
+# One colour for one strategy, by the name that tables and legends give it.
+COLOURS |= {"from scratch": VERMILION, "target only": VERMILION, "as is": BLUE, "frozen": ORANGE}
+COLOURS |= {"fine-tuned": GREEN, "L2-SP": PURPLE, "joint": SKY_BLUE, "pooled": SKY_BLUE}
+COLOURS |= {"re-standardised": GREEN, "recalibrated": ORANGE, "ideal": BLACK}
 REFERENCE: dict[str, Any] = {"color": BLACK, "linestyle": ":", "linewidth": 1.2}
 
 SHORTEST_ALT = 40
