@@ -70,7 +70,7 @@ TABLES = {
     "hospitals_principles": Expected(990, 11, 0.03, {"log loss": 0.1}, "hospitals"),
     "hospitals_gaps": Expected(630, 6, 0.02, {"AUROC": 0.01}, "hospitals"),
     "hospitals_flamby": Expected(28, 7, 1e-4, {}, "hospitals"),
-    "tabular_transfer_benchmark": Expected(10_400, 13, 0.02),
+    "tabular_transfer_benchmark": Expected(10_400, 13, 0.005),
     "image_transfer": Expected(1440, 12, 0.02, {"log loss": 0.2}, dear=True),
     "xray_ultrasound": Expected(300, 4, 0.02, {}, "medmnist", dear=True),
     "medmnist_recipe": Expected(45, 5, 0.02, {"accuracy": 0.03}, "medmnist", dear=True),
