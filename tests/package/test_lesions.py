@@ -366,9 +366,9 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "NaN mask": (lambda f: remask(f, lambda m: m * np.float32(np.nan)), "labels other than 0 to 2"),
     "fractions": (lambda f: remask(f, lambda m: m * np.float32(0.9)), "the mask holds fractions"),
     "no liver": (lambda f: remask(f, np.zeros_like), "Volume 2 of 3 shows no liver"),
-    "grey": (lambda f: rescan(f, lambda h: np.clip(h, 0, 255)), r"3 has no air \(lowest value 0\)"),
+    "grey": (lambda f: rescan(f, lambda h: np.clip(h, 0, 255)), r"3: it has no air \(lowest value 0\)"),
     "stored": (lambda f: rescan(f, lambda h: h + 1024), r"has no air \(lowest value 24\)"),
-    "NaN": (lambda f: rescan(f, lambda h: h * np.nan), "Volume 2 of 3 has NaN or infinite"),
+    "NaN": (lambda f: rescan(f, lambda h: h * np.nan), "Volume 2 of 3: it has NaN or infinite"),
     "mask beside": (
         lambda f: rescan(f, lambda h: np.full_like(h, -900)),
         "the median of the liver is",
