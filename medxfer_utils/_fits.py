@@ -186,6 +186,8 @@ class Journal:
     ------
     ValueError
         If the file is of another question, and it is then left alone; or a line is not a row.
+    OSError
+        If a row cannot be written: the disk is full, for one. The file ends with the row before.
     """
 
     def __init__(
@@ -225,12 +227,19 @@ class Journal:
         self._append(json.dumps(row).encode() + b"\n")
 
     def _append(self, line: bytes) -> None:
-        # Buffered: an unbuffered write on a disk that is nearly full leaves half a line and says
-        # nothing, and the next row would go on in the middle of that line.
-        with self.path.open("ab") as file:
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())  # the power may fail
+        """Write a line, or none of it: a row that followed half a line would be lost with it."""
+        size = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with self.path.open("ab") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())  # the power may fail
+        except OSError as problem:
+            os.truncate(self.path, size)
+            why = (
+                f"{problem.strerror}; the rows before are kept, and the same call goes on from them"
+            )
+            raise OSError(problem.errno, why, str(self.path)) from problem
 
 
 def _fingerprint(cohorts: Sequence[Cohort]) -> str:

@@ -96,6 +96,8 @@ def learning_curve(
     ValueError
         If a patient is in both cohorts, a size cannot be drawn, a measure is unknown, or the
         journal is one of other patients or of another seed. No fit has been run then.
+    OSError
+        If a row cannot be written to the journal. No further fit is begun then.
     """
     require_disjoint(pool, test)
     fits = [Fit(name, int(n), k) for k in range(repeats) for n in sizes for name in strategies]

@@ -341,7 +341,7 @@ def ideal_auroc(site: Site, record: bool = False, lesions: int = 20_000, seed: i
     """AUROC of the exact Bayes reader of findings (and of the record): no reader does better.
 
     It holds for whoever reads one lesion's image; the images themselves are not needed. Its idea,
-    a limit that no network can pass, is taught in lesson 03.
+    a limit that no network can pass, is taught in lesson 05.
 
     Parameters
     ----------

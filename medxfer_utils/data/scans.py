@@ -18,6 +18,7 @@ import nibabel
 import numpy as np
 import pydicom
 from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
+from pydicom.config import disable_value_validation
 from pydicom.uid import MediaStorageDirectoryStorage
 from scipy.ndimage import affine_transform, gaussian_filter
 
@@ -168,7 +169,8 @@ def _kept_back(call: Callable[[], Any], place: str) -> Any:
         )
         return f"{place} {kinds.get(type(error).__name__, other)}"
 
-    return attempt(call, words)
+    with disable_value_validation():  # pydicom would log what it finds strange
+        return attempt(call, words)
 
 
 def _opened(path: Path, place: str, pixel_mm: tuple[float, float] | None) -> list[pydicom.Dataset]:

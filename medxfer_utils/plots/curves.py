@@ -187,7 +187,7 @@ def paired_differences(
     """Draw each strategy's metric minus that of `baseline`, on the same draws, with 95 % intervals.
 
     An interval that leaves out 0 says that the two differ; the intervals are Student's, of the mean
-    paired difference. Taught in lesson 01.
+    paired difference. Taught in lesson 04.
 
     Parameters
     ----------

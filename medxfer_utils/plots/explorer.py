@@ -39,7 +39,7 @@ def threshold_explorer(curves: Curves, title: str) -> None:
 
     The sliders move the threshold, from which on a patient is called ill, and the prevalence. The
     reader sees the confusion matrix of the sample and that of 1,000 people, with PPV and NPV by
-    Bayes' rule, as in `metrics.operating_point`. Taught in lesson 01.
+    Bayes' rule, as in `metrics.operating_point`. Taught in lesson 02.
 
     Parameters
     ----------
