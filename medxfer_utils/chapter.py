@@ -56,7 +56,9 @@ def start(profile: str, seed: int, data: str) -> "Chapter":
     # A bool is an int in Python, but nobody means SEED = True.
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise ValueError(f"SEED is {seed!r}: choose a whole number from 0 to {2**32 - 1}")
-    _limit_threads(threads())
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(threads())  # of the libraries that are still to come
+    threadpoolctl.threadpool_limits(limits=threads())
     random.seed(seed)
     np.random.seed(seed)
     seed_tensorflow(seed)
@@ -228,11 +230,9 @@ def _against_band(what: str, value: float, band: tuple[float, float]) -> dict[st
 
 def _words(label: str, words: str) -> dict[str, str]:
     """Return a line without a number, as text and as HTML."""
-    html_line = (
-        f'<div class="band">{html.escape(label)}: '
-        f'<span class="band-verdict">{html.escape(words)}</span></div>'
-    )
-    return {"text/plain": f"{label}: {words}", "text/html": html_line}
+    verdict = f'<span class="band-verdict">{html.escape(words)}</span>'
+    line = f'<div class="band">{html.escape(label)}: {verdict}</div>'
+    return {"text/plain": f"{label}: {words}", "text/html": line}
 
 
 def _beside_band(
@@ -258,10 +258,3 @@ def _beside_band(
     )
     text = f"{label}: {value:.3f}, {before}{verdict}{after}"
     return {"text/plain": text, "text/html": line}
-
-
-def _limit_threads(number: int) -> None:
-    """Limit the linear-algebra and OpenMP libraries: the loaded ones, and those still to come."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = str(number)
-    threadpoolctl.threadpool_limits(limits=number)

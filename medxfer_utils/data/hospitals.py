@@ -192,11 +192,8 @@ def restricted(cohort: Cohort, features: Sequence[str]) -> Cohort:
         If the cohort has no such feature.
     """
     there = f"choose from {', '.join(cohort.features)}."
-    refuse(
-        ValueError,
-        {f"{f!r}: {there}": f not in cohort.features for f in features},
-        f"{cohort.name!r} has no feature ",
-    )
+    faults = {f"{f!r}: {there}": f not in cohort.features for f in features}
+    refuse(ValueError, faults, f"{cohort.name!r} has no feature ")
     columns = [cohort.features.index(feature) for feature in features]
     return replace(cohort, x=cohort.x[:, columns], features=tuple(features))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -101,11 +102,9 @@ def read_lung_and_liver(
     needed = f"Needed is either {', '.join(ARRAYS)}; or the folders {' and '.join(TASKS)}, of which"
     unknown = f"DATA is no folder with data in a known layout. {needed} {missing} is missing."
     refuse(ImagingError, {unknown: missing})
-    lung, liver = (
-        msd_cohort(folder / task, organ, size, pixel, seed).cohort
-        for task, organ in zip(TASKS, ("lung", "liver"), strict=True)
-    )
-    return lung, liver
+    rest = (size, pixel, seed)
+    lung = msd_cohort(folder / TASKS[0], "lung", *rest)
+    return lung.cohort, msd_cohort(folder / TASKS[1], "liver", *rest).cohort
 
 
 def msd_cohort(folder: str | Path, organ: str, size: int, pixel: float, seed: int) -> Lesions:
@@ -247,7 +246,9 @@ def _components(tumour: NDArray[np.bool_], spacing: tuple[float, float, float]) 
 def _from_volume(scan: _Scan, place: str, rng: np.random.Generator) -> list[_Patch]:
     """Cut the patches out of one volume."""
     slices = scan.slices(place)
-    lesions = _components(scan.labels == TUMOUR[scan.organ], scan.volume.spacing_mm)
+    lesions: Sequence[_Lesion | None] = _components(
+        scan.labels == TUMOUR[scan.organ], scan.volume.spacing_mm
+    )
     patches = []
     for lesion in lesions or [None]:  # of a volume without one, some background at random
         level, depth = (lesion.slice, None) if lesion else (int(rng.choice(slices)), None)

@@ -135,6 +135,7 @@ def checked(shown: Shown, answer: Any, book: chapter.Chapter, band: Any = BAND) 
 
 def test_an_answer_of_any_kind_is_compared_or_named(shown: Shown) -> None:
     book, late = start(), start("fast", 7)
+    answer: Any
     for answer in (..., None):
         told = checked(shown, answer, book)
         assert told == ("not answered yet: replace the ... above", "open")
@@ -148,7 +149,8 @@ def test_an_answer_of_any_kind_is_compared_or_named(shown: Shown) -> None:
         words = f"{answer:.3f}, outside the expected band 0.1 to 0.6. Read the exercise again"
         assert (text[: len(words)], verdict) == (words, "answered")
         assert "PROFILE 'fast' and SEED 7" in text
-    nan, kinds = float("nan"), {"of type list": ([0.3, 0.4], [[1], [2, 3]], ["0.3"])}
+    nan = float("nan")
+    kinds: dict[str, Any] = {"of type list": ([0.3, 0.4], [[1], [2, 3]], ["0.3"])}
     kinds |= {"of type ndarray and shape (2,)": (np.array([0.3, 0.4]),), "the text '0.3'": ("0.3",)}
     kinds |= {"the text '<b><b>": ("<b>" * 90,), "NaN": (nan, np.float32("nan"))}
     kinds |= {"of type ndarray and shape (1,)": (np.array([nan]),), "of type int": (10**400,)}

@@ -142,16 +142,16 @@ def fits(tmp_path: Path) -> Fits:
 
 
 def test_two_processes_and_a_cluster_give_the_same_bits_in_any_order() -> None:
-    rest: Any = (swapped(POOL), swapped(TEST))
-    alone = learning_curve(arms(), *rest, SIZES, REPEATS, SEED)
+    pool, test = swapped(POOL), swapped(TEST)
+    alone = learning_curve(arms(), pool, test, SIZES, REPEATS, SEED)
     backwards = dict(reversed(arms().items()))
-    assert_same(learning_curve(backwards, *rest, SIZES[::-1], REPEATS, SEED, n_jobs=2), alone)
+    assert_same(learning_curve(backwards, pool, test, SIZES[::-1], REPEATS, SEED, n_jobs=2), alone)
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as two,
         Client(two),
         joblib.parallel_config(backend="dask"),
     ):
-        assert_same(learning_curve(arms(), *rest, SIZES, REPEATS, SEED), alone)
+        assert_same(learning_curve(arms(), pool, test, SIZES, REPEATS, SEED), alone)
 
 
 def test_workers_have_as_many_threads_as_the_caller_and_fit_one_at_a_time(tmp_path: Path) -> None:
@@ -314,7 +314,7 @@ def test_what_cannot_be_answered_from_a_journal_is_refused_before_any_fit(
     assert (len(fits), journal.exists()) == (0, False)
     ask("", {})
     text, changes = journal.read_bytes(), ("image", "diagnosis", "patient")
-    other = [{"pool": other_pool(what)} for what in changes]
+    other: list[dict[str, Any]] = [{"pool": other_pool(what)} for what in changes]
     other += [{"seed": SEED + 1}, {"measures": USUAL[:1]}]
     words = r"rows\.jsonl is not the journal of these"
     assert untold({str(k): (o, words) for k, o in enumerate(other)}, ask, ValueError) == {}

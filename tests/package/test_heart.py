@@ -161,8 +161,8 @@ FAULTS = {
     "codes": (with_field("chest pain", "0"), "must be one of 1, 2, 3, 4; correct it"),
     "range": (with_field("cholesterol", "6.0"), "must be from 50 to 1000; correct it"),
 }
-NO_NUMBERS = {"age": ("nan", "inf", "٦٣")}  # the last in Arabic digits
-IMPOSSIBLE = {
+NO_NUMBERS: dict[str, tuple[str, ...]] = {"age": ("nan", "inf", "٦٣")}  # the last in Arabic digits
+IMPOSSIBLE: dict[str, tuple[str, ...]] = {
     **{"age": ("-63", "630"), "sex": ("2",), "chest pain": ("0",), "resting pressure": ("19",)},
     **{"cholesterol": ("6.0",), "fasting sugar": ("110",), "resting ECG": ("3",)},  # mmol/l, mg/dl
     **{"maximum heart rate": ("0",), "exercise angina": ("0.5",), "ST depression": ("23", "-9")},
@@ -174,7 +174,7 @@ FAULTS |= {
         with_field(name, text),
         f"line 2, {name}: '?{text.removesuffix('.0')}'? {what}",
     )
-    for what, of in {"is not a number": NO_NUMBERS, "is impossible": IMPOSSIBLE}.items()
+    for what, of in (("is not a number", NO_NUMBERS), ("is impossible", IMPOSSIBLE))
     for name, texts in of.items()
     for text in texts
 }

@@ -393,9 +393,9 @@ def test_arrays_of_any_real_type_become_cohorts(tmp_path: Path) -> None:
             warnings.simplefilter("error")
             lung, liver = own_arrays(tmp_path)
         np.testing.assert_array_equal(lung.x, values.astype(np.float32))
-        assert (type(lung), lung.x.dtype, lung.y.tolist()) == (
+        assert (type(lung), str(lung.x.dtype), lung.y.tolist()) == (
             Cohort,
-            np.float32,
+            "float32",
             [0, 1, 1, 0, 1, 0],
         )
         assert lung.patient.tolist() == [f"lung-000{k}" for k in (2, 2, 1, 3, 3, 3)]
