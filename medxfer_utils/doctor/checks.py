@@ -76,10 +76,8 @@ def mending() -> str:
     if not (ROOT / "requirements.txt").is_file():
         return f"Install {PACKAGE} again from where you had it; what it needs comes with it."
     if Path(sys.prefix).resolve() == (ROOT / ".venv").resolve():
-        return (
-            "make book (without make: python book/tools/env.py)\n"
-            "If that changes nothing, delete the folder .venv and repeat it."
-        )
+        again = "If that changes nothing, delete the folder .venv and repeat it."
+        return f"make book (without make: python book/tools/env.py)\n{again}"
     return (
         "This is not the book's own Python. To make that one in .venv and check it:\n"
         "make doctor (without make: python book/tools/env.py -m medxfer_utils)\n"
@@ -92,10 +90,8 @@ def python() -> Outcome:
     version, bits = platform.python_version(), 64 if sys.maxsize > 2**32 else 32
     fine = OLDEST <= tuple(sys.version_info[:2]) < TOO_NEW and bits == 64
     needed = "" if fine else f", {bits} bits; the book needs 3.11 to 3.13, 64 bits"
-    todo = (
-        "Install one (https://www.python.org/downloads/) and name it, for example:\n"
-        "make book PYTHON=python3.12"
-    )
+    todo = "Install one (https://www.python.org/downloads/) and name it, for example:\n"
+    todo += "make book PYTHON=python3.12"
     return outcome("python", fine, f"Python {version}{needed}", todo, version=version, bits=bits)
 
 
@@ -163,14 +159,12 @@ def memory() -> Outcome:
     import psutil
 
     now = psutil.virtual_memory()
-    total, free = now.total / 1e9, now.available / 1e9
-    message = (
-        f"{total:.1f} GB, {free:.1f} free; the largest lesson needs {MEMORY} "
-        "(measured when the pages were made)"
-    )
+    total, free = round(now.total / 1e9, 1), round(now.available / 1e9, 1)
+    needs = f"the largest lesson needs {MEMORY} (measured when the pages were made)"
     todo = "Close other programs and notebooks, a browser with many pages first."
-    facts = {"total_gb": round(total, 1), "free_gb": round(free, 1), "needed_gb": MEMORY}
-    return outcome("memory", free >= MEMORY, message, todo, **facts)
+    facts = {"total_gb": total, "free_gb": free, "needed_gb": MEMORY}
+    fine = now.available / 1e9 >= MEMORY
+    return outcome("memory", fine, f"{total} GB, {free} free; {needs}", todo, **facts)
 
 
 def _cache() -> tuple[Path, Path]:
@@ -184,10 +178,8 @@ def _cache() -> tuple[Path, Path]:
 def disk() -> Outcome:
     """Check the free space where the book is and where downloads are kept."""
     book, kept = (shutil.disk_usage(where).free / 1e9 for where in (ROOT, _cache()[1]))
-    message = (
-        f"{book:.1f} GB free for the book, which needs {DISK}; {kept:.1f} for downloads, which "
-        f"need {CACHE_DISK}"
-    )
+    message = f"{book:.1f} GB free for the book, which needs {DISK}; "
+    message += f"{kept:.1f} for downloads, which need {CACHE_DISK}"
     todo = "Make room; to keep downloads elsewhere, set MEDXFER_CACHE to a folder there."
     facts = {"book_free_gb": round(book, 1), "cache_free_gb": round(kept, 1)}
     return outcome("disk", book >= DISK and kept >= CACHE_DISK, message, todo, **facts)
