@@ -89,7 +89,7 @@ def evidence_of_record(table: pd.DataFrame, organ: str) -> Doubles:
     return np.asarray(np.sum(parts, axis=0))
 
 
-SIZES = ("measuring {d:.0f} mm", "{d:.0f} mm in diameter", "of about {d:.0f} mm")
+SIZES: tuple[str, ...] = ("measuring {d:.0f} mm", "{d:.0f} mm in diameter", "of about {d:.0f} mm")
 SIZES += ("{d:.0f} x {e:.0f} mm",)
 # What is said of a graded finding: name, threshold, then words for absent and for present.
 GRADES: dict[str, tuple[tuple[str, float, str, str], ...]] = {

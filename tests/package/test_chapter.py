@@ -63,7 +63,8 @@ def test_chance_and_sizes_follow_seed_profile_and_purpose() -> None:
 
 
 def test_record_shows_a_value_beside_its_band(shown: Shown) -> None:
-    inside, outside = (0.992, 0.97, 1.0), (0.9699, np.float32(1.5), float("inf"))
+    inside: tuple[Any, ...] = (0.992, 0.97, 1.0)
+    outside: tuple[Any, ...] = (0.9699, np.float32(1.5), float("inf"))
     for value in (*inside, *outside):
         start().record("auc", value, (0.97, 1.0), "AUROC <A on B>")
         data, metadata = shown[-1]
@@ -90,7 +91,10 @@ def test_an_unusable_value_or_band_is_the_chapters_fault(shown: Shown) -> None:
         "NaN": ((0.5, (nan, 1)), f"{ends} nan to 1.0"),
         "infinite": ((0.5, (0, inf)), f"{ends} 0.0 to inf"),
     }
-    assert untold(faults, lambda _, given: start().record("x", *given, "V"), ValueError) == {}
+    assert (
+        untold(faults, lambda _, given: start().record("x", given[0], given[1], "V"), ValueError)
+        == {}
+    )
     with pytest.raises(ValueError, match=r"check .loss.: the band runs from 0\.6 to 0\.1"):
         start().check("loss", ..., (0.6, 0.1), "Loss")
     assert not shown

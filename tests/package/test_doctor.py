@@ -223,7 +223,8 @@ def test_the_kernel_must_be_this_python(monkeypatch: Patch, tmp_path: Path) -> N
 
 
 def test_memory_disk_threads_or_a_cache_that_is_short(home: Path, monkeypatch: Patch) -> None:
-    state, usage = namedtuple("state", "total available"), namedtuple("usage", "free")
+    state = namedtuple("state", "total available")
+    usage = namedtuple("usage", "free")
     for free, status in ((0.9e9, "fails"), (1.7e9, "ok")):
         monkeypatch.setattr(psutil, "virtual_memory", lambda free=free: state(8e9, free))
         found = checks.memory()

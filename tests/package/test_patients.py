@@ -150,13 +150,18 @@ def test_any_size_works() -> None:
     for size, modality in itertools.product((8, 28, 33, 96), ("CT", "MR")):
         made = simulate(Site(size=size, pixel=min(4.0, 48 / size), modality=modality), 5, 0)
         assert made.cohort.x.shape == (len(made.truth), size, size)
-        assert (made.cohort.x.dtype, np.isfinite(made.cohort.x).all()) == (np.float32, True)
+        assert (str(made.cohort.x.dtype), np.isfinite(made.cohort.x).all()) == ("float32", True)
         assert len(made.reports) == len(made.record) == len(made.cohort)
 
 
 def test_an_impossible_site_or_number_is_refused() -> None:
     numbers = {"size": 4, "pixel": 0.0, "blur": -1.0, "slice_thickness": 20.0, "prevalence": 1.5}
-    others = {"organ": "brain", "kernel": "bone", "case_mix": "all", "phase": "arterial"}
+    others: dict[str, Any] = {
+        "organ": "brain",
+        "kernel": "bone",
+        "case_mix": "all",
+        "phase": "arterial",
+    }
     others |= {"polarity": 0, "modality": "PET", "dose": float("nan")}
     faults: dict[str, tuple[dict[str, Any], str]] = {
         name: ({name: value}, f"{name} is {value!r}; choose from")
