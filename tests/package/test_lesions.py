@@ -31,9 +31,9 @@ from medxfer_utils.data import (
     read_nifti,
 )
 from medxfer_utils.images import ImagingError
-from tests import scan_files
 from tests.faults import untold
-from tests.scan_files import MARK
+from tests.package import scan_files
+from tests.package.scan_files import MARK
 
 Patch = pytest.MonkeyPatch
 Array = NDArray[Any]

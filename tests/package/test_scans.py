@@ -36,7 +36,7 @@ from skimage.transform import resize
 from medxfer_utils.data import Volume, read_dicom, read_nifti, resample, scans
 from medxfer_utils.images import AIR, ImagingError
 from tests.faults import untold
-from tests.scan_files import MARK, nifti, save
+from tests.package.scan_files import MARK, nifti, save
 
 Patch = pytest.MonkeyPatch
 Make = Callable[[Path], Path]
