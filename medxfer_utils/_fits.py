@@ -14,7 +14,7 @@ import random
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -229,10 +229,9 @@ class Journal:
                 file.flush()
                 os.fsync(file.fileno())  # the power may fail
         except OSError as problem:
-            os.truncate(self.path, size)
-            why = (
-                f"{problem.strerror}; the rows before are kept, and the same call goes on from them"
-            )
+            with suppress(OSError):  # where nothing could be opened, nothing is half written
+                os.truncate(self.path, size)
+            why = f"{problem.strerror}; earlier rows are kept, and the same call goes on from them"
             raise OSError(problem.errno, why, str(self.path)) from problem
 
 

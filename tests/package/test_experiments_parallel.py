@@ -202,7 +202,7 @@ STOPS: dict[str, tuple[int | None, Any, type[BaseException], str | None]] = {
     "alone": (None, interrupt, KeyboardInterrupt, None),
     "two": (2, interrupt, KeyboardInterrupt, None),
     "killed": (2, lambda: os._exit(1), TerminatedWorkerError, "terminated"),
-    "disk full": (2, lambda: None, OSError, "No space left on device; the rows before are kept"),
+    "disk full": (2, lambda: None, OSError, "No space left on device; earlier rows are kept"),
 }
 
 
@@ -268,6 +268,10 @@ def test_a_row_that_does_not_fit_on_the_disk_leaves_nothing_of_itself(tmp_path: 
     journal.add(row | {"repeat": 2})
     rows = Journal(path, (POOL, TEST), SEED, columns).rows
     assert [fit.repeat for fit in rows] == [0, 2]
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(OSError, match=r"Is a directory; earlier rows are kept.*rows\.jsonl"):
+        journal.add(row)
 
 
 def test_more_is_added_to_a_journal_and_a_failed_fit_is_told_and_tried_again(
