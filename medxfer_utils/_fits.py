@@ -13,11 +13,11 @@ import pickle
 import random
 import sys
 import threading
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, cast
 
 import cloudpickle
 import joblib
@@ -101,43 +101,37 @@ def _libraries(modules: int) -> threadpoolctl.ThreadpoolController:
 # --- where the fits run ---------------------------------------------------------------------------
 
 
-class Question(Protocol):
-    """A comparison, with all that a process must know to run any of its fits."""
-
-    def row(self, fit: Fit) -> Row:
-        """Run one fit, `undisturbed`, and judge it."""
-        ...
+# Runs one fit, `undisturbed`, and judges it: the method of a comparison, which goes with it.
+Run = Callable[[Fit], Row]
 
 
-def computed(
-    question: Question, fits: Sequence[Fit], n_jobs: int | None
-) -> Generator[Row, None, None]:
+def computed(run: Run, fits: Sequence[Fit], n_jobs: int | None) -> Generator[Row, None, None]:
     """Give the rows of all fits, each once, as they come.
 
     Close it if you do not want all: its workers would go on, and end within a later comparison.
 
     Parameters
     ----------
-    question : Question
-        The comparison; it goes to other processes by cloudpickle.
+    run : callable
+        Runs a fit of the comparison; it goes to other processes by cloudpickle.
     fits : sequence of Fit
-        Which of its fits to run.
+        Which fits to run.
     n_jobs : int or None
         As joblib takes it; None: what `joblib.parallel_config` says.
     """
     if joblib.effective_n_jobs(n_jobs) == 1:
-        yield from map(question.row, fits)
+        yield from map(run, fits)
         return
-    packed = np.frombuffer(_packed(question), np.uint8)  # joblib sends a large array only once
+    packed = np.frombuffer(_packed(run), np.uint8)  # joblib sends a large array only once
     call = joblib.delayed(_in_worker)
     parallel = joblib.Parallel(n_jobs, return_as="generator_unordered", batch_size=1)
     yield from parallel(call(packed, threads(), fit) for fit in fits)
 
 
-def _packed(question: Question) -> bytes:
-    """The question as bytes: by cloudpickle, which takes lambdas and what a notebook defines."""
+def _packed(run: Run) -> bytes:
+    """The comparison as bytes: by cloudpickle, which takes lambdas and what a notebook defines."""
     try:
-        return cast(bytes, cloudpickle.dumps(question))
+        return cast(bytes, cloudpickle.dumps(run))
     except Exception as problem:
         problem.add_note("The strategies, with all they refer to, must go to other processes.")
         raise
@@ -147,14 +141,14 @@ def _in_worker(packed: NDArray[np.uint8], wanted: int, fit: Fit) -> Row:
     """One fit in a worker; TensorFlow is settled there before any model is unpacked."""
     with _one_at_a_time:
         os.environ["MEDXFER_THREADS"] = str(wanted)
-        return _unpacked(packed.tobytes()).row(fit)
+        return _unpacked(packed.tobytes())(fit)
 
 
-@lru_cache(maxsize=1)  # a question is opened once, and kept until the next
-def _unpacked(packed: bytes) -> Question:
+@lru_cache(maxsize=1)  # a comparison is opened once, and kept until the next
+def _unpacked(packed: bytes) -> Run:
     if b"keras" in packed or b"tensorflow" in packed:  # a model, or a strategy that imports it
         settle_tensorflow()
-    return cast(Question, pickle.loads(packed))
+    return cast(Run, pickle.loads(packed))
 
 
 # --- the file of rows -----------------------------------------------------------------------------
@@ -186,6 +180,8 @@ class Journal:
     ------
     ValueError
         If the file is of another question, and it is then left alone; or a line is not a row.
+    OSError
+        If a row cannot be written: the disk is full, for one. The file ends with the row before.
     """
 
     def __init__(
@@ -225,12 +221,18 @@ class Journal:
         self._append(json.dumps(row).encode() + b"\n")
 
     def _append(self, line: bytes) -> None:
-        # Buffered: an unbuffered write on a disk that is nearly full leaves half a line and says
-        # nothing, and the next row would go on in the middle of that line.
-        with self.path.open("ab") as file:
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())  # the power may fail
+        """Write a line, or none of it: a row that followed half a line would be lost with it."""
+        size = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with self.path.open("ab") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())  # the power may fail
+        except OSError as problem:
+            with suppress(OSError):  # where nothing could be opened, nothing is half written
+                os.truncate(self.path, size)
+            why = f"{problem.strerror}; earlier rows are kept, and the same call goes on from them"
+            raise OSError(problem.errno, why, str(self.path)) from problem
 
 
 def _fingerprint(cohorts: Sequence[Cohort]) -> str:

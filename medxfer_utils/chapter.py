@@ -20,6 +20,11 @@ from medxfer_utils import seed_tensorflow, threads
 from medxfer_utils.plots import COLOURS, mark, use_style
 
 PROFILES = ("full", "fast")
+# What a student is told whose number is outside its band.
+OFF = (
+    ". Read the exercise again: is it the right sign, the right unit, the right way round? (This "
+    "run has PROFILE {!r} and SEED {}; others move the number a little, seldom out of its band.)"
+)
 T = TypeVar("T")
 
 
@@ -56,7 +61,9 @@ def start(profile: str, seed: int, data: str) -> "Chapter":
     # A bool is an int in Python, but nobody means SEED = True.
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise ValueError(f"SEED is {seed!r}: choose a whole number from 0 to {2**32 - 1}")
-    _limit_threads(threads())
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(threads())  # of the libraries that are still to come
+    threadpoolctl.threadpool_limits(limits=threads())
     random.seed(seed)
     np.random.seed(seed)
     seed_tensorflow(seed)
@@ -129,9 +136,9 @@ class Chapter:
             raise ValueError(f"record {name!r}: the value is NaN")
         entry = {"name": name, **_against_band(f"record {name!r}", value, band)}
         self._claim(name)
-        before = f"expected {entry['low']:g} to {entry['high']:g}: "
         verdict = "within band" if entry["within"] else "OUTSIDE BAND"
-        display(_beside_band(label, entry, before, verdict), raw=True, metadata={"medxfer": entry})
+        before = f", expected {entry['low']:g} to {entry['high']:g}: "
+        display(_line(label, before, verdict, entry), raw=True, metadata={"medxfer": entry})
 
     def check(self, name: str, answer: object, band: tuple[float, float], label: str) -> None:
         """Tell a student whether an answer lies in the band it is expected in.
@@ -160,23 +167,17 @@ class Chapter:
         entry = _against_band(f"check {name!r}", _number(answer), band)
         answered = answer is not ... and answer is not None
         if not answered:
-            data = _words(label, "not answered yet: replace the ... above")
+            data = _line(label, "", "not answered yet: replace the ... above")
         elif math.isnan(entry["value"]):
-            data = _words(label, f"one number is wanted, and this is {_described(answer)}")
+            wanted = f"one number is wanted, and this is {_described(answer)}"
+            data = _line(label, "", wanted)
+        elif entry["within"]:
+            data = _line(label, ", ", "within the expected band", entry)
         else:
-            data = _beside_band(label, entry, "", *self._judged(entry))
+            off = f"outside the expected band {entry['low']:g} to {entry['high']:g}"
+            data = _line(label, ", ", off, entry, OFF.format(self.profile, self.seed))
         about = {"name": name, "answered": answered, "within": entry["within"]}
         display(data, raw=True, metadata={"medxfer_check": about})
-
-    def _judged(self, entry: Mapping[str, Any]) -> tuple[str, str]:
-        """Return what to say of a student's number, and a line that helps if it is off."""
-        if entry["within"]:
-            return "within the expected band", ""
-        return f"outside the expected band {entry['low']:g} to {entry['high']:g}", (
-            ". Read the exercise again: is it the right sign, the right unit, the right way round? "
-            f"(This run has PROFILE {self.profile!r} and SEED {self.seed}; others move the number "
-            "a little, seldom out of its band.)"
-        )
 
     def _claim(self, name: str) -> None:
         """Refuse a name used before, unless a reader runs the same cell again."""
@@ -226,42 +227,32 @@ def _against_band(what: str, value: float, band: tuple[float, float]) -> dict[st
     return {"value": value, "low": low, "high": high, "within": low <= value <= high}
 
 
-def _words(label: str, words: str) -> dict[str, str]:
-    """Return a line without a number, as text and as HTML."""
-    html_line = (
-        f'<div class="band">{html.escape(label)}: '
-        f'<span class="band-verdict">{html.escape(words)}</span></div>'
-    )
-    return {"text/plain": f"{label}: {words}", "text/html": html_line}
-
-
-def _beside_band(
-    label: str, entry: Mapping[str, Any], before: str, verdict: str, after: str = ""
+def _line(
+    label: str, before: str, verdict: str, entry: Mapping[str, Any] | None = None, after: str = ""
 ) -> dict[str, str]:
-    """Return a value as text, and as HTML: a number line with band and value, and the same words.
+    """Return label and verdict as text and as HTML; of an entry with its value beside its band."""
+    kind = bar = value = strong = ""
+    if entry:
+        kind, bar = (" band-ok" if entry["within"] else " band-off"), _bar(entry)
+        value = f"{entry['value']:.3f}"
+        strong = f'<strong class="band-value">{value}</strong>'
+    line = (
+        f'<div class="band{kind}">{bar}{html.escape(label)}: {strong}{before}'
+        f'<span class="band-verdict">{html.escape(verdict)}</span>{html.escape(after)}</div>'
+    )
+    return {"text/plain": f"{label}: {value}{before}{verdict}{after}", "text/html": line}
 
-    `before` and `after` stand around the verdict.
-    """
+
+def _bar(entry: Mapping[str, Any]) -> str:
+    """Return a number line as SVG, with the band and the value."""
     low, high, value = entry["low"], entry["high"], entry["value"]
     # The band takes the middle half of the line; a value far off sticks to the line's end.
     share = (value - low) / (high - low) if high > low else (0.5 if value == low else math.inf)
     share = min(max(share, -0.45), 1.45)
     colour = COLOURS["within" if entry["within"] else "outside"]
-    line = (
-        f'<div class="band {"band-ok" if entry["within"] else "band-off"}">'
+    return (
         f'<svg class="band-bar" width="120" height="12" viewBox="0 0 120 12" aria-hidden="true">'
         f'<path d="M0 6H120" stroke="currentColor" opacity="0.4"/>'
         f'<rect x="30" y="2" width="60" height="8" fill="currentColor" opacity="0.2"/>'
         f'<circle cx="{30 + 60 * share:.1f}" cy="6" r="5" fill="{colour}"/></svg> '
-        f'{html.escape(label)}: <strong class="band-value">{value:.3f}</strong>, {before}'
-        f'<span class="band-verdict">{verdict}</span>{html.escape(after)}</div>'
     )
-    text = f"{label}: {value:.3f}, {before}{verdict}{after}"
-    return {"text/plain": text, "text/html": line}
-
-
-def _limit_threads(number: int) -> None:
-    """Limit the linear-algebra and OpenMP libraries: the loaded ones, and those still to come."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = str(number)
-    threadpoolctl.threadpool_limits(limits=number)

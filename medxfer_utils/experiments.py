@@ -96,11 +96,14 @@ def learning_curve(
     ValueError
         If a patient is in both cohorts, a size cannot be drawn, a measure is unknown, or the
         journal is one of other patients or of another seed. No fit has been run then.
+    OSError
+        If a row cannot be written to the journal. No further fit is begun then.
     """
     require_disjoint(pool, test)
     fits = [Fit(name, int(n), k) for k in range(repeats) for n in sizes for name in strategies]
     _require_drawn(pool, fits, seed)
-    _require_known(measures)
+    if strange := [name for name in measures if name not in MEASURES]:
+        raise ValueError(f"No measure is called {strange[0]!r}: choose from {list(MEASURES)}.")
     given = (dict(strategies), _laid_out(pool), _laid_out(test), seed, tuple(measures))
     question = _Question(*given, _fits.allowed())
     done = _done(question, fits, n_jobs, journal)
@@ -119,7 +122,7 @@ def _done(
     with (
         tqdm(total=len(done) + len(todo), initial=len(done), unit="fit", disable=None) as bar,
         _fits.chance_kept(),
-        closing(_fits.computed(question, todo, n_jobs)) as rows,
+        closing(_fits.computed(question.row, todo, n_jobs)) as rows,
     ):
         for row in rows:
             done[fit_of(row)] = row
@@ -193,11 +196,6 @@ def _require_drawn(pool: Cohort, fits: Sequence[Fit], seed: int) -> None:
     patients = replace(pool, x=np.empty((len(pool), 0)))
     for fit in {fit._replace(strategy="") for fit in fits}:
         _labelled(patients, fit, seed)
-
-
-def _require_known(measures: Sequence[str]) -> None:
-    if strange := [name for name in measures if name not in MEASURES]:
-        raise ValueError(f"No measure is called {strange[0]!r}: choose from {list(MEASURES)}.")
 
 
 def _warn_of_failures(rows: Sequence[Row]) -> None:

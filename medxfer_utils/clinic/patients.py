@@ -23,20 +23,12 @@ from medxfer_utils.cohorts import Cohort
 from medxfer_utils.metrics import auroc
 
 CHOICES: dict[str, tuple[Any, ...]] = {
-    "organ": tuple(signs.FINDINGS),
-    "kernel": tuple(scanner.KERNELS),
-    "case_mix": tuple(signs.CASE_MIX),
-    "phase": ("unenhanced", "portal"),
-    "polarity": (1, -1),
-    "modality": ("CT", "MR"),
+    **{"organ": (*signs.FINDINGS,), "kernel": (*scanner.KERNELS,), "case_mix": (*signs.CASE_MIX,)},
+    **{"phase": ("unenhanced", "portal"), "polarity": (1, -1), "modality": ("CT", "MR")},
 }
 RANGES = {
-    "size": (8, 512),
-    "pixel": (0.2, 4.0),
-    "blur": (0.0, 6.0),
-    "dose": (0.01, 100.0),
-    "slice_thickness": (0.3, 10.0),
-    "prevalence": (0.0, 1.0),
+    **{"size": (8, 512), "pixel": (0.2, 4.0), "blur": (0.0, 6.0), "dose": (0.01, 100.0)},
+    **{"slice_thickness": (0.3, 10.0), "prevalence": (0.0, 1.0)},
 }
 # Patients are drawn in lots of this many, always the same ones together, so that every way of
 # asking for them gives the same bits. With fewer, numpy's overhead is as dear as the work.
@@ -102,17 +94,16 @@ class Site:
     modality: str = "CT"
 
     def __post_init__(self) -> None:
-        for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"Site: {name} is {getattr(self, name)!r}; choose from {allowed}.")
+        wrong = {
+            n: f"choose from {some}" for n, some in CHOICES.items() if vars(self)[n] not in some
+        }
         for name, (low, high) in RANGES.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(
-                    f"Site: {name} is {getattr(self, name)!r}; choose from {low} to {high}."
-                )
-
-        if self.size != int(self.size):
-            raise ValueError(f"Site: size is {self.size!r}; give a whole number of pixels.")
+            if not low <= vars(self)[name] <= high:
+                wrong[name] = f"choose from {low} to {high}"
+        if self.size % 1:
+            wrong.setdefault("size", "give a whole number of pixels")
+        for name, advice in wrong.items():
+            raise ValueError(f"Site: {name} is {vars(self)[name]!r}; {advice}.")
 
     @property
     def grid(self) -> scanner.Grid:
@@ -243,10 +234,8 @@ def _joined(parts: list[Clinic]) -> Clinic:
     """One clinic of several."""
     cohorts = [part.cohort for part in parts]
     x, y, ids = (np.concatenate([getattr(c, n) for c in cohorts]) for n in ("x", "y", "patient"))
-    truth, record = (
-        pd.concat([getattr(part, n) for part in parts], ignore_index=True)
-        for n in ("truth", "record")
-    )
+    tables = ([part.truth for part in parts], [part.record for part in parts])
+    truth, record = (pd.concat(each, ignore_index=True) for each in tables)
     written = [report for part in parts for report in part.reports]
     return Clinic(Cohort(cohorts[0].name, x, y, ids), truth, record, written)
 
@@ -341,7 +330,7 @@ def ideal_auroc(site: Site, record: bool = False, lesions: int = 20_000, seed: i
     """AUROC of the exact Bayes reader of findings (and of the record): no reader does better.
 
     It holds for whoever reads one lesion's image; the images themselves are not needed. Its idea,
-    a limit that no network can pass, is taught in lesson 03.
+    a limit that no network can pass, is taught in lesson 05.
 
     Parameters
     ----------

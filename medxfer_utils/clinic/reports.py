@@ -89,12 +89,8 @@ def evidence_of_record(table: pd.DataFrame, organ: str) -> Doubles:
     return np.asarray(np.sum(parts, axis=0))
 
 
-SIZES = (
-    "measuring {d:.0f} mm",
-    "{d:.0f} mm in diameter",
-    "of about {d:.0f} mm",
-    "{d:.0f} x {e:.0f} mm",
-)
+SIZES: tuple[str, ...] = ("measuring {d:.0f} mm", "{d:.0f} mm in diameter", "of about {d:.0f} mm")
+SIZES += ("{d:.0f} x {e:.0f} mm",)
 # What is said of a graded finding: name, threshold, then words for absent and for present.
 GRADES: dict[str, tuple[tuple[str, float, str, str], ...]] = {
     "lung": (
@@ -137,14 +133,12 @@ def _report(organ: str, row: Mapping[Any, Any], about: Mapping[Any, Any], u: Dou
     """One report: what, where and how large, the remarks, calcium, and sometimes the lungs."""
     d = row["diameter_mm"]
     size = SIZES[int(len(SIZES) * u[0])].format(d=d, e=max(d * (0.75 + 0.2 * u[1]), 3))
-    where = "in the liver"
-    if organ == "lung":
-        where = "in the upper lobe" if about["upper_lobe"] else "in the lower lobe"
+    lobe = "upper" if about.get("upper_lobe") else "lower"
+    where = f"in the {lobe} lobe" if organ == "lung" else "in the liver"
     text = [f"{KINDS[row['type']].capitalize()} {where}, {size}."]
     said = [_remark(row[f[0]], f, u[2 + i : 4 + i]) for i, f in enumerate(GRADES[organ])]
-    said = [remark for remark in said if remark]
-    if said:
-        text.append(", ".join(said).capitalize() + ".")
+    if any(said):
+        text.append(", ".join(filter(None, said)).capitalize() + ".")
     if row["calcification"] != "none" and u[8] > 0.1:
         text.append(f"{row['calcification']} calcification.".capitalize())
     if organ == "lung" and about["emphysema"] and u[9] < 0.7:

@@ -90,6 +90,8 @@ class Finding:
         return np.where(present, density, log_ndtr(self.absent_below + shift - mean))
 
 
+CALCIUM = ("diffuse", "popcorn", "central", "none", "eccentric")
+KINDS = ("cyst", "haemangioma-like", "hyper", "hypo")
 # Directions: larger, ill-defined, lobulated or spiculated nodules, those with bubbles or a cavity
 # and eccentric calcium are more often malignant; central, popcorn and diffuse calcium speaks for
 # benign ones (Erasmus 2000, Snoeckx 2018). Part-solid before solid before ground-glass: the order
@@ -103,12 +105,7 @@ LUNG = (
     Finding("spiculation", 0.90, centre=0.9, spread=1.2, absent_below=0.2),
     Finding("heterogeneity", 0.70, centre=0.3),
     Finding("necrosis", 0.60, centre=1.5, spread=1.0, absent_below=1.2),
-    Finding(
-        "calcification",
-        0.50,
-        levels=("diffuse", "popcorn", "central", "none", "eccentric"),
-        cuts=(-2.4, -2.0, -1.5, 2.3),
-    ),
+    Finding("calcification", 0.50, levels=CALCIUM, cuts=(-2.4, -2.0, -1.5, 2.3)),
 )
 # Directions: water attenuation, sharp margins, an even inside and a haemangioma's enhancement are
 # benign features, ill-defined margins and an uneven inside suspicious ones (Gore 2017). A rim and
@@ -117,9 +114,7 @@ LUNG = (
 LIVER = (
     # The largest of these lies in a patch of 48 mm: our choice.
     Finding("diameter_mm", 0.40, 5, 40, centre=0.0, spread=1.5, log=True),
-    Finding(
-        "type", 0.75, levels=("cyst", "haemangioma-like", "hyper", "hypo"), cuts=(-1.4, -0.6, -0.1)
-    ),
+    Finding("type", 0.75, levels=KINDS, cuts=(-1.4, -0.6, -0.1)),
     Finding("margin", 0.80, centre=0.2),
     Finding("lobulation", 0.60, centre=0.2),
     Finding("rim", 0.60, centre=0.9, spread=1.2, absent_below=0.4),
@@ -154,11 +149,9 @@ def evidence_of_signs(table: pd.DataFrame, organ: str, case_mix: str) -> Doubles
     given = []
     for sign in (0.5, -0.5):
         z = nodes + sign * SEPARATION
-        total = np.log(weights) + sum(
-            finding.log_likelihood(
-                np.asarray(table[finding.name]), shifts.get(finding.name, 0.0), z
-            )
-            for finding in FINDINGS[organ]
+        each = (
+            f.log_likelihood(np.asarray(table[f.name]), shifts.get(f.name, 0.0), z)
+            for f in FINDINGS[organ]
         )
-        given.append(logsumexp(total, axis=1))
+        given.append(logsumexp(np.log(weights) + sum(each), axis=1))
     return np.asarray(given[0] - given[1])

@@ -15,9 +15,9 @@ def _fetched(name: str, size: int) -> str:
         return f"{imagenet_weights(WEIGHTS[0].url)}: {WEIGHTS[0].licence}."
     if name == "heart":
         # `fetch` has made sure that these are the official files, in which a line is a patient.
-        lines = {site: len(fetch(f).read_text("ascii").splitlines()) for site, f in HEART.items()}
-        each = (f"{site}: {n} patients. Beware: {HEART[site].faults}" for site, n in lines.items())
-        return "\n".join(each)
+        count = {site: len(fetch(f).read_text("ascii").splitlines()) for site, f in HEART.items()}
+        told = "{}: {} patients. Beware: {}".format
+        return "\n".join(told(site, n, HEART[site].faults) for site, n in count.items())
     found = medmnist(name, size)
     parts = ", ".join(f"{len(getattr(found, part).y)} in {part}" for part in PARTS)
     return f"{name} at {size} pixels: {parts}. Beware: {found.file.faults}"

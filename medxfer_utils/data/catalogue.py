@@ -73,22 +73,15 @@ class ImageSet:
 
 
 _KNOWN: dict[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_text("utf-8"))
-SETS = {
-    name: ImageSet(**about | {"md5": {int(size): md5 for size, md5 in about["md5"].items()}})
-    for name, about in _KNOWN["sets"].items()
-}
+for _about in _KNOWN["sets"].values():
+    _about["md5"] = {int(size): md5 for size, md5 in _about["md5"].items()}
+SETS = {name: ImageSet(**about) for name, about in _KNOWN["sets"].items()}
 WEIGHTS = tuple(RemoteFile(**about) for about in _KNOWN["weights"])
 # By hospital; Zurich is Zurich and Basel. The archive publishes no sums: these are those of the
 # files when they were first read here.
 HEART = {hospital: RemoteFile(**about) for hospital, about in _KNOWN["heart"].items()}
-REGISTRY = {
-    file.name: file
-    for file in (
-        *(s.file(name, size) for name, s in SETS.items() for size in s.md5),
-        *WEIGHTS,
-        *HEART.values(),
-    )
-}
+_SETS = (about.file(name, size) for name, about in SETS.items() for size in about.md5)
+REGISTRY = {file.name: file for file in (*_SETS, *WEIGHTS, *HEART.values())}
 # Cut out of LIDC-IDRI [armato2011lidc] and offered nowhere: only a reader's own folder can hold it.
 LIDC = RemoteFile(**_KNOWN["nodules"])
 # Copies that are in use though they are not the official files, and why one may accept them.

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medxfer_utils.data.catalogue import KNOWN_COPIES, REGISTRY, RemoteFile
+from medxfer_utils.data.checking import refuse
 
 with warnings.catch_warnings():
     # In a notebook, tqdm, which comes with pooch, misses widgets that nobody needs here.
@@ -27,10 +28,11 @@ with warnings.catch_warnings():
 
 pooch.get_logger().setLevel("WARNING")  # where a file comes from is told by who needs to know
 # What the first 512 bytes of a file look like; a .data file is text.
-SIGNATURES = {
-    ".npz": re.compile(rb"PK\x03\x04"),
-    ".h5": re.compile(rb"\x89HDF\r\n\x1a\n"),
-    ".data": re.compile(rb"[ -~\r\n\t]+\Z"),
+SIGNATURES = {".npz": rb"PK\x03\x04", ".h5": rb"\x89HDF\r\n\x1a\n", ".data": rb"[ -~\r\n\t]+\Z"}
+# Why a connection fails, where a reader of a hospital can do something about it.
+ADVICE = {
+    "SSLError": ", its certificate was refused: name your hospital's in REQUESTS_CA_BUNDLE",
+    "ProxyError": ", the proxy of HTTPS_PROXY refused",
 }
 # To connect, and without an answer of the server. The first is short: where there is no network
 # but a chapter can do without the file, nobody should have to wait.
@@ -55,15 +57,18 @@ class ContentError(DataError):
 
 def sums_of(path: Path) -> tuple[str, str]:
     """Return the md5 and the sha256 of a file, as "md5:…" and "sha256:…"."""
-    return (
-        f"md5:{pooch.file_hash(str(path), 'md5')}",
-        f"sha256:{pooch.file_hash(str(path), 'sha256')}",
-    )
+    md5, sha256 = (f"{kind}:{pooch.file_hash(str(path), kind)}" for kind in ("md5", "sha256"))
+    return md5, sha256
 
 
 def cache_folder() -> Path:
     """Return the folder where downloaded files are kept."""
     return Path(os.environ.get("MEDXFER_CACHE") or pooch.os_cache("medxfer")).expanduser()
+
+
+def find_in(root: Path, name: str, folder: str) -> Path | None:
+    """Return the file of that name if it is in a folder, or in its subfolder of that name."""
+    return next((p for p in (root / folder / name, root / name) if p.is_file()), None)
 
 
 def find_local(name: str, folder: str) -> Path | None:
@@ -74,12 +79,11 @@ def find_local(name: str, folder: str) -> Path | None:
     DataError
         If the variable names no folder.
     """
-    if not os.environ.get("MEDXFER_DATA"):
+    if not (named := os.environ.get("MEDXFER_DATA")):
         return None
-    root = Path(os.environ["MEDXFER_DATA"]).expanduser()
-    if not root.is_dir():
-        raise DataError(f"MEDXFER_DATA is {str(root)!r}: there is no such folder.")
-    return next((p for p in (root / folder / name, root / name) if p.is_file()), None)
+    root = Path(named).expanduser()
+    refuse(DataError, {f"MEDXFER_DATA is {named!r}: there is no such folder.": not root.is_dir()})
+    return find_in(root, name, folder)
 
 
 def require_whole(file: RemoteFile, path: Path) -> None:
@@ -87,43 +91,38 @@ def require_whole(file: RemoteFile, path: Path) -> None:
     with path.open("rb") as opened:
         head = opened.read(512)
     kind = Path(file.name).suffix
-    if head.lstrip().startswith(b"<"):
-        raise ContentError(f"{path} is a web page, not {file.name}. Get it from {file.url}.")
-    if not SIGNATURES[kind].match(head):
-        raise ContentError(f"{path} is no {kind} file. Get {file.name} from {file.url}.")
-    if kind == ".npz" and not zipfile.is_zipfile(path):
-        raise ContentError(f"{path} is cut off. Get {file.name} again from {file.url}.")
+    faults = {
+        f"is a web page, not {file.name}": head.lstrip().startswith(b"<"),
+        f"is no {kind} file": not re.match(SIGNATURES[kind], head),
+        "is cut off": kind == ".npz" and not zipfile.is_zipfile(path),
+    }
+    refuse(ContentError, faults, f"{path} ", f". Get {file.name} from {file.url}.")
 
 
 def _require_sum(file: RemoteFile, path: Path, also: Collection[str]) -> None:
     """Raise ChecksumError if the file is neither the official one nor among `also`."""
-    if not file.sum:  # nobody publishes one
-        return
     found = sums_of(path)
-    accepted = {also} if isinstance(also, str) else set(also)
-    if {file.sum, *accepted} & set(found):
+    accepted = {file.sum, *({also} if isinstance(also, str) else also)}
+    if not file.sum or accepted & set(found):  # of some files nobody publishes a sum
         return
     same_kind = next(known for known in found if known.startswith(file.sum.split(":")[0]))
     why = next((f" It is known: {KNOWN_COPIES[s]}." for s in found if s in KNOWN_COPIES), "")
     raise ChecksumError(
         f"{path} is not the official {file.name}: its sum is {same_kind}, the official one "
         f"{file.sum}.{why} To use it nevertheless, pass also=[{found[1]!r}]"
-        f"{' or also=KNOWN_COPIES of medxfer_utils.data' if why else ''}; otherwise get "
-        f"the file from {file.url}."
+        f"{' or also=KNOWN_COPIES' * bool(why)}; otherwise get the file from {file.url}."
     )
 
 
 def read_array(stored: Any, name: str, path: Path) -> NDArray[np.generic]:
     """Read one array of an open npz file; ContentError if it is missing, damaged or of objects."""
-    if name not in stored.files:
-        raise ContentError(f"{path} has no array {name!r}, only {', '.join(stored.files)}.")
+    missing = f"{path} has no array {name!r}, only {', '.join(stored.files)}."
+    refuse(ContentError, {missing: name not in stored.files})
     try:
         return cast(NDArray[np.generic], stored[name])
     except Exception as error:  # of NumPy, zipfile or zlib
-        raise ContentError(
-            f"{path}: {name!r} is an array of Python objects, which could run code when read, or "
-            f"damaged ({error})."
-        ) from error
+        why = "is an array of Python objects, which could run code when read, or damaged"
+        raise ContentError(f"{path}: {name!r} {why} ({error}).") from error
 
 
 def read_arrays(file: RemoteFile, path: Path) -> dict[str, NDArray[np.generic]]:
@@ -137,16 +136,11 @@ def read_arrays(file: RemoteFile, path: Path) -> dict[str, NDArray[np.generic]]:
     arrays: dict[str, NDArray[np.generic]] = {}
     with np.load(path, allow_pickle=False) as stored:
         for name, shape in file.arrays.items():
-            array = read_array(stored, name, path)
-            right_type = array.dtype == np.uint8 or (
-                name.endswith("_labels") and array.dtype.kind in "iu"
-            )
-            if array.shape != shape or not right_type:
-                raise ContentError(
-                    f"{path}: {name!r} has shape {array.shape} and type {array.dtype}, "
-                    f"expected {shape} and uint8."
-                )
-            arrays[name] = array
+            array = arrays[name] = read_array(stored, name, path)
+            whole = array.dtype.kind in "iu" and name.endswith("_labels")
+            wrong = array.shape != shape or not (whole or array.dtype == np.uint8)
+            found = f"shape {array.shape} and type {array.dtype}, expected {shape} and uint8."
+            refuse(ContentError, {f"{path}: {name!r} has {found}": wrong})
     return arrays
 
 
@@ -167,17 +161,12 @@ def verify(file: RemoteFile, path: Path, also: Collection[str] = ()) -> Path:
 
 def _reason(error: OSError) -> str:
     """Say in few words why a download failed."""
-    answer = getattr(error, "response", None)
+    answer, kind = getattr(error, "response", None), type(error).__name__
     if answer is not None:
         return f"the server answered {answer.status_code} {answer.reason}"
     if error.errno is not None:
         return str(error)  # of this machine: no space left, no permission
-    advice = {
-        "SSLError": ", its certificate was refused: name your hospital's in REQUESTS_CA_BUNDLE",
-        "ProxyError": ", the proxy of HTTPS_PROXY refused",
-    }
-    kind = type(error).__name__
-    return f"no connection, or it broke off: {kind}{advice.get(kind, '')}"
+    return f"no connection, or it broke off: {kind}{ADVICE.get(kind, '')}"
 
 
 def fetch(file: RemoteFile, also: Collection[str] = ()) -> Path:

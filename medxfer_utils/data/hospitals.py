@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,31 +24,22 @@ from scipy.special import ndtr
 
 from medxfer_utils.cohorts import Cohort
 from medxfer_utils.data.catalogue import HEART, RemoteFile
-from medxfer_utils.data.files import ContentError, DataError, fetch
+from medxfer_utils.data.checking import refuse
+from medxfer_utils.data.files import ContentError, DataError, fetch, find_in
 
 Array = NDArray[np.floating]
 STATISTICS = Path(__file__).with_name("hospitals.json")  # what is known of the real patients
 DIAGNOSES = ("healthy", "ill")  # y is the position
-# In the order of the files. Codes of those that are categories; the least and greatest value of
-# those that are not: no living adult is outside, but a slip of the pen is, and so is another unit
-# (cholesterol in mmol/l, pressure in kPa).
+# Codes of the features that are categories, and the least and greatest value of the others: no
+# living adult is outside, but a slip of the pen is, and so is another unit (cholesterol in mmol/l).
 CODES: Mapping[str, tuple[int, ...]] = {
-    "sex": (0, 1),
-    "chest pain": (1, 2, 3, 4),
-    "fasting sugar": (0, 1),
-    "resting ECG": (0, 1, 2),
-    "exercise angina": (0, 1),
-    "ST slope": (1, 2, 3),
-    "vessels": (0, 1, 2, 3),
-    "thallium scan": (3, 6, 7),
+    **{"sex": (0, 1), "fasting sugar": (0, 1), "exercise angina": (0, 1)},
+    **{"chest pain": (1, 2, 3, 4), "resting ECG": (0, 1, 2), "ST slope": (1, 2, 3)},
+    **{"vessels": (0, 1, 2, 3), "thallium scan": (3, 6, 7)},
 }
 _RANGES = {
-    "age": (0, 120),
-    "resting pressure": (40, 300),
-    "cholesterol": (50, 1000),
-    "maximum heart rate": (30, 250),
-    # Negative is an elevation: -2.6 occurs.
-    "ST depression": (-5, 10),
+    **{"age": (0, 120), "resting pressure": (40, 300), "cholesterol": (50, 1000)},
+    **{"maximum heart rate": (30, 250), "ST depression": (-5, 10)},  # an elevation is negative
 }
 HEART_FEATURES = (
     *("age", "sex", "chest pain", "resting pressure", "cholesterol", "fasting sugar"),
@@ -56,56 +47,42 @@ HEART_FEATURES = (
     *("ST slope", "vessels", "thallium scan"),
 )
 SHARED = HEART_FEATURES[:10]  # every hospital set out to measure these
-_DIAGNOSIS = "diagnosis"
-_COLUMNS = (*HEART_FEATURES, _DIAGNOSIS)
+_COLUMNS = (*HEART_FEATURES, "diagnosis")
 _ZERO_IS_MISSING = ("resting pressure", "cholesterol")
 _REFERENCE = {"chest pain": 1, "resting ECG": 0, "ST slope": 1, "thallium scan": 3}
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)")
 
 
-def _require_possible(value: float, column: str, where: str) -> None:
-    """Raise ContentError if no patient can have this value."""
-    codes = (0, 1, 2, 3, 4) if column == _DIAGNOSIS else CODES.get(column)
-    if codes is not None:
-        possible, wanted = value in codes, f"one of {', '.join(map(str, codes))}"
-    else:
-        least, greatest = _RANGES[column]
-        possible, wanted = least <= value <= greatest, f"from {least} to {greatest}"
-    if not possible:
-        raise ContentError(
-            f"{where}, {column}: {value:g} is impossible, it must be {wanted}; correct it, or "
-            "write ? for a missing value."
-        )
-
-
 def _value(text: str, column: str, where: str) -> float:
     """Read one field; NaN where it is missing."""
-    if text == "?" and column == _DIAGNOSIS:
-        raise ContentError(f"{where}, {column}: it is missing; leave out who has none.")
-    if text == "?":
-        return np.nan
-    if not _NUMBER.fullmatch(text):
-        raise ContentError(
-            f"{where}, {column}: {text!r} is not a number; write ? for a missing value."
-        )
-    value = float(text)
+    missing, number = text == "?", _NUMBER.fullmatch(text)
+    value = float(text) if number else np.nan
     if value == 0 and column in _ZERO_IS_MISSING:
         return np.nan
-    _require_possible(value, column, where)
+    codes = (0, 1, 2, 3, 4) if column == "diagnosis" else CODES.get(column)
+    low, high = _RANGES.get(column, (0, 0))
+    wanted = f"one of {', '.join(map(str, codes))}" if codes else f"from {low} to {high}"
+    possible = value in codes if codes else low <= value <= high
+    faults = {
+        "it is missing; leave out who has none.": missing and column == "diagnosis",
+        f"{text!r} is not a number; write ? for a missing value.": not (missing or number),
+        f"{value:g} is impossible, it must be {wanted}; correct it, or write ? for a missing "
+        "value.": number and not possible,
+    }
+    refuse(ContentError, faults, f"{where}, {column}: ")
     return value
 
 
 def _patient(line: str, where: str) -> list[float]:
     """Read one patient."""
-    if not line.strip():
-        raise ContentError(f"{where} is blank; remove it.")
-    fields = line.split(",")
-    if sum(field[:1].isalpha() for field in fields) > len(fields) / 2:
-        raise ContentError(f"{where} is a heading, not a patient: remove it.")
-    if len(fields) != len(_COLUMNS):
-        raise ContentError(
-            f"{where} has {len(fields)} fields, not {len(_COLUMNS)}: {', '.join(_COLUMNS)}."
-        )
+    fields, wanted = line.split(","), len(_COLUMNS)
+    faults = {
+        "is blank; remove it.": not line.strip(),
+        "is a heading, not a patient: remove it.": sum(f[:1].isalpha() for f in fields)
+        > wanted / 2,
+        f"has {len(fields)} fields, not {wanted}: {', '.join(_COLUMNS)}.": len(fields) != wanted,
+    }
+    refuse(ContentError, faults, f"{where} ")
     return [_value(text, column, where) for text, column in zip(fields, _COLUMNS, strict=True)]
 
 
@@ -115,13 +92,10 @@ def _lines(path: Path) -> list[str]:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise ContentError(
-            f"{path}, line {line}: byte {raw[error.start]:#04x} is not text in UTF-8; save the "
-            "file as UTF-8."
-        ) from error
-    if not text.strip():
-        raise ContentError(f"{path} is empty; it should hold one line a patient.")
+        where = f"{path}, line {1 + raw[: error.start].count(10)}: "  # of line ends
+        what = f"byte {raw[error.start]:#04x} is not text in UTF-8; save the file as UTF-8."
+        raise ContentError(where + what) from error
+    refuse(ContentError, {f"{path} is empty; it should hold one line a patient.": not text.strip()})
     return re.split("\r\n|\n|\r", text.rstrip("\r\n"))
 
 
@@ -177,14 +151,10 @@ def read_hospital(path: Path, name: str) -> Cohort:
 
 def _own(file: RemoteFile, folder: Path) -> Path:
     """Return where a file is in a reader's folder; DataError if it is not there."""
-    places = (folder / file.name, folder / file.folder / file.name)
-    found = next((path for path in places if path.is_file()), None)
-    if found is None:
-        raise DataError(
-            f"{file.name} is neither in {folder} nor in its subfolder {file.folder}: put it there; "
-            f"the official one is {file.url}."
-        )
-    return found
+    if found := find_in(folder, file.name, file.folder):
+        return found
+    where = f"neither in {folder} nor in its subfolder {file.folder}"
+    raise DataError(f"{file.name} is {where}: put it there; the official one is {file.url}.")
 
 
 def four_hospitals(folder: str | Path | None = None) -> dict[str, Cohort]:
@@ -208,10 +178,8 @@ def four_hospitals(folder: str | Path | None = None) -> dict[str, Cohort]:
     DataError
         If a file cannot be had, is not the official one, or is faulty.
     """
-    paths = {
-        name: fetch(file) if folder is None else _own(file, Path(folder).expanduser())
-        for name, file in HEART.items()
-    }
+    own = Path(folder).expanduser() if folder is not None else None
+    paths = {name: _own(file, own) if own else fetch(file) for name, file in HEART.items()}
     return {name: read_hospital(path, name) for name, path in paths.items()}
 
 
@@ -223,12 +191,9 @@ def restricted(cohort: Cohort, features: Sequence[str]) -> Cohort:
     ValueError
         If the cohort has no such feature.
     """
-    unknown = [feature for feature in features if feature not in cohort.features]
-    if unknown:
-        raise ValueError(
-            f"{cohort.name!r} has no feature {unknown[0]!r}: choose from "
-            f"{', '.join(cohort.features)}."
-        )
+    there = f"choose from {', '.join(cohort.features)}."
+    faults = {f"{f!r}: {there}": f not in cohort.features for f in features}
+    refuse(ValueError, faults, f"{cohort.name!r} has no feature ")
     columns = [cohort.features.index(feature) for feature in features]
     return replace(cohort, x=cohort.x[:, columns], features=tuple(features))
 
@@ -268,8 +233,7 @@ def heart_statistics() -> dict[str, Any]:
         of `HEART_FEATURES`), and the marginals of what was measured often enough. A marginal is a
         list of quantiles or a share of each code. "record" says where it all came from.
     """
-    known: dict[str, Any] = json.loads(STATISTICS.read_text("utf-8"))
-    return known
+    return cast(dict[str, Any], json.loads(STATISTICS.read_text("utf-8")))
 
 
 def _mapped(u: Array, marginal: list[float] | dict[str, float], levels: list[float]) -> Array:
@@ -290,14 +254,11 @@ def _stratum(known: dict[str, Any], name: str, diagnosis: str, rng: np.random.Ge
     middle, correlation = np.zeros(len(HEART_FEATURES)), np.array(of_all["correlation"])
     latent = rng.multivariate_normal(middle, correlation, len(missing), method="cholesky")
     marginals = of_all["marginals"] | own["marginals"]
-    x = np.column_stack(
-        [
-            # As in the files: tenths of a mm, and whole numbers otherwise.
-            np.round(_mapped(u, marginals[f], known["levels"]), 1 if f == "ST depression" else 0)
-            for f, u in zip(HEART_FEATURES, ndtr(latent).T, strict=True)
-        ]
-    )
-    return np.where(missing, np.nan, x)
+    of_each = zip(HEART_FEATURES, ndtr(latent).T, strict=True)
+    x = [_mapped(u, marginals[f], known["levels"]) for f, u in of_each]
+    # As in the files: tenths of a mm, and whole numbers otherwise.
+    x = [np.round(v, f == "ST depression") for f, v in zip(HEART_FEATURES, x, strict=True)]
+    return np.where(missing, np.nan, np.column_stack(x))
 
 
 def _hospital(known: dict[str, Any], name: str, rng: np.random.Generator) -> Cohort:
@@ -330,7 +291,7 @@ def simulated_hospitals(rng: np.random.Generator) -> dict[str, Cohort]:
 def heart_hospitals(data: str, rng: np.random.Generator) -> tuple[dict[str, Cohort], str]:
     """The real hospitals where they can be had, else the stand-in, and what to say about it.
 
-    Used in lesson 05.
+    Used in lesson 09.
 
     Parameters
     ----------

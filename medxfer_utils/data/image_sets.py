@@ -10,17 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from medxfer_utils.data import files
 from medxfer_utils.data.catalogue import LIDC, REGISTRY, SETS, RemoteFile
-from medxfer_utils.data.files import (
-    ContentError,
-    DataError,
-    fetch,
-    find_local,
-    read_array,
-    read_arrays,
-    require_whole,
-    sums_of,
-)
+from medxfer_utils.data.checking import refuse
+from medxfer_utils.data.files import ContentError, DataError
 
 
 class Part(NamedTuple):
@@ -85,14 +78,13 @@ def medmnist(name: str, size: int = 28, also: Collection[str] = ()) -> MedMNIST:
     ----------
     .. [1] Yang et al. (2023), MedMNIST v2. doi:10.1038/s41597-022-01721-8.
     """
-    if name not in SETS or size not in SETS[name].md5:
-        sizes = f" at {', '.join(map(str, SETS[name].md5))} pixels" if name in SETS else ""
-        raise ValueError(f"There is no {name!r} of size {size}: choose {name if sizes else ''}"
-                         f"{sizes or ', '.join(SETS)}.")  # fmt: skip
+    sizes = SETS[name].md5 if name in SETS else {}
+    at = f"{name} at {', '.join(map(str, sizes))} pixels" if sizes else ", ".join(SETS)
+    refuse(ValueError, {f"There is no {name!r} of size {size}: choose {at}.": size not in sizes})
     about = SETS[name]
     file = REGISTRY[about.file(name, size).name]
-    path = fetch(file, also)
-    arrays, sums = read_arrays(file, path), sums_of(path)
+    path = files.fetch(file, also)
+    arrays, sums = files.read_arrays(file, path), files.sums_of(path)
     flip = about.disease == 0
 
     def part(which: str) -> Part:
@@ -142,15 +134,14 @@ def _require_nodules(arrays: dict[str, NDArray[Any]], path: Path) -> None:
     n = len(arrays["x"]) if arrays["x"].ndim else 0
     for name, (axes, kinds, least, greatest) in _NODULES.items():
         array = arrays[name]
-        if not n or array.shape != (n, *axes) or array.dtype.kind not in kinds:
-            raise ContentError(
-                f"{path}: {name!r} has shape {array.shape} and type {array.dtype}, expected "
-                f"{(n or 'n', *axes)} and one of the kinds {kinds!r} of NumPy."
-            )
-        if kinds != "U" and not ((array >= least) & (array <= greatest)).all():
-            raise ContentError(
-                f"{path}: {name!r} has values outside {least} to {greatest}, or none at all (NaN)."
-            )
+        wanted = f"{(n or 'n', *axes)} and one of the kinds {kinds!r} of NumPy"
+        wrong = not n or array.shape != (n, *axes) or array.dtype.kind not in kinds
+        outside = not (wrong or kinds == "U") and not ((array >= least) & (array <= greatest)).all()
+        faults = {
+            f"shape {array.shape} and type {array.dtype}, expected {wanted}": wrong,
+            f"values outside {least} to {greatest}, or none at all (NaN)": outside,
+        }
+        refuse(ContentError, faults, f"{path}: {name!r} has ", ".")
 
 
 def lidc_nodules() -> Nodules:
@@ -172,7 +163,7 @@ def lidc_nodules() -> Nodules:
     .. [1] Armato et al. (2011), The Lung Image Database Consortium (LIDC) and Image Database
        Resource Initiative (IDRI). Medical Physics, doi:10.1118/1.3528204.
     """
-    path = find_local(LIDC.name, LIDC.folder)
+    path = files.find_local(LIDC.name, LIDC.folder)
     if path is None:
         raise DataError(
             f"{LIDC.name} is not in the folder {LIDC.folder} of MEDXFER_DATA, and nobody offers "
@@ -180,8 +171,8 @@ def lidc_nodules() -> Nodules:
             "lidc_nodules.__doc__ says. What the book found with it needs no file: "
             "medxfer_utils.results.load('lidc_transfer')."
         )
-    require_whole(LIDC, path)
+    files.require_whole(LIDC, path)
     with np.load(path, allow_pickle=False) as stored:
-        arrays: dict[str, Any] = {name: read_array(stored, name, path) for name in _NODULES}
+        arrays: dict[str, Any] = {name: files.read_array(stored, name, path) for name in _NODULES}
     _require_nodules(arrays, path)
-    return Nodules(arrays["x"], arrays["mal"], arrays["diam"], arrays["pid"], sums_of(path))
+    return Nodules(arrays["x"], arrays["mal"], arrays["diam"], arrays["pid"], files.sums_of(path))

@@ -17,7 +17,7 @@ def breast_cancer() -> Cohort:
     mean, the standard error and the worst (mean of the three largest) over the nuclei of a
     sample [1]_. It comes with scikit-learn, which codes malignant as **0**: here malignant is 1.
     Lengths are in pixels of the original images. One row is one patient.
-    Taught in lesson 01.
+    Taught in lesson 02.
 
     References
     ----------
@@ -41,7 +41,7 @@ def two_laboratories(rng: np.random.Generator) -> tuple[Cohort, Cohort]:
 
     The patients of `breast_cancer` are divided between the two at random, stratified by
     diagnosis; none is in both. The ten columns have the same names and the same meaning, but not
-    the same numbers: an acquisition shift that is real, not made. Taught in lesson 01.
+    the same numbers: an acquisition shift that is real, not made. Taught in lesson 02.
 
     Parameters
     ----------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from scipy import ndimage
 from skimage.measure import label, regionprops
 
 from medxfer_utils.cohorts import Cohort
+from medxfer_utils.data.checking import attempt, refuse
 from medxfer_utils.data.own import AERATED, ARRAYS, LOWEST, own_arrays
 from medxfer_utils.data.scans import Volume, read_nifti, resample
 from medxfer_utils.images import AIR, Image, ImagingError, crop
@@ -49,30 +51,6 @@ class Lesions(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Grid:
-    """Patches of `size` × `size` pixels of `pixel` mm."""
-
-    size: int
-    pixel: float
-
-    def slice(self, volume: Volume) -> Image:
-        """One slice, on pixels of the wanted size."""
-        image: Image = resample(volume, (None, self.pixel, self.pixel)).values[0]
-        return image
-
-    def place(self, centre: tuple[float, float], volume: Volume, image: Image) -> NDArray[np.intp]:
-        """Pixel of the new image in which a point of the old one lies."""
-        ratio = self.pixel / np.array(volume.spacing_mm[1:])
-        new = np.rint((np.array(centre) + 0.5) / ratio - 0.5).astype(int)
-        return np.asarray(np.clip(new, 0, np.array(image.shape) - 1))
-
-    def patch(self, image: Image, centre: NDArray[np.intp]) -> Image:
-        """Cut out a patch; beyond the image lies air."""
-        patch: Image = crop(image, (self.size, self.size), AIR, [*centre])
-        return patch
-
-
-@dataclass(frozen=True)
 class _Lesion:
     """A connected lesion in its largest slice; centre in pixels of the file."""
 
@@ -95,7 +73,7 @@ def read_lung_and_liver(
     """Read lung and liver from a folder in whichever known layout it has.
 
     Looked for, in this order: `lung_images.npy` and its companions (see `own_arrays`, which keep
-    the size they have); `Task06_Lung` and `Task03_Liver`, see `msd_cohort`. Used in lesson 04.
+    the size they have); `Task06_Lung` and `Task03_Liver`, see `msd_cohort`. Used in lesson 07.
 
     Parameters
     ----------
@@ -120,17 +98,13 @@ def read_lung_and_liver(
     folder = Path(folder)
     if any((folder / name).exists() for name in ARRAYS):
         return own_arrays(folder)
-    missing = [name for name in TASKS if not (folder / name).is_dir()]
-    if missing:
-        raise ImagingError(
-            f"DATA is no folder with data in a known layout. Needed is either {', '.join(ARRAYS)}; "
-            f"or the folders {' and '.join(TASKS)}, of which {' and '.join(missing)} is missing."
-        )
-    lung, liver = (
-        msd_cohort(folder / task, organ, size, pixel, seed).cohort
-        for task, organ in zip(TASKS, ("lung", "liver"), strict=True)
-    )
-    return lung, liver
+    missing = " and ".join(name for name in TASKS if not (folder / name).is_dir())
+    needed = f"Needed is either {', '.join(ARRAYS)}; or the folders {' and '.join(TASKS)}, of which"
+    unknown = f"DATA is no folder with data in a known layout. {needed} {missing} is missing."
+    refuse(ImagingError, {unknown: missing})
+    rest = (size, pixel, seed)
+    lung = msd_cohort(folder / TASKS[0], "lung", *rest)
+    return lung.cohort, msd_cohort(folder / TASKS[1], "liver", *rest).cohort
 
 
 def msd_cohort(folder: str | Path, organ: str, size: int, pixel: float, seed: int) -> Lesions:
@@ -172,26 +146,24 @@ def msd_cohort(folder: str | Path, organ: str, size: int, pixel: float, seed: in
         How many lesions have no background patch, and how many volumes have voxels of exactly
         1 × 1 × 1 mm, as a header has when the true spacing was lost.
     """
-    pairs, grid = _pairs(folder, organ), _Grid(size, pixel)
-    found: list[list[_Patch]] = []
+    pairs, found = _pairs(folder, organ), list[list[_Patch]]()
     lonely = bare = 0
     for k, pair in enumerate(pairs, 1):
         place = f"Volume {k} of {len(pairs)}"
-        scan = _Scan(*_read(*pair, organ, place), organ, grid)
+        scan = _Scan(*_read(*pair, organ, place), organ, size, pixel)
         found.append(_from_volume(scan, place, np.random.default_rng([seed, k])))
         lonely += max(0, sum(2 * patch.y - 1 for patch in found[-1]))
         bare += scan.volume.spacing_mm == (1, 1, 1)
         del scan  # before the next one is read
     patches = [patch for one in found for patch in one]
     y = np.array([patch.y for patch in patches], dtype=np.int64)
-    if not y.any():
-        raise ImagingError(f"None of {len(pairs)} volumes has a lesion of {SMALLEST:g} mm.")
-    for number, what in (
-        (lonely, "lesions have no background patch: there is no room"),
-        (bare, "volumes have voxels of 1 x 1 x 1 mm"),
-    ):
-        if number:
-            warnings.warn(f"{organ}: {number} {what}.", stacklevel=2)
+    none = f"None of {len(pairs)} volumes has a lesion of {SMALLEST:g} mm."
+    refuse(ImagingError, {none: not y.any()})
+    if lonely:
+        said = f"{organ}: {lonely} lesions have no background patch: there is no room."
+        warnings.warn(said, stacklevel=2)
+    if bare:
+        warnings.warn(f"{organ}: {bare} volumes have voxels of 1 x 1 x 1 mm.", stacklevel=2)
     x = np.stack([patch.image for patch in patches])
     patient = [f"msd-{organ}-{k:03d}" for k, one in enumerate(found, 1) for _ in one]
     diameters = np.array([patch.diameter for patch in patches])
@@ -200,31 +172,41 @@ def msd_cohort(folder: str | Path, organ: str, size: int, pixel: float, seed: in
 
 @dataclass(frozen=True, eq=False)
 class _Scan:
-    """One volume with its mask, on the way to patches."""
+    """One volume with its mask, on the way to patches of `size` × `size` pixels of `pixel` mm."""
 
     volume: Volume
     labels: NDArray[np.uint8]
     organ: str
-    grid: _Grid
+    size: int
+    pixel: float
 
-    def image(self, k: int) -> Image:
-        """A slice on the grid of the patches."""
-        return self.grid.slice(replace(self.volume, values=self.volume.values[k : k + 1]))
+    def drawn(self, values: NDArray[Any]) -> Image:
+        """One slice on pixels of the wanted size; of a mask, how much of each is in it."""
+        one = replace(self.volume, values=values[None].astype(np.float32, copy=False))
+        image: Image = resample(one, (None, self.pixel, self.pixel)).values[0]
+        return image
 
-    def mask(self, here: NDArray[np.bool_]) -> Image:
-        """A mask of one slice on the grid of the patches: how much of each pixel is in it."""
-        return self.grid.slice(replace(self.volume, values=here[None].astype(np.float32)))
+    def place(self, centre: tuple[float, float], image: Image) -> NDArray[np.intp]:
+        """Pixel of the new image in which a point of the old one lies."""
+        ratio = self.pixel / np.array(self.volume.spacing_mm[1:])
+        new = np.rint((np.array(centre) + 0.5) / ratio - 0.5).astype(int)
+        return np.asarray(np.clip(new, 0, np.array(image.shape) - 1))
+
+    def patch(self, image: Image, centre: NDArray[np.intp]) -> Image:
+        """Cut out a patch; beyond the image lies air."""
+        patch: Image = crop(image, (self.size, self.size), AIR, [*centre])
+        return patch
 
     def tumour(self, k: int) -> NDArray[np.bool_]:
         """Pixels with any lesion in them, in this slice or the ones above and below."""
         near = self.labels[max(k - 1, 0) : k + 2] == TUMOUR[self.organ]
-        return np.asarray(self.mask(near.any(axis=0)) > TRACE)
+        return np.asarray(self.drawn(near.any(axis=0)) > TRACE)
 
     def tissue(self, k: int, image: Image) -> NDArray[np.bool_]:
         """Pixels of the organ that are no lesion."""
         if self.organ == "liver":
-            return np.asarray(self.mask(self.labels[k] == 1) > 0.5)
-        return _parenchyma(image, self.grid.pixel)
+            return np.asarray(self.drawn(self.labels[k] == 1) > 0.5)
+        return _parenchyma(image, self.pixel)
 
     def slices(self, place: str) -> NDArray[np.intp]:
         """Slices that show the organ; an error if there are none."""
@@ -234,8 +216,8 @@ class _Scan:
             few = self.volume.values[:, ::4, ::4]
             aerated = ((few > AERATED[0]) & (few < AERATED[1])).mean(axis=(1, 2))
             shown = np.flatnonzero(aerated >= LEAST_AERATED)
-        if not len(shown):
-            raise ImagingError(f"{place} shows no {self.organ}: is it this task, and in HU?")
+        none = f"{place} shows no {self.organ}: is it this task, and in HU?"
+        refuse(ImagingError, {none: not len(shown)})
         return shown
 
 
@@ -264,22 +246,20 @@ def _components(tumour: NDArray[np.bool_], spacing: tuple[float, float, float]) 
 def _from_volume(scan: _Scan, place: str, rng: np.random.Generator) -> list[_Patch]:
     """Cut the patches out of one volume."""
     slices = scan.slices(place)
-    lesions = _components(scan.labels == TUMOUR[scan.organ], scan.volume.spacing_mm)
+    lesions: Sequence[_Lesion | None] = _components(
+        scan.labels == TUMOUR[scan.organ], scan.volume.spacing_mm
+    )
     patches = []
-    for lesion in lesions:
-        image = scan.image(lesion.slice)
-        centre = scan.grid.place(lesion.centre, scan.volume, image)
-        patches.append(_Patch(scan.grid.patch(image, centre), 1, lesion.diameter))
-        deep = ndimage.distance_transform_edt(
-            scan.tissue(lesion.slice, image) | scan.tumour(lesion.slice)
-        )
-        background = _background(scan, slices, lesion.slice, float(deep[tuple(centre)]), rng)
-        if background is not None:
-            patches.append(_Patch(background, 0, np.nan))
-    if not lesions:
-        background = _background(scan, slices, int(rng.choice(slices)), None, rng)
-        if background is not None:
-            patches.append(_Patch(background, 0, np.nan))
+    for lesion in lesions or [None]:  # of a volume without one, some background at random
+        level, depth = (lesion.slice, None) if lesion else (int(rng.choice(slices)), None)
+        if lesion:
+            image = scan.drawn(scan.volume.values[level])
+            centre = scan.place(lesion.centre, image)
+            patches.append(_Patch(scan.patch(image, centre), 1, lesion.diameter))
+            deep = scan.tissue(level, image) | scan.tumour(level)
+            depth = float(ndimage.distance_transform_edt(deep)[tuple(centre)])
+        background = _background(scan, slices, level, depth, rng)
+        patches += [] if background is None else [_Patch(background, 0, np.nan)]
     return patches
 
 
@@ -288,19 +268,18 @@ def _background(
 ) -> Image | None:
     """Cut out a patch without lesion near a slice and depth; None if there is no room for it."""
     for k in slices[np.argsort(np.abs(slices - level), kind="stable")][:SLICES].tolist():
-        image, tumour = scan.image(k), scan.tumour(k)
+        image, tumour = scan.drawn(scan.volume.values[k]), scan.tumour(k)
         tissue = scan.tissue(k, image)
         # The filter's window is the patch: index size // 2 is the middle of both.
-        room = np.argwhere(
-            tissue & ~ndimage.maximum_filter(tumour, scan.grid.size, mode="constant")
-        )
+        taken = ndimage.maximum_filter(tumour, scan.size, mode="constant")
+        room = np.argwhere(tissue & ~taken)
         if not len(room):
             continue
         if depth is not None:
             deep = ndimage.distance_transform_edt(tissue | tumour)[tuple(room.T)]
             off = np.abs(deep - depth)
             room = room[off <= max(SAME_DEPTH, off.min())]
-        return scan.grid.patch(image, room[rng.integers(len(room))])
+        return scan.patch(image, room[rng.integers(len(room))])
     return None
 
 
@@ -315,33 +294,30 @@ def _pairs(folder: str | Path, organ: str) -> list[tuple[Path, Path]]:
     ImagingError
         `dataset.json`, `imagesTr` or a mask is missing, or it is another task's folder.
     """
-    folder, why = Path(folder), ""
-    try:
+    folder = Path(folder)
+
+    def described() -> tuple[str, set[str]]:
         about = json.loads((folder / "dataset.json").read_text(encoding="utf-8-sig"))
         modality = (about.get("modality") or about["channel_names"])["0"]
         # nnU-Net, which keeps the same data, writes {"liver": 1} for {"1": "liver"}.
-        labels = {str(k) for pair in about["labels"].items() for k in pair if str(k).isdigit()}
-    except Exception as error:
-        why = type(error).__name__
-    if why:
-        raise ImagingError(
-            f"dataset.json cannot be read ({why}); it lies beside imagesTr and labelsTr."
-        )
-    if modality != "CT" or labels != {str(k) for k in range(TUMOUR[organ] + 1)}:
-        raise ImagingError(
-            f"dataset.json describes another task: CT of the {organ} with a tumour labelled "
-            f"{TUMOUR[organ]} is needed."
-        )
+        return modality, {str(k) for pair in about["labels"].items() for k in pair}
+
+    unread = "dataset.json cannot be read ({}); it lies beside imagesTr and labelsTr."
+    modality, labels = attempt(described, lambda error: unread.format(type(error).__name__))
+    digits, wanted = {k for k in labels if k.isdigit()}, {str(k) for k in range(TUMOUR[organ] + 1)}
+    needed = f"CT of the {organ} with a tumour labelled {TUMOUR[organ]} is needed."
+    other = modality != "CT" or digits != wanted
+    refuse(ImagingError, {f"dataset.json describes another task: {needed}": other})
     # The archives hold files of macOS too, whose names begin with "._".
     images = sorted(p for p in folder.glob("imagesTr/*.nii.gz") if not p.name.startswith("."))
-    if not images:
-        raise ImagingError("imagesTr holds no .nii.gz file: is the archive unpacked?")
+    packed = "imagesTr holds no .nii.gz file: is the archive unpacked?"
+    refuse(ImagingError, {packed: not images})
     # In nnU-Net's layout the name of an image, unlike that of its mask, ends in a channel.
     masks = (f"{path.name.removesuffix('.nii.gz').removesuffix('_0000')}.nii.gz" for path in images)
     pairs = [(path, folder / "labelsTr" / mask) for path, mask in zip(images, masks, strict=True)]
-    for k, (_, mask) in enumerate(pairs, 1):
-        if not mask.is_file():
-            raise ImagingError(f"Volume {k} of {len(pairs)} has no mask in labelsTr.")
+    each = f"of {len(pairs)} has no mask in labelsTr."
+    absent = {f"Volume {k} {each}": not mask.is_file() for k, (_, mask) in enumerate(pairs, 1)}
+    refuse(ImagingError, absent)
     return pairs
 
 
@@ -360,30 +336,27 @@ def _read(image: Path, mask: Path, organ: str, place: str) -> tuple[Volume, NDAr
     ImagingError
         Either cannot be read, the grids differ, the mask has other labels, or the values are no HU.
     """
-    why = ""
     try:
-        labels = _labels(mask, organ)
-        volume = read_nifti(image, "HU")
+        labels, volume = _labels(mask, organ), read_nifti(image, "HU")
         same = volume.values.shape == labels.shape and _aligned(image, mask)
+        refuse(ImagingError, {"the mask is not on the grid of the image.": not same})
+        np.maximum(volume.values, LOWEST, out=volume.values)
+        _require_hu(volume.values, labels, organ)
+        return volume, labels
     except ImagingError as error:
         why = str(error)
-    if why:
-        raise ImagingError(f"{place}: {why}")
-    if not same:
-        raise ImagingError(f"{place}: the mask is not on the grid of the image.")
-    np.maximum(volume.values, LOWEST, out=volume.values)
-    _require_hu(volume.values, labels, organ, place)
-    return volume, labels
+    raise ImagingError(f"{place}: {why}")
 
 
 def _labels(path: Path, organ: str) -> NDArray[np.uint8]:
     """Read a mask; one byte a voxel, because a volume has up to a quarter of a billion."""
     values = read_nifti(path, "grey").values
-    if not (values.min() >= 0 and values.max() <= TUMOUR[organ]):
-        raise ImagingError(f"the mask has labels other than 0 to {TUMOUR[organ]}.")
+    most = TUMOUR[organ]
+    other = not (values.min() >= 0 and values.max() <= most)  # or NaN
+    refuse(ImagingError, {f"the mask has labels other than 0 to {most}.": other})
     labels = values.astype(np.uint8)
-    if not (labels == values).all():
-        raise ImagingError("the mask holds fractions: it is no mask, or was resampled.")
+    fractions = "the mask holds fractions: it is no mask, or was resampled."
+    refuse(ImagingError, {fractions: (labels != values).any()})
     return labels
 
 
@@ -404,16 +377,15 @@ def _canonical(path: Path) -> NDArray[np.float64]:
     return np.asarray(image.affine @ nibabel.orientations.inv_ornt_aff(turn, image.shape))
 
 
-def _require_hu(values: Image, labels: NDArray[np.uint8], organ: str, place: str) -> None:
+def _require_hu(values: Image, labels: NDArray[np.uint8], organ: str) -> None:
     lowest, highest = float(values.min()), float(values.max())
-    if not np.isfinite([lowest, highest]).all():
-        raise ImagingError(f"{place} has NaN or infinite values.")
-    if lowest > AERATED[1]:
-        raise ImagingError(f"{place} has no air (lowest value {lowest:g}): its values are no HU.")
-    if organ == "liver" and labels.any():
-        tissue = float(np.median(values[labels == 1])) if (labels == 1).any() else np.nan
-        if not LIVER[0] <= tissue <= LIVER[1]:
-            raise ImagingError(
-                f"{place}: the median of the liver is {tissue:g}, not from {LIVER[0]:g} to "
-                f"{LIVER[1]:g} HU: the mask lies elsewhere, or the values are no HU."
-            )
+    liver = values[labels == 1] if organ == "liver" else values[:0]
+    tissue = float(np.median(liver)) if len(liver) else np.nan
+    outside = organ == "liver" and labels.any() and not LIVER[0] <= tissue <= LIVER[1]
+    faults = {
+        "it has NaN or infinite values.": not np.isfinite([lowest, highest]).all(),
+        f"it has no air (lowest value {lowest:g}): its values are no HU.": lowest > AERATED[1],
+        f"the median of the liver is {tissue:g}, not from {LIVER[0]:g} to {LIVER[1]:g} HU: the "
+        "mask lies elsewhere, or the values are no HU.": outside,
+    }
+    refuse(ImagingError, faults)

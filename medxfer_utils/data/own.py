@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medxfer_utils.cohorts import Cohort
+from medxfer_utils.data.checking import attempt, refuse
 from medxfer_utils.images import AIR, Image, ImagingError
 
 ORGANS = ("lung", "liver")
@@ -54,65 +55,56 @@ def own_arrays(folder: str | Path) -> tuple[Cohort, Cohort]:
     """
     folder = Path(folder)
     missing = [name for name in ARRAYS if not (folder / name).is_file()]
-    if missing:
-        raise ImagingError(
-            f"Missing: {', '.join(missing)}. The folder needs {', '.join(ARRAYS)}; "
-            "lung_patients.npy and liver_patients.npy are optional."
-        )
+    needed = f"The folder needs {', '.join(ARRAYS)}; lung_patients.npy and liver_patients.npy are"
+    refuse(ImagingError, {f"Missing: {', '.join(missing)}. {needed} optional.": missing})
     ids = {organ: _patients(folder, organ) for organ in ORGANS}
     for organ in ORGANS:
         if not ids[organ].size:
             warnings.warn(
-                f"{organ}_patients.npy is missing: each image counts as a patient of its own. If "
-                "a patient has several, they stand on both sides of a split, and every result is "
-                "too good.",
+                f"{organ}_patients.npy is missing: each image counts as a patient. If a patient "
+                "has several, they stand on both sides of a split, and every result is too good.",
                 stacklevel=2,
             )
     shared = len(np.intersect1d(ids["lung"].astype(str), ids["liver"].astype(str)))
-    if shared:
-        raise ImagingError(
-            f"{shared} patient identifiers are in both lung_patients.npy and liver_patients.npy: "
-            "leave these patients out of one, or, if they are other people, number them apart."
-        )
+    both = f"{shared} patient identifiers are in both lung_patients.npy and liver_patients.npy: "
+    advice = "leave these patients out of one, or, if they are other people, number them apart."
+    refuse(ImagingError, {both + advice: shared})
     lung, liver = (_own_cohort(folder, organ, ids[organ]) for organ in ORGANS)
-    if lung.x.shape[1:] != liver.x.shape[1:]:
-        raise ImagingError(
-            f"Lung images are {_by(lung.x)} pixels and liver images {_by(liver.x)}: one network "
-            "is to see both; cut them (images.crop) or resize them to one size."
-        )
+    sizes = f"Lung images are {_by(lung.x)} pixels and liver images {_by(liver.x)}: one network "
+    advice = "is to see both; cut them (images.crop) or resize them to one size."
+    refuse(ImagingError, {sizes + advice: lung.x.shape[1:] != liver.x.shape[1:]})
     return lung, liver
 
 
 def _by(images: NDArray[Any]) -> str:
-    return f"{images.shape[1]} x {images.shape[2]}"
+    return " x ".join(map(str, images.shape[1:3]))
 
 
 def _load(folder: Path, name: str, kinds: str) -> NDArray[Any]:
     """Read an array of these kinds of dtype; nothing that is stored in the file is ever run."""
-    why = ""
-    try:
-        array = np.load(folder / name, allow_pickle=False)
-    except Exception as error:
+    again = "write it again with numpy.save and a plain array."
+
+    def words(error: Exception) -> str:
         pickled = "pickle" in str(error).lower()
-        why = "holds Python objects" if pickled else "is cut off, or no .npy file"
-    if not why and not isinstance(array, np.ndarray):
-        why = "is an .npz archive"
-    if why:
-        raise ImagingError(f"{name} {why}: write it again with numpy.save and a plain array.")
-    if array.dtype.kind not in kinds:
-        raise ImagingError(f"{name} has the type {array.dtype}, with which nothing can be done.")
-    if not array.size:
-        raise ImagingError(f"{name} has no rows.")
+        what = "holds Python objects" if pickled else "is cut off, or no .npy file"
+        return f"{name} {what}: {again}"
+
+    array = attempt(lambda: np.load(folder / name, allow_pickle=False), words)
+    refuse(ImagingError, {f"{name} is an .npz archive: {again}": not isinstance(array, np.ndarray)})
+    faults = {
+        f"has the type {array.dtype}, with which nothing can be done.": array.dtype.kind
+        not in kinds,
+        "has no rows.": not array.size,
+    }
+    refuse(ImagingError, faults, f"{name} ")
     return np.asarray(array)
 
 
 def _rows(folder: Path, organ: str, kind: str, kinds: str) -> NDArray[Any]:
     """Read an array with one entry for each image."""
-    values = _load(folder, f"{organ}_{kind}.npy", kinds)
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.ndim != 1:
-        raise ImagingError(f"{organ}_{kind}.npy has {values.ndim} dimensions; it needs one.")
+    values = _load(folder, name := f"{organ}_{kind}.npy", kinds)
+    values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    refuse(ImagingError, {f"{name} has {values.ndim} dimensions; it needs one.": values.ndim != 1})
     return values
 
 
@@ -125,61 +117,48 @@ def _patients(folder: Path, organ: str) -> NDArray[Any]:
 
 def _own_cohort(folder: Path, organ: str, ids: NDArray[Any]) -> Cohort:
     """Read and check the images and labels of one organ."""
-    x = _own_images(folder, organ)
-    y = _rows(folder, organ, "labels", "biuf")
+    x, y = _own_images(folder, organ), _rows(folder, organ, "labels", "biuf")
     ids = ids if ids.size else np.arange(len(x))
     lengths = {"images": len(x), "labels": len(y), "patients": len(ids)}
-    if len(set(lengths.values())) > 1:
-        raise ImagingError(f"The {organ} arrays have different lengths, {lengths}.")
-    found = np.unique(y)
-    if not np.isin(found, (0, 1)).all():
-        raise ImagingError(f"{organ}_labels.npy must hold 0 and 1 only (1 = the disease).")
-    if len(found) < 2:
-        raise ImagingError(
-            f"{organ}_labels.npy holds the class {int(found[0])} only: there is nothing to tell."
-        )
+    name, found = f"{organ}_labels.npy", np.unique(y)
+    faults = {
+        f"The {organ} arrays have different lengths, {lengths}.": len({*lengths.values()}) > 1,
+        f"{name} must hold 0 and 1 only (1 = the disease).": not np.isin(found, (0, 1)).all(),
+        f"{name} holds the class {found[0]:g} only: there is nothing to tell.": len(found) < 2,
+    }
+    refuse(ImagingError, faults)
     number = np.unique(ids, return_inverse=True)[1]
     patient = np.array([f"{organ}-{k + 1:04d}" for k in number])
     return Cohort(f"{organ} (own)", x, y.astype(np.int64), patient)
 
 
 def _own_images(folder: Path, organ: str) -> Image:
-    name = f"{organ}_images.npy"
-    x = _load(folder, name, "iuf")
-    if x.ndim == 4 and x.shape[3] == 1:
-        x = x[..., 0]
-    if x.ndim != 3:
-        raise ImagingError(f"{name} has the shape {x.shape}; (n, h, h) or (n, h, h, 1) is needed.")
-    if x.shape[1] != x.shape[2]:
-        raise ImagingError(f"{name} has images of {_by(x)} pixels; they must be square.")
-    if not np.isfinite(x).all():
-        raise ImagingError(
-            f"{name} has NaN or infinite pixels: put {AIR:g} HU, air, in their place."
-        )
-    why = _not_hu(float(x.min()), float(np.median(x)), float(x.max()), organ)
-    if why:
-        raise ImagingError(
-            f"{name} {why}. Give HU, that is stored number × RescaleSlope + RescaleIntercept "
-            "(scans.read_dicom does it), and leave the window to the chapter."
-        )
+    x = _load(folder, name := f"{organ}_images.npy", "iuf")
+    x = x[..., 0] if x.ndim == 4 and x.shape[3] == 1 else x
+    faults = {
+        f"the shape {x.shape}; (n, h, h) or (n, h, h, 1) is needed.": x.ndim != 3,
+        f"images of {_by(x)} pixels; they must be square.": x.ndim == 3 and len({*x.shape[1:]}) > 1,
+        f"NaN or infinite pixels: put {AIR:g} HU, air, in their place.": not np.isfinite(x).all(),
+    }
+    refuse(ImagingError, faults, f"{name} has ")
+    _require_hu_range(float(x.min()), float(np.median(x)), float(x.max()), organ)
     return x.astype(np.float32)
 
 
-def _not_hu(low: float, median: float, high: float, organ: str) -> str:
-    """Why numbers of this range cannot be HU; empty if they can."""
-    span = f"runs from {low:g} to {high:g}"
-    if low >= 0 and high <= 1:
-        return f"{span}: grey values after a window"
-    if low >= 0 and high <= 255:
-        return f"{span}: grey values of a picture"
-    if low >= 0 and (organ == "lung" or median > DENSE):
-        return f"{span}, with the median {median:g}: stored numbers without their intercept"
-    if high > 2**15:
-        return f"{span}: above what any scanner stores"
-    if low < -1100:
-        return f"{span}: below {LOWEST:g} there is only padding, make it {AIR:g}"
-    if high - low < 50:
-        return f"{span}: less than any two tissues differ, so it seems to be standardised"
-    if organ == "lung" and low > AERATED[1]:
-        return f"{span}: a lung holds air, below {AERATED[1]:g} HU"
-    return ""
+def _require_hu_range(low: float, median: float, high: float, organ: str) -> None:
+    """Say why numbers of this range cannot be HU."""
+    lung, stored = organ == "lung", "stored numbers without their intercept"
+    faults = {
+        "grey values after a window": low >= 0 and high <= 1,
+        "grey values of a picture": low >= 0 and high <= 255,
+        f"with the median {median:g}: {stored}": low >= 0 and (lung or median > DENSE),
+        "above what any scanner stores": high > 2**15,
+        f"below {LOWEST:g} there is only padding, make it {AIR:g}": low < -1100,
+        "less than any two tissues differ, so it seems to be standardised": high - low < 50,
+        f"a lung holds air, below {AERATED[1]:g} HU": lung and low > AERATED[1],
+    }
+    advice = (
+        ". Give HU, that is stored number × RescaleSlope + RescaleIntercept (data.read_dicom does "
+        "it), and leave the window to the chapter."
+    )
+    refuse(ImagingError, faults, f"{organ}_images.npy runs from {low:g} to {high:g}: ", advice)

@@ -7,8 +7,8 @@ the order of the names, because the name of a file may itself be a patient's.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,14 +18,16 @@ import nibabel
 import numpy as np
 import pydicom
 from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
-from pydicom.errors import InvalidDicomError
+from pydicom.config import disable_value_validation
 from pydicom.uid import MediaStorageDirectoryStorage
 from scipy.ndimage import affine_transform, gaussian_filter
 
+from medxfer_utils.data.checking import attempt, refuse
 from medxfer_utils.images import AIR, Image, ImagingError
 
 ROUNDED = 0.1  # mm by which distances of slices may differ: positions come with one digit, too
-COMPANY = ("DICOMDIR", "Thumbs.db", "desktop.ini")  # files that stand beside images, and are none
+# Files that stand beside images, and are none.
+COMPANY = re.compile(r"\..*|DICOMDIR|Thumbs\.db|desktop\.ini|.*\.xml", re.IGNORECASE)
 # Only these elements of a DICOM file are ever read; what names a patient is not among them. The
 # identifiers of the series are compared and thrown away.
 ELEMENTS = [
@@ -38,15 +40,11 @@ ELEMENTS = [
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]
 # What the slices of one series have in common.
-COMMON = {
-    "SeriesInstanceUID": "series",
-    "FrameOfReferenceUID": "frame of reference",
-    "Modality": "modality",
-    "ImageOrientationPatient": "directions",
-    "PixelSpacing": "spacing",
-    "Rows": "size",
-    "Columns": "size",
-}
+COMMON = (
+    *("SeriesInstanceUID", "FrameOfReferenceUID", "Modality", "ImageOrientationPatient"),
+    *("PixelSpacing", "Rows", "Columns"),
+)
+FRAMES = "PerFrameFunctionalGroupsSequence"  # of an enhanced file, one group for each
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +72,8 @@ class Volume:
     @property
     def hu(self) -> Image:
         """The values, if they are Hounsfield units; ImagingError if not."""
-        if self.unit != "HU":
-            raise ImagingError("These grey values are not Hounsfield units; use `values`.")
+        grey = {"These grey values are not Hounsfield units; use `values`.": self.unit != "HU"}
+        refuse(ImagingError, grey)
         return self.values
 
 
@@ -101,12 +99,17 @@ def resample(volume: Volume, spacing_mm: Sequence[float | None]) -> Volume:
     old = np.array(volume.spacing_mm)
     new = np.array([b if b is not None else a for a, b in zip(old, spacing_mm, strict=True)])
     ratio = np.where([b is None for b in spacing_mm], 1.0, new / old)
-    if not (np.isfinite(ratio).all() and (ratio > 0).all()):
-        raise ImagingError(f"Cannot go from a spacing of {tuple(old)} to {tuple(spacing_mm)} mm.")
+    way = f"Cannot go from a spacing of {tuple(old)} to {tuple(spacing_mm)} mm."
+    refuse(ImagingError, {way: not (np.isfinite(ratio) & (ratio > 0)).all()})
     shape = np.maximum(1, np.rint(volume.values.shape / ratio)).astype(int)
     smooth = gaussian_filter(volume.values, np.maximum(0, (ratio - 1) / 2), mode="nearest")
     values = affine_transform(smooth, ratio, (ratio - 1) / 2, tuple(shape), order=1, mode="nearest")
-    return replace(volume, values=values, spacing_mm=(float(new[0]), float(new[1]), float(new[2])))
+    return replace(volume, values=values, spacing_mm=_three(new))
+
+
+def _three(numbers: Iterable[float]) -> tuple[float, float, float]:
+    first, second, third = map(float, numbers)
+    return first, second, third
 
 
 def read_dicom(path: str | Path, pixel_mm: tuple[float, float] | None = None) -> Volume:
@@ -136,15 +139,11 @@ def read_dicom(path: str | Path, pixel_mm: tuple[float, float] | None = None) ->
     ----------
     .. [1] Bridge et al. (2022), doi:10.1007/s10278-022-00683-y.
     """
-    files = _files(Path(path))
-    slices = []
+    files, slices = _files(Path(path)), []
     for k, file in enumerate(files, 1):
         place = f"File {k} of {len(files)}"
-        data = _kept_back(partial(_opened, file, place, pixel_mm), place)
-        if data is not None:
-            slices.append(data)
-    if not slices:
-        raise ImagingError("The folder holds no image.")
+        slices += _kept_back(partial(_opened, file, place, pixel_mm), place)
+    refuse(ImagingError, {"The folder holds no image.": not slices})
     return cast(Volume, _kept_back(partial(_volume, slices), "The image"))
 
 
@@ -152,135 +151,112 @@ def _files(path: Path) -> list[Path]:
     """The files that should be images; an error if there are none."""
     if not path.is_dir():
         return [path]
-    inside = [
-        p
-        for p in sorted(path.iterdir())
-        if p.name not in COMPANY and not p.name.startswith(".") and p.suffix.lower() != ".xml"
-    ]
+    inside = [p for p in sorted(path.iterdir()) if not COMPANY.fullmatch(p.name)]
     files = [p for p in inside if p.is_file()]
-    if not files:
-        what = "holds folders only: give that of one series" if inside else "holds no file"
-        raise ImagingError(f"The folder {what}.")
+    what = "holds folders only: give that of one series" if inside else "holds no file"
+    refuse(ImagingError, {f"The folder {what}.": not files})
     return files
 
 
 def _kept_back(call: Callable[[], Any], place: str) -> Any:
-    """Call a library, and say in our words what goes wrong: its own may quote the file."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return call()
-    except ImagingError:
-        raise
-    except InvalidDicomError:
-        why = "is not DICOM"
-    except FileNotFoundError:
-        why = "is not there"
-    except Exception as error:
-        why = (
+    """Call a library; its errors are told in our words."""
+
+    def words(error: Exception) -> str:
+        kinds = {"InvalidDicomError": "is not DICOM.", "FileNotFoundError": "is not there."}
+        other = (
             f"cannot be read ({type(error).__name__}): it is cut off, or compressed in a way for "
-            "which no decoder is installed (pylibjpeg with its plug-ins has more)"
+            "which no decoder is installed (pylibjpeg with its plug-ins has more)."
         )
-    raise ImagingError(f"{place} {why}.")  # outside `except`, so that nothing is chained to it
+        return f"{place} {kinds.get(type(error).__name__, other)}"
+
+    with disable_value_validation():  # pydicom would log what it finds strange
+        return attempt(call, words)
 
 
-def _opened(path: Path, place: str, pixel_mm: tuple[float, float] | None) -> pydicom.Dataset | None:
-    """Read one file, with all that highdicom asks for; None for the directory of a medium."""
+def _opened(path: Path, place: str, pixel_mm: tuple[float, float] | None) -> list[pydicom.Dataset]:
+    """Read one file, with all that highdicom asks for; nothing of the directory of a medium."""
     data = pydicom.dcmread(path, specific_tags=[*ELEMENTS])
     if data.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
-        return None
-    _require_grey_image(data, place)
+        return []
     data.setdefault("FrameOfReferenceUID", "2.25.0")
-    if "PerFrameFunctionalGroupsSequence" not in data:
-        if int(data.get("NumberOfFrames") or 1) > 1:
-            raise ImagingError(f"{place} has frames, and does not say where each lies.")
-        if not data.get("PixelSpacing") and pixel_mm:
-            data.PixelSpacing = list(pixel_mm)
-        if min(map(float, data.get("PixelSpacing") or [0])) <= 0:
-            raise ImagingError(f"{place} gives no spacing of pixels; pass pixel_mm if you know it.")
+    rescale, framed = _rescale(data), FRAMES in data
+    if pixel_mm and not framed and not data.get("PixelSpacing"):
+        data.PixelSpacing = list(pixel_mm)
+    # highdicom takes a slope of 0 for none, and none for 1
+    scaled = rescale.get("RescaleSlope") and rescale.get("RescaleIntercept") is not None
+    grey = data.get("SamplesPerPixel", 1) == 1 and "MONO" in data.get(
+        "PhotometricInterpretation", ""
+    )
+    spaced = framed or min(map(float, data.get("PixelSpacing") or [0])) > 0
+    many = int(data.get("NumberOfFrames") or 1) > 1
+    faults = {
+        "holds no image.": "PixelData" not in data,
+        "is in colour; only grey images can be put in physical units.": not grey,
+        "is CT without rescale slope and intercept: no HU follow.": (
+            not scaled and data.get("Modality") == "CT"
+        ),
+        "has frames, and does not say where each lies.": many and not framed,
+        "gives no spacing of pixels; pass pixel_mm if you know it.": not spaced,
+    }
+    refuse(ImagingError, faults, f"{place} ")
     data.pixel_array  # noqa: B018 - decoded here, where the file can still be named
-    return data
-
-
-def _require_grey_image(data: pydicom.Dataset, place: str) -> None:
-    """Raise ImagingError if no grey image in known units can come of this."""
-    if "PixelData" not in data:
-        raise ImagingError(f"{place} holds no image.")
-    kind = data.get("PhotometricInterpretation", "")
-    if data.get("SamplesPerPixel", 1) != 1 or "MONO" not in kind:
-        raise ImagingError(f"{place} is in colour; only grey images can be put in physical units.")
-    rescale = _rescale(data)  # highdicom takes a slope of 0 for none, and none for 1
-    none = not rescale.get("RescaleSlope") or rescale.get("RescaleIntercept") is None
-    if none and data.get("Modality") == "CT":
-        raise ImagingError(f"{place} is CT without rescale slope and intercept: no HU follow.")
+    return [data]
 
 
 def _rescale(data: pydicom.Dataset) -> pydicom.Dataset:
     """Where a file keeps slope, intercept and type: on top, or in groups if it has many frames."""
-    groups = [
-        *data.get("PerFrameFunctionalGroupsSequence", [])[:1],
-        *data.get("SharedFunctionalGroupsSequence", []),
-    ]
+    groups = [*data.get(FRAMES, [])[:1], *data.get("SharedFunctionalGroupsSequence", [])]
     name = "PixelValueTransformationSequence"
     return next((group[name].value[0] for group in groups if name in group), data)
 
 
 def _require_one_series(slices: list[pydicom.Dataset]) -> None:
     """Raise ImagingError if these are not the slices of one series, each in a known place."""
-    if len(slices) == 1:
-        return
-    if any("PerFrameFunctionalGroupsSequence" in data for data in slices):
-        raise ImagingError("A file holds many frames: give the file, not its folder.")
-    for name, what in COMMON.items():
-        if any(data.get(name) != slices[0].get(name) for data in slices):
-            raise ImagingError(f"The files differ in {what}: read one series at a time.")
+    other = [name for name in COMMON if any(d.get(name) != slices[0].get(name) for d in slices)]
     where = ("ImagePositionPatient", "ImageOrientationPatient")
-    if not all(data.get(name) for data in slices for name in where):
-        raise ImagingError("A slice does not say where it lies, or which way it faces.")
-    if reason := _unevenness(slices):
-        raise ImagingError(reason)
+    faults = {
+        "A file holds many frames: give the file, not its folder.": any(
+            FRAMES in d for d in slices
+        ),
+        f"The files differ in {' and '.join(other)}: read one series at a time.": other,
+        "A slice does not say where it lies, or which way it faces.": not all(
+            data.get(name) for data in slices for name in where
+        ),
+    }
+    refuse(ImagingError, faults)
 
 
-def _unevenness(slices: list[pydicom.Dataset]) -> str:
-    """Say why slices are no even stack, in the order of their places; empty if they are one."""
+def _require_even(slices: list[pydicom.Dataset]) -> None:
+    """Raise ImagingError if slices are no even stack, which are counted by their places."""
     from highdicom.spatial import get_series_volume_positions
 
     if get_series_volume_positions(slices, atol=ROUNDED)[0] is not None:
-        return ""
+        return
     normal = np.cross(*np.reshape(slices[0].ImageOrientationPatient, (2, 3)).astype(float))
     steps = np.diff(np.sort([normal @ np.array(d.ImagePositionPatient, float) for d in slices]))
-    if steps.min() <= ROUNDED / 10:
-        return f"Slice {int(steps.argmin()) + 1} is there more than once."
-    usual = float(np.median(steps))
+    usual, double = float(np.median(steps)), int(steps.argmin())
     k = int(np.argmax(np.abs(steps - usual)))
-    if abs(steps[k] - usual) > ROUNDED:
-        return (
-            f"Slices {k + 1} and {k + 2} are {steps[k]:.2f} mm apart, others {usual:.2f} mm: "
-            "one is missing, or the distances are uneven."
-        )
-    return (
+    faults = {
+        f"Slice {double + 1} is there more than once.": steps[double] <= ROUNDED / 10,
+        f"Slices {k + 1} and {k + 2} are {steps[k]:.2f} mm apart, others {usual:.2f} mm: one is "
+        "missing, or the distances are uneven.": abs(steps[k] - usual) > ROUNDED,
         "Each slice is shifted against the last, as when the gantry is tilted: shear the series "
-        "back with another tool, dcm2niix for one, and read its NIfTI."
-    )
+        "back with another tool, dcm2niix for one, and read its NIfTI.": True,
+    }
+    refuse(ImagingError, faults)
 
 
 def _volume(slices: list[pydicom.Dataset]) -> Volume:
     """Let highdicom put the slices of one series together."""
-    _require_one_series(slices)
+    if len(slices) > 1:
+        _require_one_series(slices)
+        _require_even(slices)
     first = slices[0]
-    ct = first.get("Modality") == "CT"
-    unit: Literal["HU", "grey"] = "grey"
-    if ct and _rescale(first).get("RescaleType") in (None, "", "HU"):
-        unit = "HU"
-    oriented = any(
-        e in first for e in ("ImageOrientationPatient", "PerFrameFunctionalGroupsSequence")
-    )
-    stack = partial(
-        _stack(slices),
-        dtype=np.float32,
-        apply_real_world_transform=False,
-        apply_presentation_lut=not ct,
-    )
+    ct, kind = first.get("Modality") == "CT", _rescale(first).get("RescaleType")
+    unit: Literal["HU", "grey"] = "HU" if ct and kind in (None, "", "HU") else "grey"
+    oriented = "ImageOrientationPatient" in first or FRAMES in first
+    told = {"apply_real_world_transform": False, "apply_presentation_lut": not ct}
+    stack = partial(_stack(slices), dtype=np.float32, **told)
     volume = stack().flip_spatial(0)  # highdicom counts slices downwards
     values = np.ascontiguousarray(volume.array)
     if unit == "HU" and (padding := first.get("PixelPaddingValue")) is not None:
@@ -292,7 +268,7 @@ def _volume(slices: list[pydicom.Dataset]) -> Volume:
         spacing[0] = float(first.get("SpacingBetweenSlices") or first.get("SliceThickness", np.nan))
     sides = "".join(side.value for side in volume.get_closest_patient_orientation())
     axes = sides.translate(str.maketrans("HF", "SI")) if oriented else ""
-    return Volume(values, (spacing[0], spacing[1], spacing[2]), unit, axes)
+    return Volume(values, _three(spacing), unit, axes)
 
 
 def _stack(slices: list[pydicom.Dataset]) -> Callable[..., Any]:
@@ -300,7 +276,7 @@ def _stack(slices: list[pydicom.Dataset]) -> Callable[..., Any]:
     import highdicom
 
     first = slices[0]
-    if "PerFrameFunctionalGroupsSequence" in first:
+    if FRAMES in first:
         return highdicom.Image.from_dataset(first, copy=False).get_volume
     first.setdefault("ImageOrientationPatient", [1, 0, 0, 0, 1, 0])
     first.setdefault("ImagePositionPatient", [0, 0, 0])
@@ -322,29 +298,28 @@ def read_nifti(path: str | Path, unit: Literal["HU", "grey"]) -> Volume:
     ImagingError
         Not NIfTI, cut off, not three-dimensional, or without spacing or orientation.
     """
-    why = ""
-    try:
+
+    def loaded() -> tuple[Any, Any, bool, float]:
         image: Any = nibabel.squeeze_image(nibabel.load(path))
-        kind = type(image).__name__
-        if not isinstance(image, nibabel.Nifti1Pair):
-            why = f"It is no NIfTI, but {kind}: convert it."
-        else:
-            values = image.get_fdata(dtype=np.float32)
-            header = image.header
-            oriented = header["qform_code"] > 0 or header["sform_code"] > 0
-            scale = {"meter": 1000.0, "micron": 0.001}.get(header.get_xyzt_units()[0], 1.0)
-    except Exception as error:
-        why = f"It cannot be read as NIfTI ({type(error).__name__}); it may be cut off."
-    if why:
-        raise ImagingError(why)
-    if values.ndim != 3:
-        raise ImagingError(f"It has {values.ndim} dimensions; an image of three is needed.")
-    if not oriented:
-        raise ImagingError("It does not say which side is left: qform and sform are both unset.")
-    steps = nibabel.affines.voxel_sizes(image.affine) * scale
-    if not (np.isfinite(steps).all() and (steps > 0).all()):
-        raise ImagingError("It gives no spacing of voxels.")
-    turn = ornt_transform(io_orientation(image.affine), axcodes2ornt("SPL"))
+        known = isinstance(image, nibabel.Nifti1Pair)
+        refuse(
+            ImagingError, {f"It is no NIfTI, but {type(image).__name__}: convert it.": not known}
+        )
+        oriented = image.header["qform_code"] > 0 or image.header["sform_code"] > 0
+        scale = {"meter": 1000.0, "micron": 0.001}.get(image.header.get_xyzt_units()[0], 1.0)
+        return image.affine, image.get_fdata(dtype=np.float32), oriented, scale
+
+    affine, values, oriented, scale = attempt(
+        loaded,
+        lambda error: f"It cannot be read as NIfTI ({type(error).__name__}); it may be cut off.",
+    )
+    steps = nibabel.affines.voxel_sizes(affine) * scale
+    faults = {
+        f"It has {values.ndim} dimensions; an image of three is needed.": values.ndim != 3,
+        "It does not say which side is left: qform and sform are both unset.": not oriented,
+        "It gives no spacing of voxels.": not (np.isfinite(steps) & (steps > 0)).all(),
+    }
+    refuse(ImagingError, faults)
+    turn = ornt_transform(io_orientation(affine), axcodes2ornt("SPL"))
     turned = np.ascontiguousarray(apply_orientation(values, turn))
-    spacing = tuple(map(float, steps[np.argsort(turn[:, 0])]))
-    return Volume(turned, cast("tuple[float, float, float]", spacing), unit, "SPL")
+    return Volume(turned, _three(steps[np.argsort(turn[:, 0])]), unit, "SPL")

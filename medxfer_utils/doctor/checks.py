@@ -29,13 +29,14 @@ OLDEST, TOO_NEW = (3, 11), (3, 14)
 PACKAGE = "medxfer-utils"
 KERNEL = "python3"  # what the chapters ask for
 SHOWN = 5  # packages that are named
-# GB in main memory. Chapter 03, the largest, took 1.35 when the pages were made with the full
-# profile (the book's page of statistics); the rest is for the notebook's server.
+UNSET = "Correct the variable, or unset it."
+# GB in main memory. The largest lesson took 1.35 when the pages were made with the full profile
+# (the book's page of statistics); the rest is for the notebook's server.
 MEMORY = 1.6
-# GB of disk: all runs and pages take some 0.1; the files that chapter 05 fetches are tiny.
+# GB of disk: all runs and pages take some 0.1; the files that a lesson fetches are tiny.
 DISK, CACHE_DISK = 0.5, 0.05
 GET = "python -m medxfer_utils.data"
-STORED = "no chapter reads it, for the results in {} are stored"
+STORED = "no lesson reads it, for what was found with it is stored"
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,11 @@ class Outcome:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def outcome(
-    name: str, fine: bool, message: str, todo: str, facts: dict[str, Any] | None = None
-) -> Outcome:
+def outcome(name: str, fine: bool, message: str, todo: str, **facts: Any) -> Outcome:
     """Say "ok", or "fails" and what to do."""
     if fine:
-        return Outcome(name, "ok", message, facts=facts or {})
-    return Outcome(name, "fails", f"{message}.", todo, facts or {})
+        return Outcome(name, "ok", message, facts=facts)
+    return Outcome(name, "fails", f"{message}.", todo, facts)
 
 
 def mending() -> str:
@@ -77,10 +76,8 @@ def mending() -> str:
     if not (ROOT / "requirements.txt").is_file():
         return f"Install {PACKAGE} again from where you had it; what it needs comes with it."
     if Path(sys.prefix).resolve() == (ROOT / ".venv").resolve():
-        return (
-            "make book (without make: python book/tools/env.py)\n"
-            "If that changes nothing, delete the folder .venv and repeat it."
-        )
+        again = "If that changes nothing, delete the folder .venv and repeat it."
+        return f"make book (without make: python book/tools/env.py)\n{again}"
     return (
         "This is not the book's own Python. To make that one in .venv and check it:\n"
         "make doctor (without make: python book/tools/env.py -m medxfer_utils)\n"
@@ -92,26 +89,20 @@ def python() -> Outcome:
     """Check the version of Python, and that it is one of 64 bits."""
     version, bits = platform.python_version(), 64 if sys.maxsize > 2**32 else 32
     fine = OLDEST <= tuple(sys.version_info[:2]) < TOO_NEW and bits == 64
-    message = f"This is Python {version}, {bits} bits; the book needs 3.11 to 3.13, 64 bits"
-    todo = (
-        "Install one (https://www.python.org/downloads/) and name it, for example:\n"
-        "make book PYTHON=python3.12"
-    )
-    facts = {"version": version, "bits": bits}
-    return outcome("python", fine, f"Python {version}" if fine else message, todo, facts)
+    needed = "" if fine else f", {bits} bits; the book needs 3.11 to 3.13, 64 bits"
+    todo = "Install one (https://www.python.org/downloads/) and name it, for example:\n"
+    todo += "make book PYTHON=python3.12"
+    return outcome("python", fine, f"Python {version}{needed}", todo, version=version, bits=bits)
 
 
 def _wishes(lock: Path) -> Iterator[Any]:
     """Yield what a lock asks for on this system, or, without one, the installed package itself."""
     from packaging.requirements import Requirement
 
-    if lock.is_file():
-        lines = [line.rstrip("\\ ") for line in lock.read_text("utf-8").splitlines()]
-    else:
-        lines = metadata.requires(PACKAGE) or []
-    for line in lines:
+    locked = lock.read_text("utf-8").splitlines() if lock.is_file() else metadata.requires(PACKAGE)
+    for line in locked or []:
         if re.match(r"[A-Za-z0-9]", line):
-            wish = Requirement(line)
+            wish = Requirement(line.rstrip("\\ "))
             if wish.marker is None or wish.marker.evaluate({"extra": ""}):
                 yield wish
 
@@ -133,14 +124,14 @@ def packages() -> Outcome:
     against = lock.name if lock.is_file() else f"what {PACKAGE} asks for (no lock is here)"
     wishes = list(_wishes(lock))
     different = [text for text in map(_difference, wishes) if text]
-    facts = {"against": lock.name if lock.is_file() else "metadata", "compared": len(wishes)}
+    more = f" and {len(different) - SHOWN} more" if len(different) > SHOWN else ""
     message = f"all {len(wishes)} are as in {against}"
     if different:
-        more = f" and {len(different) - SHOWN} more" if len(different) > SHOWN else ""
         named = "; ".join(different[:SHOWN])
         message = f"{len(different)} of {len(wishes)} differ from {against}: {named}{more}"
+    facts = {"against": lock.name if lock.is_file() else "metadata", "compared": len(wishes)}
     fine = bool(wishes) and not different
-    return outcome("packages", fine, message, mending(), {**facts, "different": different})
+    return outcome("packages", fine, message, mending(), **facts, different=different)
 
 
 def kernel() -> Outcome:
@@ -168,14 +159,12 @@ def memory() -> Outcome:
     import psutil
 
     now = psutil.virtual_memory()
-    total, free = now.total / 1e9, now.available / 1e9
-    facts = {"total_gb": round(total, 1), "free_gb": round(free, 1), "needed_gb": MEMORY}
-    message = (
-        f"{total:.1f} GB, {free:.1f} free; the largest chapter needs {MEMORY} "
-        "(measured when the pages were made)"
-    )
+    total, free = round(now.total / 1e9, 1), round(now.available / 1e9, 1)
+    needs = f"the largest lesson needs {MEMORY} (measured when the pages were made)"
     todo = "Close other programs and notebooks, a browser with many pages first."
-    return outcome("memory", free >= MEMORY, message, todo, facts)
+    facts = {"total_gb": total, "free_gb": free, "needed_gb": MEMORY}
+    fine = now.available / 1e9 >= MEMORY
+    return outcome("memory", fine, f"{total} GB, {free} free; {needs}", todo, **facts)
 
 
 def _cache() -> tuple[Path, Path]:
@@ -189,26 +178,24 @@ def _cache() -> tuple[Path, Path]:
 def disk() -> Outcome:
     """Check the free space where the book is and where downloads are kept."""
     book, kept = (shutil.disk_usage(where).free / 1e9 for where in (ROOT, _cache()[1]))
-    message = (
-        f"{book:.1f} GB free for the book, which needs {DISK}; {kept:.1f} for downloads, which "
-        f"need {CACHE_DISK}"
-    )
-    facts = {"book_free_gb": round(book, 1), "cache_free_gb": round(kept, 1)}
+    message = f"{book:.1f} GB free for the book, which needs {DISK}; "
+    message += f"{kept:.1f} for downloads, which need {CACHE_DISK}"
     todo = "Make room; to keep downloads elsewhere, set MEDXFER_CACHE to a folder there."
-    return outcome("disk", book >= DISK and kept >= CACHE_DISK, message, todo, facts)
+    facts = {"book_free_gb": round(book, 1), "cache_free_gb": round(kept, 1)}
+    return outcome("disk", book >= DISK and kept >= CACHE_DISK, message, todo, **facts)
 
 
 def cache() -> Outcome:
     """Check that a file can be written where downloads are kept; none is left there."""
     folder, there = _cache()
+    message, todo = f"downloads are kept in {folder}", "Set MEDXFER_CACHE to a folder of your own."
     try:
         with tempfile.TemporaryFile(dir=there) as tried:
             tried.write(b"medxfer")
     except OSError as problem:
         why = problem.strerror or type(problem).__name__
-        message = f"Nothing can be written to {folder}, where downloads are kept ({why})"
-        return outcome("cache", False, message, "Set MEDXFER_CACHE to a folder of your own.")
-    return outcome("cache", True, f"downloads are kept in {folder}", "")
+        return outcome("cache", False, f"Nothing can be written ({why}): {message}", todo)
+    return outcome("cache", True, message, todo)
 
 
 def processors() -> Outcome:
@@ -216,10 +203,10 @@ def processors() -> Outcome:
     try:
         used, cores = threads(), os.cpu_count() or 1
     except ValueError as problem:
-        return outcome("threads", False, str(problem), "Correct the variable, or unset it.")
+        return outcome("threads", False, str(problem), UNSET)
     facts, message = {"used": used, "cores": cores}, f"{used} used, {cores} logical cores"
     if used <= cores:
-        return outcome("threads", True, message, "", facts)
+        return outcome("threads", True, message, "", **facts)
     todo = f"For speed, set MEDXFER_THREADS to {cores}; the last digits may then differ."
     return Outcome("threads", "note", message, todo, facts)
 
@@ -228,13 +215,13 @@ def _groups() -> Iterator[tuple[str, Sequence[RemoteFile], str, str]]:
     """Yield kinds of files: name, files, what the chapters do without, and how to have them."""
     from medxfer_utils.data import HEART, LIDC, SETS, WEIGHTS
 
-    without = "chapter 05 fetches them, and simulates patients if it cannot"
+    without = "the lesson on four hospitals fetches them, and simulates patients if it cannot"
     yield "hospitals", [*HEART.values()], without, f"{GET} heart"
-    for name, chapters in (("pneumoniamnist", "chapter 03"), ("breastmnist", "chapters 03 and 04")):
-        yield name, [SETS[name].file(name, 28)], STORED.format(chapters), f"{GET} {name}"
+    for name in ("pneumoniamnist", "breastmnist"):
+        yield name, [SETS[name].file(name, 28)], STORED, f"{GET} {name}"
     get = "Nobody offers the file; the page about the data says how it is made."
-    yield "nodules", [LIDC], STORED.format("chapter 04"), get
-    yield "weights", [WEIGHTS[0]], STORED.format("chapter 03"), f"{GET} weights"
+    yield "nodules", [LIDC], STORED, get
+    yield "weights", [WEIGHTS[0]], STORED, f"{GET} weights"
 
 
 def _found(file: RemoteFile) -> Path | None:
@@ -288,7 +275,7 @@ def files() -> Iterator[Outcome]:
     try:
         find_local("", "")
     except DataError as problem:
-        yield Outcome("data", "fails", str(problem), "Correct the variable, or unset it.")
+        yield Outcome("data", "fails", str(problem), UNSET)
         return
     groups = list(_groups())
     yield from (_kind(*group) for group in groups)

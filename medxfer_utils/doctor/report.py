@@ -37,6 +37,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from medxfer_utils.doctor import checks
 from medxfer_utils.doctor.checks import Outcome, mending, outcome
@@ -68,25 +69,30 @@ def trial(rate: float = 0.003) -> None:
     trained = models.train(network, x, y, told, seed=0)
     speed = STEPS * BATCH / (time.perf_counter() - start)
     with np.errstate(invalid="ignore"):  # whoever reads the loss sees that it is no number
-        before, after = (
-            float(np.logaddexp(0, (1 - 2 * y) * models.outputs(n, x)[:, 0]).mean())
-            for n in (network, trained)
-        )
+        logits = (models.outputs(each, x)[:, 0] for each in (network, trained))
+        before, after = (float(np.logaddexp(0, (1 - 2 * y) * each).mean()) for each in logits)
     print(json.dumps({"loss_before": before, "loss_after": after, "images_per_second": speed}))
 
 
 def training() -> Outcome:
     """Train a small network in a process of its own, and judge its loss."""
+    told: dict[str, Any] = {"capture_output": True, "text": True, "errors": "replace"}
     try:
-        run = subprocess.run(
-            TRIAL, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False
-        )
+        run = subprocess.run(TRIAL, **told, timeout=PATIENCE, check=False)
     except subprocess.TimeoutExpired:
         message = f"A small network was not trained within {PATIENCE} seconds"
         return outcome("training", False, message, "Close other programs, and try once more.")
     if run.returncode:
         return _broken(run.returncode, run.stderr)
-    return _learned(json.loads(run.stdout.splitlines()[-1]))
+    found = json.loads(run.stdout.splitlines()[-1])
+    before, after, speed = found.values()
+    fell = after < before  # False if one is not a number
+    way = f"its loss fell from {before:.2g} to {after:.2g}"
+    message = f"a small network learns, {speed:,.0f} images a second; {way}"
+    if not fell:
+        message = f"The loss did not fall: {before:.3g} before the training, {after:.3g} after it"
+    facts = {name: round(v, 4) if math.isfinite(v) else None for name, v in found.items()}
+    return outcome("training", fell, message, mending(), **facts)
 
 
 def _broken(status: int, said: str) -> Outcome:
@@ -94,41 +100,20 @@ def _broken(status: int, said: str) -> Outcome:
     # TensorFlow writes advice for its own makers below the last error.
     errors = re.findall(r"^[\w.]+(?:Error|Exception)\b.*", said, re.MULTILINE)
     last = errors[-1] if errors else f"Python ended with status {status}"
-    todo = mending()
+    todo = ABOVE if last.startswith("ModuleNotFoundError") else mending()
     # What systems call an instruction that the processor does not have.
     if status in (-int(signal.SIGILL), 0xC000001D):
         last = "This processor lacks instructions (AVX) that TensorFlow uses."
         todo = "Use another computer: TensorFlow offers no package for this processor."
-    elif last.startswith("ModuleNotFoundError"):
-        todo = ABOVE
     elif "DLL load failed" in said:
         todo = f"Install Microsoft's Visual C++ Redistributable (x64). If it is there:\n{todo}"
     return Outcome("training", "fails", f"A small network could not be trained. {last}", todo)
 
 
-def _learned(found: dict[str, float]) -> Outcome:
-    """Tell whether the loss of the trial is a number, and fell."""
-    before, after = found["loss_before"], found["loss_after"]
-    facts = {name: round(v, 4) if math.isfinite(v) else None for name, v in found.items()}
-    message = (
-        f"a small network learns, {found['images_per_second']:,.0f} images a second; its loss fell "
-        f"from {before:.2g} to {after:.2g}"
-    )
-    if not after < before:  # or not a number
-        message = f"The loss did not fall: {before:.3g} before the training, {after:.3g} after it"
-    return outcome("training", after < before, message, mending(), facts)
-
-
+_OF_ONE = (checks.python, checks.packages, checks.kernel, checks.memory, checks.disk, checks.cache)
 CHECKS: dict[str, Callable[[], Outcome | Iterable[Outcome]]] = {
-    "python": checks.python,
-    "packages": checks.packages,
-    "kernel": checks.kernel,
-    "memory": checks.memory,
-    "disk": checks.disk,
-    "cache": checks.cache,
-    "threads": checks.processors,
-    "data": checks.files,
-    "training": training,
+    **{check.__name__: check for check in _OF_ONE},
+    **{"threads": checks.processors, "data": checks.files, "training": training},
 }
 
 
@@ -192,16 +177,11 @@ def _document() -> bool:
         vars(found) | {"message": private(found.message), "todo": private(found.todo)}
         for found in outcomes()
     ]
-    made = {
-        "format": 1,
-        "ok": all(check["status"] != "fails" for check in checked),
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "system": platform.system(),
-        "machine": platform.machine(),
-        "checks": checked,
-    }
-    print(json.dumps(made, indent=1, allow_nan=False))
-    return bool(made["ok"])
+    fine = all(check["status"] != "fails" for check in checked)
+    where = {"system": platform.system(), "machine": platform.machine()}
+    made = {"format": 1, "ok": fine, "date": time.strftime("%Y-%m-%d", time.gmtime()), **where}
+    print(json.dumps(made | {"checks": checked}, indent=1, allow_nan=False))
+    return fine
 
 
 def main(arguments: list[str] | None = None) -> int:

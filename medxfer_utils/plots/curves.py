@@ -187,7 +187,7 @@ def paired_differences(
     """Draw each strategy's metric minus that of `baseline`, on the same draws, with 95 % intervals.
 
     An interval that leaves out 0 says that the two differ; the intervals are Student's, of the mean
-    paired difference. Taught in lesson 01.
+    paired difference. Taught in lesson 04.
 
     Parameters
     ----------
@@ -212,16 +212,13 @@ def paired_differences(
     """
     wide = _by_draw(frame, metric, [baseline])
     differences = wide.sub(wide.pop(baseline), axis=0)
-    table = pd.concat(
-        {arm: _intervals(differences[arm]) for arm in differences}, names=["strategy", "n"]
-    )
+    tables = {arm: _intervals(differences[arm]) for arm in differences}
+    table = pd.concat(tables, names=["strategy", "n"])
     by_n = {f"n = {n}": part.droplevel("n") for n, part in table.groupby(level="n")}
     intervals(by_n, f"{metric}: strategy minus {baseline}", reference=0, ax=ax)
     ends = table.groupby(level="strategy", sort=False).nth([0, -1])
-    said = [
-        f"{arm} at n = {n} {mean:+.3f} ({low:+.3f} to {high:+.3f})"
-        for (arm, n), mean, low, high in ends.itertuples()
-    ]
+    form = "{} at n = {} {:+.3f} ({:+.3f} to {:+.3f})"
+    said = [form.format(*at, *numbers) for at, *numbers in ends.itertuples()]
     what = f"{metric} of each strategy minus that of {baseline}, paired, with 95 % intervals"
     return f"{what}: {'; '.join(said)}."
 
@@ -266,9 +263,7 @@ def intervals(
     ax.set(xlabel=label, ylabel=index.name)
     if len(tables) > 1:
         ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    said = [
-        f"{name}, {row} {mean:.3f} ({low:.3f} to {high:.3f})"
-        for name, table in tables.items()
-        for row, mean, low, high in table[["mean", "low", "high"]].itertuples()
-    ]
+    form, named = "{}, {} {:.3f} ({:.3f} to {:.3f})", ["mean", "low", "high"]
+    rows_of = {name: table[named].itertuples() for name, table in tables.items()}
+    said = [form.format(name, *row) for name, table in rows_of.items() for row in table]
     return f"{label}, with intervals: {'; '.join(said)}."

@@ -39,7 +39,7 @@ def threshold_explorer(curves: Curves, title: str) -> None:
 
     The sliders move the threshold, from which on a patient is called ill, and the prevalence. The
     reader sees the confusion matrix of the sample and that of 1,000 people, with PPV and NPV by
-    Bayes' rule, as in `metrics.operating_point`. Taught in lesson 01.
+    Bayes' rule, as in `metrics.operating_point`. Taught in lesson 02.
 
     Parameters
     ----------
@@ -78,10 +78,8 @@ def _same_patients(curves: Curves) -> tuple[npt.NDArray[np.bool_], Risks]:
             raise ValueError(f"curve {name!r}: {error}") from error
     ill, *others = (np.asarray(truth) == 1 for truth, _ in curves.values())
     if not all(np.array_equal(ill, other) for other in others):
-        raise ValueError(
-            f"the curves {[*curves]} have different truths: let both models judge the same "
-            "patients in the same order, or make an explorer for each"
-        )
+        advice = "let both models judge the same patients in the same order"
+        raise ValueError(f"the curves {[*curves]} have different truths: {advice}")
     return ill, {name: np.asarray(risk, dtype=float) for name, (_, risk) in curves.items()}
 
 
@@ -97,14 +95,10 @@ def _in_words(ill: npt.NDArray[np.bool_], risks: Risks, title: str) -> str:
 
 def _still(ill: npt.NDArray[np.bool_], risks: Risks) -> str:
     """Draw the curves, each with a ring at `START`; the script lays its point over the picture."""
-    small: dict[Any, Any] = {
-        "font.size": 9,
-        "axes.labelsize": 10,
-        "xtick.labelsize": 9,
-        "ytick.labelsize": 9,
-    }
+    sizes = ("font.size", "xtick.labelsize", "ytick.labelsize", "legend.fontsize")
+    small: dict[Any, Any] = dict.fromkeys(sizes, 9) | {"axes.labelsize": 10, "savefig.bbox": None}
     inches = SIZE / CSS_PIXELS_PER_INCH
-    with plt.rc_context(small | {"legend.fontsize": 9, "savefig.bbox": None}):
+    with plt.rc_context(small):
         figure = plt.figure(figsize=(inches, inches), layout="none")
         low, side = SIZE - BOX["top"] - BOX["side"], BOX["side"]
         ax = figure.add_axes((BOX["left"] / SIZE, low / SIZE, side / SIZE, side / SIZE))
@@ -112,12 +106,8 @@ def _still(ill: npt.NDArray[np.bool_], risks: Risks) -> str:
         ax.set(xlim=(0, 1), ylim=(0, 1))
         for line, risk in zip(ax.lines[1:], risks.values(), strict=True):
             point = metrics.operating_point(ill, risk, START)
-            ring: dict[str, Any] = {
-                "color": line.get_color(),
-                "fillstyle": "none",
-                "clip_on": False,
-            }
-            ax.plot(1 - point["specificity"], point["sensitivity"], "o", **ring)
+            at = ([1 - point["specificity"]], [point["sensitivity"]])
+            ax.plot(*at, "o", color=line.get_color(), fillstyle="none", clip_on=False)
         png = base64.b64encode(rendered(figure)).decode()
         plt.close(figure)
     return (

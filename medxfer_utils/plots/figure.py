@@ -15,9 +15,8 @@ from PIL.PngImagePlugin import PngInfo
 
 # Colours that most colour-blind readers can tell apart (Okabe and Ito 2008). Their yellow is left
 # out: a thin yellow line on white cannot be seen.
-BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-ORANGE, BLACK, SKY_BLUE = "#E69F00", "#000000", "#56B4E9"
-OKABE_ITO = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, BLACK, SKY_BLUE)
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000", "#56B4E9")
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, BLACK, SKY_BLUE = OKABE_ITO
 
 # What a colour stands for, the same in every chapter.
 COLOURS = {"source": BLUE, "target": VERMILION, "benign": SKY_BLUE, "malignant": VERMILION}

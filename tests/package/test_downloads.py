@@ -278,20 +278,23 @@ def test_without_an_answer_the_error_says_where_to_put_the_file(place: Place) ->
 def test_a_fault_of_this_machine_is_not_called_a_network_fault(place: Place) -> None:
     (place.folder / "file").touch()
     place.patch.setenv("MEDXFER_CACHE", str(place.folder / "file" / "cache"))
-    # Not an OSError: chapter 05 goes on with simulated patients only after a DataError.
-    place_taken = r"Not a directory|cannot find the path|File exists"
-    with pytest.raises(data.DownloadError, match=place_taken):
+    # Not an OSError: a lesson goes on with simulated patients only after a DataError.
+    taken = r"Not a directory|cannot find the path|File exists"
+    with pytest.raises(data.DownloadError, match=taken):
         data.fetch(place.tiny)
     place.patch.setenv("MEDXFER_CACHE", str(place.folder / "cache"))
-    full, stopped = OSError(28, "No space left on device"), KeyboardInterrupt("No space left")
-    for expected, end in ((data.DownloadError, full), (KeyboardInterrupt, stopped)):
+    ends = {
+        data.DownloadError: OSError(28, "No space left"),
+        KeyboardInterrupt: KeyboardInterrupt(),
+    }
+    for expected, end in ends.items():
 
         def interrupted(self: object, url: str, output: str, *_: object, end: Any = end) -> None:
             Path(output).write_bytes(GOOD[:100])
             raise end
 
         place.patch.setattr(pooch.HTTPDownloader, "__call__", interrupted)
-        with pytest.raises(expected, match="No space left"):
+        with pytest.raises(expected, match="No space left" if end.args else None):
             data.fetch(place.tiny)
         assert place.kept() == []
 
@@ -345,13 +348,16 @@ def test_without_a_network_nobody_waits(place: Place) -> None:
 def test_every_file_has_address_sum_licence_and_a_cited_source() -> None:
     bibliography = (ROOT / "book/references.bib").read_text("utf-8")
     keys = set(re.findall(r"^@\w+\{(\w+),", bibliography, re.M))
-    for name, file in data.REGISTRY.items():
-        assert file.url.startswith("https://")
-        assert file.url.endswith(f"/{name}")
-        assert re.fullmatch(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}", file.sum)
-        assert file.licence in {"CC BY 4.0", "CC BY-NC 4.0", "Apache-2.0"}
-        assert file.citation in keys, file.citation
-        assert file.faults or file.folder == "weights"
+    licences = {"CC BY 4.0", "CC BY-NC 4.0", "Apache-2.0"}
+    wrong = [
+        name
+        for name, file in data.REGISTRY.items()
+        if not re.fullmatch(rf"https://.*/{re.escape(name)}", file.url)
+        or not re.fullmatch(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}", file.sum)
+        or not (file.licence in licences and file.citation in keys)
+        or not (file.faults or file.folder == "weights")
+    ]
+    assert wrong == []
     assert len({file.sum for file in data.REGISTRY.values()}) == len(data.REGISTRY)
 
 
@@ -359,12 +365,11 @@ def test_the_sets_are_those_of_the_paper() -> None:
     # Yang et al. 2023, table 2: images and classes. NoduleMNIST3D has 1,633 volumes.
     published = {"breastmnist": (780, 2), "pneumoniamnist": (5856, 2), "nodulemnist3d": (1633, 2)}
     published |= {"dermamnist": (10015, 7), "bloodmnist": (17092, 8)}
-    for name, numbers in published.items():
-        assert (sum(data.SETS[name].counts), len(data.SETS[name].labels)) == numbers
-    shape = {name: about.file(name, 64).arrays["val_images"] for name, about in data.SETS.items()}
-    assert shape["bloodmnist"] == (1712, 64, 64, 3)
-    assert shape["nodulemnist3d"] == (165, 64, 64, 64)
-    assert shape["organamnist"] == (6491, 64, 64)
+    found = {name: (sum(data.SETS[name].counts), len(data.SETS[name].labels)) for name in published}
+    assert found == published
+    shapes = {"bloodmnist": (1712, 64, 64, 3), "nodulemnist3d": (165, 64, 64, 64)}
+    for name, shape in (shapes | {"organamnist": (6491, 64, 64)}).items():
+        assert data.SETS[name].file(name, 64).arrays["val_images"] == shape
     faults = {"mnist": (28, "choose breastmnist, pneu")}
     faults |= {"nodulemnist3d": (224, "nodulemnist3d at 28, 64 p")}
     assert untold(faults, data.medmnist, ValueError) == {}
@@ -422,28 +427,22 @@ def test_the_disease_is_one_and_the_known_faults_are_in_the_file(place: Place, w
 
 
 def test_from_the_command_line(place: Place, capsys: Any) -> None:
-    assert main(["tinymnist"]) == 0
-    assert "4 in train, 2 in val, 3 in test" in capsys.readouterr().out
-    assert main(["--list"]) == 0
-    listed = capsys.readouterr().out
-    assert all(f"{name}  " in listed for name in data.REGISTRY)
-    assert main(["tinymnist", "--size", "64"]) == 1
-    assert "28 pixels" in capsys.readouterr().out
+    def told(*arguments: str, status: int = 0) -> str:
+        assert main([*arguments]) == status
+        return str(capsys.readouterr().out)
+
+    assert "4 in train, 2 in val, 3 in test" in told("tinymnist")
+    assert all(f"{name}  " in told("--list") for name in data.REGISTRY)
+    assert "28 pixels" in told("tinymnist", "--size", "64", status=1)
     place.patch.setattr(f"{main.__module__}.imagenet_weights", lambda url: url)
-    assert main(["weights"]) == 0
-    assert capsys.readouterr().out == f"{data.WEIGHTS[0].url}: Apache-2.0.\n"
-
-
-def test_the_hospitals_from_the_command_line(place: Place, capsys: Any) -> None:
+    assert told("weights") == f"{data.WEIGHTS[0].url}: Apache-2.0.\n"
     hospitals = cast(dict[str, data.RemoteFile], data.HEART)
     for n, (name, file) in enumerate(data.HEART.items(), start=1):
         place.own(TEXT[14:] * n, file.name)
         place.patch.setitem(hospitals, name, replace(file, sum=place.md5(TEXT[14:] * n)))
-    assert main(["heart"]) == 0
-    told = [
+    each = (
         f"{k}: {n} patients. Beware: {f.faults}" for n, (k, f) in enumerate(hospitals.items(), 1)
-    ]
-    assert capsys.readouterr().out.splitlines() == told
+    )
+    assert told("heart").splitlines() == [*each]
     place.own(b"1", data.HEART["Cleveland"].name)
-    assert main(["heart"]) == 1
-    assert "not the official processed.cleveland.data" in capsys.readouterr().out
+    assert "not the official processed.cleveland.data" in told("heart", status=1)

@@ -61,60 +61,41 @@ def curve(arms: dict[str, Strategy], seed: int = 7, repeats: int = 3, **more: An
     return frame.drop(columns="seconds")
 
 
-def test_every_arm_sees_the_same_patients_and_the_same_seed() -> None:
+def test_every_arm_sees_the_same_nested_draws_and_the_same_seed() -> None:
     one, other = Witness(), Witness()
     curve({"one": one, "other": other})
     assert one.seen == other.seen
     assert set(one.tested) == set(other.tested) == {TEST.x.tobytes()}
-    assert [len(patients) for patients, _ in one.seen] == [8, 16] * 3
     assert all(set(patients) <= set(POOL.patient.tolist()) for patients, _ in one.seen)
-
-
-def test_draws_of_a_repeat_are_nested_and_repeats_differ() -> None:
-    witness = Witness()
-    curve({"one": witness})
-    small, large = witness.seen[::2], witness.seen[1::2]
+    small, large = one.seen[::2], one.seen[1::2]
     for (few, seed), (many, same_seed) in zip(small, large, strict=True):
+        assert (len(few), len(many), seed) == (8, 16, same_seed)
         assert set(few) < set(many)
-        assert seed == same_seed
-    assert len({tuple(few) for few, _ in small}) == 3
-    assert len({seed for _, seed in small}) == 3
+    assert len({tuple(few) for few, _ in small}) == len({seed for _, seed in small}) == 3
 
 
-def test_the_seed_decides_to_the_bit() -> None:
+def test_the_seed_decides_to_the_bit_and_more_repeats_leave_the_first_as_they_were() -> None:
     pd.testing.assert_frame_equal(curve(ARMS), curve(ARMS), check_exact=True)
     assert not curve(ARMS).equals(curve(ARMS, seed=8))
+    more, fewer = (curve({"bayes": ARMS["bayes"]}, repeats=n) for n in (5, 3))
+    pd.testing.assert_frame_equal(more[more["repeat"] < 3], fewer, check_exact=True)
 
 
-def test_the_caller_s_own_chance_is_left_as_it_was() -> None:
-    def spends(labelled: Cohort, seed: int) -> Predicts:
-        random.random(), np.random.rand()
-        return ARMS["bayes"](labelled, seed)
-
-    random.seed(1)
-    np.random.seed(2)
-    expected = random.Random(1).random(), np.random.RandomState(2).rand()
-    curve({"spends": spends})
-    assert (random.random(), np.random.rand()) == expected
-
-
-def test_each_fit_starts_from_the_seed_that_its_arm_is_told() -> None:
+def test_a_fit_starts_from_its_own_seed_and_the_caller_s_chance_is_left_as_it_was() -> None:
     seen = []
 
     def looks(labelled: Cohort, seed: int) -> Predicts:
         seen.append((seed, random.random(), np.random.rand()))
         return ARMS["bayes"](labelled, seed)
 
+    random.seed(1)
+    np.random.seed(2)
+    expected = random.Random(1).random(), np.random.RandomState(2).rand()
     curve({"one": looks, "two": looks})
+    assert (random.random(), np.random.rand()) == expected
     assert len(seen) == 12
     assert len(set(seen)) == len({seed for seed, _, _ in seen}) == 3  # one for each repeat
     assert all(number == random.Random(seed).random() for seed, number, _ in seen)
-
-
-def test_more_repeats_leave_the_first_ones_as_they_were() -> None:
-    more = curve({"bayes": ARMS["bayes"]}, repeats=5)
-    fewer = curve({"bayes": ARMS["bayes"]})
-    pd.testing.assert_frame_equal(more[more["repeat"] < 3], fewer, check_exact=True)
 
 
 def test_a_row_is_the_fit_that_it_names() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +26,7 @@ from medxfer_utils._fits import Journal
 from medxfer_utils.cohorts import Cohort, split
 from medxfer_utils.experiments import USUAL, learning_curve
 from medxfer_utils.models import Classical, Model, Strategy, Training, image_network, train
+from tests.faults import untold
 
 SIZES, REPEATS, SEED = (8, 16), 2, 3
 
@@ -123,7 +126,7 @@ class Fits:
         mark = self.folder / "happened"
 
         def happens(labelled: Cohort, seed: int) -> None:
-            if len(np.unique(labelled.patient)) == n and not mark.exists():
+            if len(labelled.patients) == n and not mark.exists():
                 mark.touch()
                 what()
 
@@ -143,9 +146,8 @@ def test_two_processes_and_a_cluster_give_the_same_bits_in_any_order() -> None:
     alone = learning_curve(arms(), pool, test, SIZES, REPEATS, SEED)
     backwards = dict(reversed(arms().items()))
     assert_same(learning_curve(backwards, pool, test, SIZES[::-1], REPEATS, SEED, n_jobs=2), alone)
-    options: Any = {"threads_per_worker": 1, "processes": True, "dashboard_address": ":0"}
     with (
-        LocalCluster(n_workers=2, **options) as two,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as two,
         Client(two),
         joblib.parallel_config(backend="dask"),
     ):
@@ -195,83 +197,90 @@ def interrupt() -> None:
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(
-    ("n_jobs", "what", "raised"),
-    [
-        (None, interrupt, KeyboardInterrupt),
-        (2, interrupt, KeyboardInterrupt),
-        (2, lambda: os._exit(1), TerminatedWorkerError),
-    ],
-)
-def test_an_interrupted_grid_and_one_whose_worker_died_go_on_from_their_rows(
-    n_jobs: int | None, what: Any, raised: type[BaseException], fits: Fits, tmp_path: Path
+INDEX = ["strategy", "n", "repeat"]
+STOPS: dict[str, tuple[int | None, Any, type[BaseException], str | None]] = {
+    "alone": (None, interrupt, KeyboardInterrupt, None),
+    "two": (2, interrupt, KeyboardInterrupt, None),
+    "killed": (2, lambda: os._exit(1), TerminatedWorkerError, "terminated"),
+    "disk full": (2, lambda: None, OSError, "No space left on device; earlier rows are kept"),
+}
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_a_grid_that_was_stopped_goes_on_from_its_rows(
+    stop: str, fits: Fits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal = tmp_path / "new folder" / "journal.jsonl"
-    some = {"calm": fits.arm(), "stops": fits.once(16, what)}
-    with pytest.raises(raised):
+    journal, (n_jobs, what, raised, words) = tmp_path / "new folder" / "rows.jsonl", STOPS[stop]
+    some, sync, written = {"calm": fits.arm(), "stops": fits.once(16, what)}, os.fsync, []
+
+    def full(descriptor: int) -> None:
+        written.append(descriptor)
+        if len(written) == 3:  # after the first line and one row
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full if stop == "disk full" else sync)
+    with pytest.raises(raised, match=words):
         curve(some, n_jobs=n_jobs, journal=journal)
-    stored = [json.loads(line) for line in journal.read_text().splitlines()[1:]]
     before = len(fits)
-    assert len(stored) <= before < 8
+    time.sleep(0.5 * (n_jobs == 2))  # nobody works on
+    assert len(fits) == before < 8
+    text = journal.read_text()
+    stored = [json.loads(line) for line in text.splitlines()[1:]]
+    assert text.endswith("\n")  # nothing is half written
+    assert len(stored) <= before
     frame = curve(some, n_jobs=n_jobs, journal=journal)
     assert len(fits) - before == 8 - len(stored)
     assert_same(frame, curve({name: flat_regression() for name in some}))
-    at = frame.set_index(["strategy", "n", "repeat"])["seconds"]
-    assert all(at[(row["strategy"], row["n"], row["repeat"])] == row["seconds"] for row in stored)
+    seconds = frame.set_index(INDEX)["seconds"]
+    assert all(seconds[tuple(row[key] for key in INDEX)] == row["seconds"] for row in stored)
     pd.testing.assert_frame_equal(curve(some, journal=journal), frame, check_exact=True)
     assert len(fits) - before == 8 - len(stored)
 
 
 def test_a_half_written_line_is_dropped_and_written_again(fits: Fits, tmp_path: Path) -> None:
-    journal = tmp_path / "journal.jsonl"
-    whole = curve({"calm": fits.arm()}, journal=journal)
+    some, journal = {"calm": fits.arm()}, tmp_path / "rows.jsonl"
+    whole = curve(some, journal=journal)
     text = journal.read_bytes()
-    for cut in (3, len(text.splitlines(keepends=True)[-1]) - 1):  # bytes of the last line are lost
-        journal.write_bytes(text[:-cut])
+    last = len(text.splitlines(keepends=True)[-1])
+    for kept, again in ((-3, 1), (1 - last, 1), (20, 4)):  # in the last line, and in the first
+        journal.write_bytes(text[:kept])
         before = len(fits)
-        assert_same(curve({"calm": fits.arm()}, journal=journal), whole)
-        assert len(fits) - before == 1
-        rows = [json.loads(line) for line in journal.read_text().splitlines()[1:]]
-        assert [row["n"] for row in rows] == [8, 16, 8, 16]
-    journal.write_bytes(text[:20])  # killed while the first line was written
-    assert_same(curve({"calm": fits.arm()}, journal=journal), whole)
-    assert journal.read_bytes().splitlines()[0] == text.splitlines()[0]
+        assert_same(curve(some, journal=journal), whole)
+        lines = journal.read_bytes().splitlines()
+        assert (len(fits) - before, lines[0]) == (again, text.splitlines()[0])
+        assert [json.loads(line)["n"] for line in lines[1:]] == [8, 16, 8, 16]
 
 
-def test_a_disk_that_is_full_is_told_and_costs_no_earlier_row(tmp_path: Path) -> None:
-    path, columns = tmp_path / "journal.jsonl", ("strategy", "n", "repeat", "error")
+def test_a_row_that_does_not_fit_on_the_disk_leaves_nothing_of_itself(tmp_path: Path) -> None:
+    path, columns = tmp_path / "rows.jsonl", (*INDEX, "error")
     row = {"strategy": "a", "n": 8, "repeat": 0, "error": ""}
     journal = Journal(path, (POOL, TEST), SEED, columns)
     journal.add(row)
-    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, unlimited[1]))
+    there, unlimited = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(there) + 10, unlimited[1]))
     try:
-        with pytest.raises(OSError, match="File too large"):
+        with pytest.raises(OSError, match=r"File too large.*rows\.jsonl"):
             journal.add(row | {"repeat": 1})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
-    again = Journal(path, (POOL, TEST), SEED, columns)
-    again.add(row | {"repeat": 2})
+    assert path.read_bytes() == there
+    journal.add(row | {"repeat": 2})
     rows = Journal(path, (POOL, TEST), SEED, columns).rows
     assert [fit.repeat for fit in rows] == [0, 2]
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(OSError, match=r"Is a directory; earlier rows are kept.*rows\.jsonl"):
+        journal.add(row)
 
 
-def test_more_arms_sizes_and_repeats_add_to_a_journal(fits: Fits, tmp_path: Path) -> None:
-    journal = tmp_path / "journal.jsonl"
-    curve({"calm": fits.arm()}, journal=journal)
-    two = {"calm": fits.arm(), "other": fits.arm()}
-    frame = learning_curve(two, POOL, TEST, (8, 16, 32, 8), 3, SEED, journal=journal)
-    assert len(frame) == 24
-    assert len(fits) == 18  # a size asked for twice is fitted once
-    assert len(curve({"calm": fits.arm()}, journal=journal)) == 4
-    assert len(fits) == 18
-
-
-def test_a_failed_fit_is_counted_quoted_and_tried_again(fits: Fits, tmp_path: Path) -> None:
+def test_more_is_added_to_a_journal_and_a_failed_fit_is_told_and_tried_again(
+    fits: Fits, tmp_path: Path
+) -> None:
     def fail() -> None:
         raise ValueError("no luck")
 
-    journal = tmp_path / "journal.jsonl"
+    journal = tmp_path / "rows.jsonl"
     some = {"fails once": fits.once(16, fail), "calm": fits.arm()}
     with pytest.warns(RuntimeWarning, match="1 of 8 fits failed.*'fails once' with 16 .*no luck"):
         frame = curve(some, journal=journal)
@@ -280,54 +289,43 @@ def test_a_failed_fit_is_counted_quoted_and_tried_again(fits: Fits, tmp_path: Pa
     assert len(fits) == 7
     assert_same(curve(some, journal=journal), curve({name: flat_regression() for name in some}))
     assert len(fits) == 8
+    more = learning_curve(some, POOL, TEST, (8, 16, 32, 8), 3, SEED, journal=journal)
+    assert (len(more), len(fits)) == (24, 18)  # a size asked for twice is fitted once
+    assert (len(curve(some, journal=journal)), len(fits)) == (8, 18)
 
 
-def test_a_journal_of_another_question_is_refused_and_left_alone(
+def other_pool(what: str) -> Cohort:
+    """The pool, changed in one value."""
+    pool = Cohort("p", POOL.x.copy(), POOL.y.copy(), POOL.patient.astype(object))
+    pool.x[0, 0, 0] += 1e-12 * (what == "image")
+    pool.y[:2] = 1 - pool.y[:2] if what == "diagnosis" else pool.y[:2]
+    pool.patient[:2] = -1 if what == "patient" else pool.patient[:2]
+    return pool
+
+
+def test_what_cannot_be_answered_from_a_journal_is_refused_before_any_fit(
     fits: Fits, tmp_path: Path
 ) -> None:
-    def changed(what: str) -> Cohort:
-        pool = Cohort("p", POOL.x.copy(), POOL.y.copy(), POOL.patient.astype(object))
-        pool.x[0, 0, 0] += 1e-12 * (what == "image")
-        pool.y[:2] = 1 - pool.y[:2] if what == "diagnosis" else pool.y[:2]
-        pool.patient[:2] = -1 if what == "patient" else pool.patient[:2]
-        return pool
-
-    def ask(what: str) -> None:
-        measures = USUAL[:1] if what == "measures" else USUAL
-        about: Any = {"seed": SEED + (what == "seed"), "measures": measures, "journal": journal}
-        learning_curve({"calm": fits.arm()}, changed(what), TEST, SIZES, 1, **about)
-
-    journal = tmp_path / "journal.jsonl"
-    ask("nothing")
-    for what in ("seed", "image", "diagnosis", "patient", "measures", "foreign file"):
-        if what == "foreign file":
-            journal.write_text("strategy,n\nno line break at the end")
-        there, before = journal.read_bytes(), len(fits)
-        with pytest.raises(ValueError, match=r"journal\.jsonl is not the journal of these"):
-            ask(what)
-        assert journal.read_bytes() == there, what
-        assert len(fits) == before, what
-
-
-@pytest.mark.parametrize("damage", [b'"m": 8', b'"n": \xff'])
-def test_a_broken_line_of_a_journal_is_named(damage: bytes, fits: Fits, tmp_path: Path) -> None:
-    journal = tmp_path / "journal.jsonl"
-    curve({"calm": fits.arm()}, journal=journal)
-    journal.write_bytes(journal.read_bytes().replace(b'"n": 8', damage, 1))
-    with pytest.raises(ValueError, match=r"journal\.jsonl, line 2, is not a row"):
-        curve({"calm": fits.arm()}, journal=journal)
-
-
-def test_an_impossible_question_is_refused_before_any_fit(fits: Fits, tmp_path: Path) -> None:
-    some, journal = {"calm": fits.arm()}, tmp_path / "journal.jsonl"
-    wrong: list[tuple[str, dict[str, Any]]] = [
-        ("Cannot draw 321 patients", {"sizes": (8, 321)}),
-        ("share 320 patients", {"test": POOL}),
-        ("No measure is called 'F1'", {"measures": ("AUROC", "F1")}),
-    ]
-    for message, change in wrong:
-        asked: Any = {"test": TEST, "sizes": (8,), "repeats": 2, "seed": SEED} | change
-        with pytest.raises(ValueError, match=message):
-            learning_curve(some, POOL, **asked, journal=journal)
-    assert len(fits) == 0
-    assert not journal.exists()
+    some, journal = {"calm": fits.arm()}, tmp_path / "rows.jsonl"
+    usual = {"pool": other_pool(""), "test": TEST, "sizes": SIZES, "repeats": 1, "seed": SEED}
+    ask: Any = lambda _, change: learning_curve(some, **usual | change, journal=journal)  # noqa: E731
+    impossible = {
+        "size": ({"sizes": (8, 321)}, "Cannot draw 321 patients"),
+        "patients": ({"test": POOL}, "share 320 patients"),
+        "measure": ({"measures": ("AUROC", "F1")}, "No measure is called 'F1'"),
+    }
+    assert untold(impossible, ask, ValueError) == {}
+    assert (len(fits), journal.exists()) == (0, False)
+    ask("", {})
+    text, changes = journal.read_bytes(), ("image", "diagnosis", "patient")
+    other: list[dict[str, Any]] = [{"pool": other_pool(what)} for what in changes]
+    other += [{"seed": SEED + 1}, {"measures": USUAL[:1]}]
+    words = r"rows\.jsonl is not the journal of these"
+    assert untold({str(k): (o, words) for k, o in enumerate(other)}, ask, ValueError) == {}
+    assert (len(fits), journal.read_bytes()) == (2, text)
+    broken, foreign = "line 2, is not a row", b"strategy,n\nno line break at the end"
+    faults = {text.replace(b'"n": 8', wrong, 1): broken for wrong in (b'"m": 8', b'"n": \xff')}
+    for content, said in (faults | {foreign: words}).items():
+        journal.write_bytes(content)
+        assert untold({said: ({}, said)}, ask, ValueError) == {}
+        assert (len(fits), journal.read_bytes()) == (2, content)

@@ -1,5 +1,6 @@
 """The clinic as a whole: same patients at every site, parts that add up, limits that hold."""
 
+import itertools
 import tracemalloc
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from medxfer_utils.clinic import Clinic, Site, ideal_auroc, ideal_logit, patients, simulate, stream
 from medxfer_utils.cohorts import require_disjoint
+from tests.faults import untold
 
 ORGANS = pytest.mark.parametrize("organ", ["lung", "liver"])
 SMALL = Site(size=16, pixel=3.0)
@@ -89,31 +91,23 @@ def test_another_scanner_shows_the_same_patients(organ: str) -> None:
 
 
 @ORGANS
-def test_prevalence_changes_only_those_who_fall_ill(organ: str) -> None:
+def test_prevalence_and_case_mix_show_the_same_patients(organ: str) -> None:
     site = replace(SMALL, organ=organ, prevalence=0.2)
-    rare, common = simulate(site, 300, 0), simulate(replace(site, prevalence=0.6), 300, 0)
-    assert np.array_equal(rare.cohort.patient, common.cohort.patient)
-    assert (common.cohort.y >= rare.cohort.y).all()
+    sites = (site, replace(site, prevalence=0.6), replace(site, case_mix="screening"))
+    rare, common, screening = (simulate(each, 300, 0) for each in sites)
     assert rare.cohort.prevalence == pytest.approx(0.2, abs=0.08)
     assert common.cohort.prevalence == pytest.approx(0.6, abs=0.08)
+    assert (common.cohort.y >= rare.cohort.y).all()
+    assert np.array_equal(rare.cohort.patient, common.cohort.patient)
     alike = common.cohort.y == rare.cohort.y
     assert np.array_equal(rare.cohort.x[alike], common.cohort.x[alike])
     pd.testing.assert_frame_equal(rare.truth[alike], common.truth[alike])
     pd.testing.assert_frame_equal(rare.record[alike], common.record[alike])
     assert (common.truth.diameter_mm[~alike] > rare.truth.diameter_mm[~alike]).all()
-
-
-@ORGANS
-def test_case_mix_shows_the_same_patients_with_smaller_lesions(organ: str) -> None:
-    site = replace(SMALL, organ=organ)
-    referral, screening = (
-        simulate(site, 60, 0),
-        simulate(replace(site, case_mix="screening"), 60, 0),
-    )
-    assert np.array_equal(referral.cohort.patient, screening.cohort.patient)
-    assert np.array_equal(referral.cohort.y, screening.cohort.y)
-    pd.testing.assert_frame_equal(referral.record, screening.record)
-    assert (screening.truth.diameter_mm < referral.truth.diameter_mm).all()
+    assert np.array_equal(rare.cohort.patient, screening.cohort.patient)
+    assert np.array_equal(rare.cohort.y, screening.cohort.y)
+    pd.testing.assert_frame_equal(rare.record, screening.record)
+    assert (screening.truth.diameter_mm < rare.truth.diameter_mm).all()
 
 
 @ORGANS
@@ -152,38 +146,34 @@ def test_polarity_inverts_lesion_and_surround(organ: str) -> None:
     assert np.corrcoef(*contrast)[0, 1] < -0.9
 
 
-@pytest.mark.parametrize("modality", ["CT", "MR"])
-def test_any_size_works(modality: str) -> None:
-    for size in (8, 28, 33, 96):
+def test_any_size_works() -> None:
+    for size, modality in itertools.product((8, 28, 33, 96), ("CT", "MR")):
         made = simulate(Site(size=size, pixel=min(4.0, 48 / size), modality=modality), 5, 0)
         assert made.cohort.x.shape == (len(made.truth), size, size)
-        assert made.cohort.x.dtype == np.float32
-        assert np.isfinite(made.cohort.x).all()
+        assert (str(made.cohort.x.dtype), np.isfinite(made.cohort.x).all()) == ("float32", True)
         assert len(made.reports) == len(made.record) == len(made.cohort)
 
 
-@pytest.mark.parametrize(
-    ("axis", "said"),
-    [
-        ({"organ": "brain"}, "organ is 'brain'; choose from"), ({"size": 4}, "size is 4"),
-        ({"size": 32.5}, "whole number"), ({"pixel": 0.0}, "pixel is 0.0"),
-        ({"blur": -1.0}, "blur is -1.0"),
-        ({"dose": 0.0}, "dose is 0.0; choose from 0.01 to 100"), ({"kernel": "bone"}, "kernel"),
-        ({"slice_thickness": 20.0}, "slice_thickness"), ({"prevalence": 1.5}, "prevalence"),
-        ({"case_mix": "all"}, "case_mix"), ({"phase": "arterial"}, "phase"),
-        ({"polarity": 0}, "polarity"), ({"modality": "PET"}, "modality"),
-        ({"dose": float("nan")}, "dose"),
-    ],
-)  # fmt: skip
-def test_an_impossible_site_is_refused(axis: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        Site(**axis)
-
-
-@pytest.mark.parametrize(("number", "seed", "batch"), [(0, 0, 24), (5, -1, 24), (5, 0, 0)])
-def test_impossible_numbers_are_refused(number: int, seed: int, batch: int) -> None:
-    with pytest.raises(ValueError, match="ask for 1 patient or more"):
-        next(stream(SMALL, number, seed, batch))
+def test_an_impossible_site_or_number_is_refused() -> None:
+    numbers = {"size": 4, "pixel": 0.0, "blur": -1.0, "slice_thickness": 20.0, "prevalence": 1.5}
+    others: dict[str, Any] = {
+        "organ": "brain",
+        "kernel": "bone",
+        "case_mix": "all",
+        "phase": "arterial",
+    }
+    others |= {"polarity": 0, "modality": "PET", "dose": float("nan")}
+    faults: dict[str, tuple[dict[str, Any], str]] = {
+        name: ({name: value}, f"{name} is {value!r}; choose from")
+        for name, value in (numbers | others).items()
+    }
+    faults["whole"] = {"size": 32.5}, "size is 32.5; give a whole number of pixels"
+    faults["least"] = {"dose": 0.0}, "dose is 0.0; choose from 0.01 to 100"
+    assert untold(faults, lambda _, axis: Site(**axis), ValueError) == {}
+    none = {
+        str(asked): (asked, "1 patient or more") for asked in ((0, 0, 24), (5, -1, 24), (5, 0, 0))
+    }
+    assert untold(none, lambda _, asked: next(stream(SMALL, *asked)), ValueError) == {}
 
 
 @ORGANS
@@ -197,7 +187,7 @@ def test_the_task_is_solved_neither_by_size_nor_by_brightness(organ: str) -> Non
 
 
 @ORGANS
-def test_ideal_observer_stands_where_it_should(organ: str) -> None:
+def test_ideal_observer_stands_where_it_should_and_knows_the_prevalence(organ: str) -> None:
     site = Site(organ)
     limit, with_record = ideal_auroc(site), ideal_auroc(site, record=True)
     assert 0.93 < limit < 0.96
@@ -205,10 +195,7 @@ def test_ideal_observer_stands_where_it_should(organ: str) -> None:
     made = simulate(replace(SMALL, organ=organ), 1500, 4)
     score = ideal_logit(made.truth, site, made.record)
     assert roc_auc_score(made.cohort.y, score) == pytest.approx(with_record, abs=0.015)
-
-
-def test_ideal_logit_knows_the_prevalence() -> None:
-    site = replace(SMALL, prevalence=0.1)
-    made = simulate(site, 2000, 0)
-    p = 1 / (1 + np.exp(-ideal_logit(made.truth, site)))
+    rare = replace(SMALL, organ=organ, prevalence=0.1)
+    made = simulate(rare, 2000, 0)
+    p = 1 / (1 + np.exp(-ideal_logit(made.truth, rare)))
     assert p.mean() == pytest.approx(made.cohort.y.mean(), abs=0.015)
