@@ -152,7 +152,7 @@ def test_images_are_prepared_each_for_itself() -> None:
     np.testing.assert_allclose(images.std((1, 2, 3)), 1, atol=1e-9)
     assert not study.standardised(np.full((1, 28, 28), 7.0)).any()
     hu = np.array([-2000.0, -1000, -300, 400, 3000]).reshape(5, 1, 1)
-    assert study.windowed(hu).ravel().tolist() == [-1, -1, 0, 1, 1]
+    assert study.lung_window(hu).ravel().tolist() == [-1, -1, 0, 1, 1]
 
 
 @pytest.mark.parametrize("make", [study.small_nodules, study.simulation])
