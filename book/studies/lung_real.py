@@ -128,7 +128,7 @@ class Question:
 def labelled(data: Nodules) -> tuple[Nodules, NDArray[np.int64]]:
     """The nodules whose score is not 3, and their labels: 1 = scored 4 or 5."""
     rows = data.malignancy != 3
-    kept = Nodules(*(array[rows] for array in data[:4]), data.sums)
+    kept = Nodules(*(array[rows] for array in data[:4]), sums=data.sums)
     return kept, (kept.malignancy > 3).astype(np.int64)
 
 
@@ -164,7 +164,7 @@ def simple_numbers(diameter: NDArray[np.floating], x: Array) -> dict[str, Array]
     return {DIAMETER: diameter[:, None].astype(float), "three measurements": measured(x)}
 
 
-def simulated(world: int) -> tuple[Array, NDArray[np.int64]]:
+def simulated(world: int) -> tuple[Array, NDArray[np.integer]]:
     """Simulated nodules of four scanners: with and without contrast medium, smooth and sharp."""
     site = clinic.Site(organ="lung", size=SIDE, pixel=PIXEL)
     kinds = [(phase, kernel) for phase in ("portal", "unenhanced") for kernel in ("soft", "sharp")]
