@@ -333,9 +333,10 @@ def bootstrap_interval(
     while len(values) < repeats:
         drawn = rng.integers(len(size), size=len(size))
         many = size[drawn]  # rows of each patient who was drawn, one block after another
-        chosen = order[
-            np.repeat(first[drawn] - np.cumsum(many) + many, many) + np.arange(many.sum())
-        ]
+        chosen = order[drawn]
+        if len(size) < len(ill):
+            within = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
+            chosen = order[np.repeat(first[drawn], many) + within]
         if 0 < ill[chosen].sum() < len(chosen):
             values.append(statistic(*(a[chosen] for a in arrays)))
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])

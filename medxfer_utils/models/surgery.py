@@ -20,6 +20,8 @@ settle_tensorflow()  # first: it decides how TensorFlow starts, and keeps the st
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
+NO_PLACE = "The network has no layers named conv_1, conv_2 and so on, beside which weights are put."
+
 
 def backbone_layers(network: keras.Model) -> tuple[str, ...]:
     """Names of all layers with weights but the head."""
@@ -92,6 +94,7 @@ def with_lora(network: keras.Model, rank: int, seed: int) -> keras.Model:
     ----------
     .. [1] Hu et al. (2022), LoRA: low-rank adaptation of large language models. ICLR.
     """
+    require(convolutions(network), NO_PLACE)
     twin = copied(network)
     for k, name in enumerate(convolutions(network)):
         layer = twin.get_layer(name)
@@ -111,6 +114,7 @@ def with_adapters(network: keras.Model) -> keras.Model:
     .. [1] Rebuffi, Bilen and Vedaldi (2018), Efficient parametrization of multi-domain deep neural
        networks. CVPR.
     """
+    require(convolutions(network), NO_PLACE)
     image = h = keras.Input(network.input_shape[1:], name="image")
     for old in network.layers:
         layer = old.__class__.from_config(old.get_config())

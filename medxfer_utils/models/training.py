@@ -109,8 +109,8 @@ def train(
     Raises
     ------
     ValueError
-        If rows and labels do not fit the network or each other, a row holds NaN or raw pixels, a
-        layer does not exist, or all are frozen.
+        If rows and labels do not fit the network or each other, a row holds NaN or raw pixels, the
+        head has an activation, a layer does not exist, or all are frozen.
     """
     multipliers, frozen = dict(multipliers or {}), tuple(sorted(frozen))
     _require_fit(network, x, y, training, {*multipliers, *frozen})
@@ -195,6 +195,9 @@ def _require_fit(
     require(np.isfinite(x).all(), "Some inputs are not finite; look for NaN before scaling them.")
     known = squares or np.isin(y, np.arange(max(width, 2))).all()
     require(known, f"Labels {np.unique(y)} do not fit a network with {width} outputs.")
+    end = getattr(network.layers[-1], "activation", keras.activations.linear)
+    open_ended = squares or end is keras.activations.linear
+    require(open_ended, "The last layer must give log odds: leave its activation out.")
     alone = training.loss != "Brier" or width == 1
     require(alone, f"The Brier loss here needs one output, the network has {width}.")
 

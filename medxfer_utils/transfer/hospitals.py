@@ -166,7 +166,14 @@ def regularised(model: Linear, target: Cohort) -> Linear:
     """L2-SP from a recalibrated source: each coefficient may leave the source's if labels insist.
 
     It is `transfer.l2_sp` with a strength that fades as 1 / n, and an anchor whose intercept has
-    been recalibrated first.
+    been recalibrated first. Taught in lesson 10.
+
+    Parameters
+    ----------
+    model : Linear
+        Of the source; read, never changed.
+    target : Cohort
+        The labelled patients; one class is enough.
     """
     anchor = recalibrated(model, target)
     design = with_intercept(prepared(model.prepare, target.x))
@@ -179,6 +186,19 @@ def stacked(models: Sequence[Linear], target: Cohort) -> Average:
 
     A logistic regression on their log odds, pulled to the plain average as `recalibrated` is to
     the model: no hospital was fitted on these patients, so no cross-validation is needed.
+    Taught in lesson 10.
+
+    Parameters
+    ----------
+    models : sequence of Linear
+        k models that have seen none of these patients.
+    target : Cohort
+        The labelled patients; one class is enough.
+
+    Returns
+    -------
+    Average
+        Of log odds, with k weights of either sign and an intercept.
 
     References
     ----------
@@ -196,7 +216,19 @@ def mixture(models: Sequence[Linear], target: Cohort) -> Average:
     """Weigh recalibrated models by how well they predicted the target's labels.
 
     The weights are posterior probabilities of the models (each equally likely before), from the
-    likelihood of the labels.
+    likelihood of the labels. Taught in lesson 10.
+
+    Parameters
+    ----------
+    models : sequence of Linear
+        k models that have seen none of these patients.
+    target : Cohort
+        The labelled patients.
+
+    Returns
+    -------
+    Average
+        Of probabilities, with k weights from 0 to 1 and sum 1.
     """
     models = [recalibrated(model, target) for model in models]
     evidence = [-log_losses(model, target).sum() for model in models]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from medxfer_utils import models
 from medxfer_utils.models import Array, Training
 
@@ -10,6 +12,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
+from tests.faults import untold
 
 RNG = np.random.default_rng(5)
 SHAPE, FILTERS = (8, 8, 1), (3, 4)
@@ -123,9 +127,13 @@ def test_only_the_backbone_is_taken_when_class_counts_differ() -> None:
     assert all(map(np.array_equal, before, target.get_weights()))
 
 
-def test_a_backbone_of_another_shape_is_refused() -> None:
+def test_a_network_of_another_shape_is_refused() -> None:
     small, wide, short = (models.image_network(SHAPE, filters=f) for f in ((4, 6), (4, 7), (4,)))
-    with pytest.raises(ValueError, match=r"'conv_2': weights .*\(3, 3, 4, 7\).* do not fit"):
-        models.with_backbone_of(wide, small)
-    with pytest.raises(ValueError, match="no layer 'conv_2'"):
-        models.with_backbone_of(short, small)
+    plain = keras.Sequential([keras.Input(SHAPE), keras.layers.Conv2D(2, 3)])
+    faults: dict[str, tuple[Any, str]] = {
+        "wide": (lambda: models.with_backbone_of(wide, small), r"'conv_2': .*4, 7\).* do not fit"),
+        "short": (lambda: models.with_backbone_of(short, small), "no layer 'conv_2'"),
+        "LoRA": (lambda: models.with_lora(plain, 2, 0), "no layers named conv_1"),
+        "adapters": (lambda: models.with_adapters(plain), "no layers named conv_1"),
+    }
+    assert untold(faults, lambda _, call: call(), ValueError) == {}

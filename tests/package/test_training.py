@@ -232,6 +232,10 @@ def test_mistakes_are_named() -> None:
         "all frozen": ({"frozen": every}, "nothing is left to train"),
         "Brier": ({"network": network(3), "training": replace(SMALL, loss="Brier")}, "needs one"),
     }
+    closed = keras.Sequential(
+        [*network().layers[:-1], keras.layers.Dense(1, "sigmoid", name="head")]
+    )
+    wrong["sigmoid"] = {"network": closed}, "log odds: leave its activation out"
     fine = {"network": network(), "x": X, "y": Y, "training": SMALL, "seed": 0}
     assert untold(wrong, lambda _, changes: train(**(fine | changes)), ValueError) == {}
     configurations: dict[str, tuple[dict[str, Any], str]] = {
