@@ -178,18 +178,6 @@ def test_initial_weights_depend_on_the_seed_and_on_nothing_else() -> None:
     assert len({tuple(np.round(k / np.abs(k).max(), 4)) for k in kernels}) == len(kernels)
 
 
-@pytest.mark.parametrize("steps", [1, 60])
-def test_a_table_is_trained_as_keras_would(steps: int) -> None:
-    model, reference = network(B.x), models.tabular_network(10, 0)
-    z, y = model.prepare.transform(FEW.x).astype("float32"), FEW.y.astype("float32")[:, None]
-    loss = keras.losses.BinaryCrossentropy(from_logits=True)
-    reference.compile(keras.optimizers.Adam(0.003), loss)
-    reference.fit(z, y, batch_size=len(FEW), epochs=steps, shuffle=False, verbose=0)
-    ours = model.minimised(rows(FEW, model.prepare), Training(steps, batch=None)).network
-    for w, expected in zip(ours.get_weights(), reference.get_weights(), strict=True):
-        np.testing.assert_allclose(w, expected, atol=2e-5)
-
-
 def test_head_only_moves_the_head_and_a_new_head_keeps_the_rest() -> None:
     model = network(B.x).minimised(rows(FEW, fit_scaler(B.x)), Training(20, batch=None))
     short = Training(20, batch=None)

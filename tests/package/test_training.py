@@ -86,23 +86,14 @@ def test_losses_equal_scikit_learn() -> None:
         assert float(ours) == pytest.approx(reference(labels, expit(logits[:, 0])), rel=1e-5)
 
 
-def test_one_fit_leaves_nothing_for_the_next_and_its_start_as_it_was() -> None:
-    start = network()
-    kept = models.copied(start)
-    first = train(start, X, Y, SMALL, seed=1)
-    train(network(seed=5), X, 1 - Y, replace(SMALL, rate=0.5), seed=2)
-    again = train(start, X, Y, SMALL, seed=1)
-    assert distance(start, kept) == 0
-    assert distance(first, again) == 0
-    assert distance(first, train(start, X, Y, SMALL, seed=2)) > 0
-
-
 @given(st.integers(1, 40), st.integers(0, 12), st.integers(1, 16), st.integers(0, 9))
 def test_every_image_is_used_before_any_comes_again(
     n: int, steps: int, batch: int, seed: int
 ) -> None:
     order = in_turn(n, Training(steps, batch=batch), seed)
     assert order.shape == (steps, batch)
+    other = in_turn(n, Training(steps, batch=batch), seed + 1)
+    assert order.size < 12 or n < 12 or not np.array_equal(order, other)
     for used in range(1, order.size + 1):
         counts = Counter(order.ravel()[:used].tolist())
         assert max(counts.values()) - (min(counts.values()) if len(counts) == n else 0) <= 1
