@@ -40,7 +40,7 @@ MAKERS: dict[str, Callable[[float], keras.Optimizer]] = {
 class Penalised:
     """A penalty, times a strength: what is added to the loss while a network is trained.
 
-    Taught in lesson 08.
+    What it holds is held to the network as it stands before the first step. Taught in lesson 08.
 
     Parameters
     ----------
@@ -48,16 +48,12 @@ class Penalised:
         One of `medxfer_utils.models.penalties`.
     strength : float
         Its weight λ ≥ 0 beside the mean loss; 0 is plain fine-tuning.
-    source : keras.Model, optional
-        Of the same architecture: what it is held to. The network itself, as it stands before the
-        first step, if not given.
     attention : sequence of ndarray
         For a penalty on maps, one vector for each of its layers, see `channel_attention`.
     """
 
     penalty: Penalty
     strength: float
-    source: keras.Model | None = None
     attention: Sequence[Array] = ()
 
     def __post_init__(self) -> None:
@@ -121,9 +117,9 @@ def train(
     strength, attention = (penalty.strength, penalty.attention) if penalty else (0.0, ())
     told = [training.rate, training.smoothing, training.cosine, strength]
     numbers = [multipliers.get(layer, 1.0) for layer in owners], told
-    source = (penalty.source or network).get_weights() if penalty else []
+    weights = network.get_weights()
     trained = fit(
-        *(network.get_weights(), source, tf.constant(x, tf.float32)),
+        *(weights, weights if penalty else [], tf.constant(x, tf.float32)),
         tf.constant(np.asarray(y, KIND.get(training.loss, np.int32))),
         tf.constant(np.ones(len(x)) if weight is None else weight, tf.float32),
         *(tf.constant(order, tf.int32), *(tf.constant(n, tf.float32) for n in numbers)),
