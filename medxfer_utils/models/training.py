@@ -117,9 +117,8 @@ def train(
     strength, attention = (penalty.strength, penalty.attention) if penalty else (0.0, ())
     told = [training.rate, training.smoothing, training.cosine, strength]
     numbers = [multipliers.get(layer, 1.0) for layer in owners], told
-    weights = network.get_weights()
     trained = fit(
-        *(weights, weights if penalty else [], tf.constant(x, tf.float32)),
+        *(network.get_weights(), tf.constant(x, tf.float32)),
         tf.constant(np.asarray(y, KIND.get(training.loss, np.int32))),
         tf.constant(np.ones(len(x)) if weight is None else weight, tf.float32),
         *(tf.constant(order, tf.int32), *(tf.constant(n, tf.float32) for n in numbers)),
@@ -227,9 +226,7 @@ class _Parts:
     def __init__(self, graph: Graph) -> None:
         layers = graph.penalty.layers if graph.penalty else ()
         self.template, self.spy = _spied(graph.architecture, layers)
-        self.teacher = self.before = None
-        if graph.penalty:
-            self.teacher, self.before = _spied(graph.architecture, layers)
+        self.teacher, self.before = _spied(graph.architecture, layers)  # stays at the source
         for name in graph.frozen:
             self.template.get_layer(name).trainable = False
         moving = [(m.name, v) for m in self.template.layers for v in m.trainable_variables]
@@ -243,18 +240,16 @@ class _Parts:
     def values(self) -> list[Any]:
         return [v.value for v in self.moving]
 
-    def restart(self, weights: Any, source: Any) -> None:
+    def restart(self, weights: Any) -> None:
         """Set every weight and the optimiser's memory."""
-        others = self.teacher.weights if self.teacher else []
-        state = [*self.template.weights, *others, *self.optimiser.variables]
-        for variable, value in zip(state, [*weights, *source, *self.start]):  # noqa: B905
+        state = [*self.template.weights, *self.teacher.weights, *self.optimiser.variables]
+        for variable, value in zip(state, [*weights, *weights, *self.start]):  # noqa: B905
             variable.assign(value)
 
     def charge(self, penalty: Penalty, maps: Any, batch: Any, attention: Any) -> Any:
         """What a penalty charges for a step."""
-        anchors = [self.teacher.weights[k].value for k in self.places] if self.teacher else []
-        before: Any = []
-        if attention and self.before:
+        anchors, before = [self.teacher.weights[k].value for k in self.places], []
+        if penalty.compares:
             before = tf.nest.flatten(self.before(batch, training=False))[:-1]
         return penalty(Seen(self.values(), anchors, maps, before, attention))
 
@@ -280,10 +275,10 @@ def _compiled_fit(graph: Graph) -> tuple[Callable[..., Any], list[str]]:
         return loss + told[3] * parts.charge(graph.penalty, maps, batch, attention)
 
     def fit(
-        weights: Any, source: Any, x: Any, y: Any, weight: Any, order: Any, multipliers: Any,
-        told: Any, attention: Any, seed: Any,
+        weights: Any, x: Any, y: Any, weight: Any, order: Any, multipliers: Any, told: Any,
+        attention: Any, seed: Any,
     ) -> Any:  # fmt: skip
-        parts.restart(weights, source)
+        parts.restart(weights)
         told = tf.unstack(told)
         for step in tf.range(tf.shape(order)[0]):
             batch, labels = tf.gather(x, order[step]), tf.gather(y, order[step])
@@ -307,26 +302,15 @@ def _rate(step: Any, order: Any, told: Any) -> Any:
 
 def _signature(graph: Graph, parts: _Parts) -> list[Any]:
     weights = [tf.TensorSpec(v.shape) for v in parts.template.weights]
-    penalty, maps = graph.penalty, []
-    if penalty is not None and penalty.compares:
-        shapes = [parts.template.get_layer(name).output.shape for name in penalty.layers]
-        maps = [tf.TensorSpec([shape[-1]]) for shape in shapes]
-    y = tf.TensorSpec(
-        [None, None] if graph.loss == "squares" else [None], KIND.get(graph.loss, np.int32)
-    )
-    rows = tf.TensorSpec(parts.template.inputs[0].shape), y
+    penalty = graph.penalty
+    layers = penalty.layers if penalty and penalty.compares else ()
+    maps = [tf.TensorSpec(parts.template.get_layer(n).output.shape[-1:]) for n in layers]
+    wide = [None, None] if graph.loss == "squares" else [None]
+    y = tf.TensorSpec(wide, KIND.get(graph.loss, np.int32))
+    rows = tf.TensorSpec(parts.template.inputs[0].shape), y, tf.TensorSpec([None])
     told = tf.TensorSpec([len(parts.moving)]), tf.TensorSpec([4])
     order, seed = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([], tf.int32)
-    return [
-        weights,
-        weights if penalty else [],
-        *rows,
-        tf.TensorSpec([None]),
-        order,
-        *told,
-        maps,
-        seed,
-    ]
+    return [weights, *rows, order, *told, maps, seed]
 
 
 def mean_loss(logits: Any, labels: Any, smoothing: Any, kind: str, weight: Any = 1.0) -> Any:

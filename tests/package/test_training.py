@@ -223,9 +223,8 @@ def test_mistakes_are_named() -> None:
         "all frozen": ({"frozen": every}, "nothing is left to train"),
         "Brier": ({"network": network(3), "training": replace(SMALL, loss="Brier")}, "needs one"),
     }
-    closed = keras.Sequential(
-        [*network().layers[:-1], keras.layers.Dense(1, "sigmoid", name="head")]
-    )
+    ends = keras.layers.Flatten(), keras.layers.Dense(1, "sigmoid", name="head")
+    closed = keras.Sequential([keras.Input(SHAPE), *ends])
     wrong["sigmoid"] = {"network": closed}, "log odds: leave its activation out"
     fine = {"network": network(), "x": X, "y": Y, "training": SMALL, "seed": 0}
     assert untold(wrong, lambda _, changes: train(**(fine | changes)), ValueError) == {}
