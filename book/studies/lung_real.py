@@ -128,7 +128,8 @@ class Question:
 def labelled(data: Nodules) -> tuple[Nodules, NDArray[np.int64]]:
     """The nodules whose score is not 3, and their labels: 1 = scored 4 or 5."""
     rows = data.malignancy != 3
-    kept = Nodules(*(array[rows] for array in data[:4]), sums=data.sums)
+    x, malignancy, diameter, patient = (array[rows] for array in data[:4])
+    kept = Nodules(x, malignancy, diameter, patient, data.sums)
     return kept, (kept.malignancy > 3).astype(np.int64)
 
 

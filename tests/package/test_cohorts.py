@@ -64,7 +64,8 @@ def drawn(cohort: Cohort, seed: int | list[int]) -> Cohort:
 def test_the_seed_alone_decides_not_the_values_nor_the_order_of_the_rows() -> None:
     cohort = cohort_of(20, 30, rows_each=2)
     order = np.random.default_rng(8).permutation(len(cohort))
-    mixed = Cohort("here", *(a[order] for a in (cohort.x, cohort.y, cohort.patient)))
+    x, y, patient = (getattr(cohort, name)[order] for name in ("x", "y", "patient"))
+    mixed = Cohort("here", x, y, patient)
     for divide in (half, drawn):
         one, same, other = (divide(cohort, seed) for seed in (5, 5, 6))
         assert one.x.tobytes() == same.x.tobytes()

@@ -60,8 +60,8 @@ def test_losses_are_the_negative_log_likelihood_and_finite() -> None:
 
 def test_nobody_is_judged_by_a_model_that_knew_them() -> None:
     cohort = patients(30, np.random.default_rng(3))
-    twice = (np.repeat(a, 2, axis=0) for a in (cohort.x, cohort.y, cohort.patient))
-    rows = Cohort("two rows each", *twice)
+    x, y, patient = (np.repeat(getattr(cohort, name), 2, axis=0) for name in ("x", "y", "patient"))
+    rows = Cohort("two rows each", x, y, patient)
     seen: list[set[int]] = []
 
     class Watching(Fixed):

@@ -292,11 +292,13 @@ def test_bootstrap_draws_patients_with_all_their_rows(rng: np.random.Generator) 
     assert by_row[1] - by_row[0] < 0.7 * (alone[1] - alone[0])  # half, in the long run
 
     seen: list[Array] = []
-    metrics.bootstrap_interval(
-        lambda y, row: float(bool(seen.append(row))),
-        *([0, 0, 1, 1, 1, 0], np.arange(6.0)),
-        groups=np.array([2, 0, 1, 2, 1, 2]), repeats=50, rng=rng,
-    )  # fmt: skip
+
+    def remember(y: Array, row: Array) -> float:
+        seen.append(row)
+        return 0.0
+
+    told: dict[str, Any] = {"groups": np.array([2, 0, 1, 2, 1, 2]), "repeats": 50, "rng": rng}
+    metrics.bootstrap_interval(remember, [0, 0, 1, 1, 1, 0], np.arange(6.0), **told)
     counts = np.array([np.bincount(r.astype(int), minlength=6) for r in seen])
     assert (counts[:, [0, 2]] == counts[:, [3, 4]]).all()
     assert (counts[:, 0] == counts[:, 5]).all()

@@ -65,8 +65,11 @@ assert "tensorflow" not in sys.modules and "keras" not in sys.modules
 @given(st.integers(0, 10**6))
 def test_gradient_and_steepest_curvature_are_those_of_finite_differences(seed: int) -> None:
     data, theta = random_rows(seed), np.random.default_rng([1, seed]).normal(size=4)
-    value, slope = (lambda t, k=k: logistic_loss(t, data)[k] for k in (0, 1))
-    assert check_grad(value, slope, theta) < 1e-6
+
+    def slope(t: Any) -> Any:
+        return logistic_loss(t, data)[1]
+
+    assert check_grad(lambda t: logistic_loss(t, data)[0], slope, theta) < 1e-6
     bound = steepest_curvature(data)
     # At theta = 0 every p is a half, and the bound is reached.
     steepest = []
@@ -94,15 +97,12 @@ def test_a_missing_value_is_refused_at_the_door_by_every_model() -> None:
     x = FEW.x.copy()
     x[5, 1] = np.nan
     holed, plain = replace(FEW, name="ward", x=x), fit_scaler(B.x)
+    ways: list[Any] = [transfer.target_only, transfer.fine_tuned, transfer.frozen_features]
+    kinds = Linear(ANY, plain), Model(models.tabular_network(10), plain)
     faults: dict[str, tuple[Any, str]] = {
-        f"{kind.__class__.__name__} {k}": (
-            partial(way, kind, holed),
-            r"ward: 1 .* NaN .*\[\[5, 1\]\]",
-        )
-        for kind in (Linear(ANY, plain), Model(models.tabular_network(10), plain))
-        for k, way in enumerate(
-            (transfer.target_only, transfer.fine_tuned, transfer.frozen_features)
-        )
+        f"{way.__name__} {kind}": (partial(way, kind, holed), r"ward: 1 .* NaN .*\[\[5, 1\]\]")
+        for kind in kinds
+        for way in ways
     }
     assert untold(faults, lambda _, call: call(), ValueError) == {}
 
@@ -152,8 +152,8 @@ def test_gradient_steps_descend_under_a_wrong_scaler_too() -> None:
     assert losses[0] == pytest.approx(np.log(2))
     assert (np.diff(losses) < 0).all()
     down = -approx_fprime(np.zeros(11), lambda theta: logistic_loss(theta, data)[0])
-    unit = [step / np.linalg.norm(step) for step in (steps[1], down)]
-    np.testing.assert_allclose(*unit, atol=1e-5)
+    ours, theirs = (step / np.linalg.norm(step) for step in (steps[1], down))
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
 # --- the network ----------------------------------------------------------------------------------

@@ -118,7 +118,9 @@ def test_a_step_is_pulled_to_the_source_or_shrinks_kernels_only() -> None:
             np.testing.assert_allclose(b - a, -0.05 * pull(v, w, v.numpy()), atol=2e-6)
 
 
-ALL = [Anchor(1), Anchor(2), Shrink(1), Shrink(2), SpectralShrinkage(2), MapDistance(("relu_2",))]
+ALL: list[Penalty] = [
+    *(Anchor(1), Anchor(2), Shrink(1), Shrink(2), SpectralShrinkage(2), MapDistance(("relu_2",)))
+]
 
 
 def held_by(penalty: Penalty, strength: float) -> Penalised:

@@ -175,8 +175,8 @@ def test_initial_weights_follow_the_seed_and_he_in_a_nested_backbone_too() -> No
     spread = wide.get_layer("conv_1").get_weights()[0].std()
     assert spread == pytest.approx((2 / 144) ** 0.5, rel=0.03)
     nested = keras.Sequential([keras.Input(SHAPE), network(4), keras.layers.Dense(1, name="head")])
-    for make in (lambda s: network(seed=s), lambda s: models.reinitialised(nested, s)):
-        one, same, other = make(1), make(1), make(2)
+    for net in (network(), nested):
+        one, same, other = (models.reinitialised(net, seed) for seed in (1, 1, 2))
         assert distance(one, same) == 0 < distance(one, other)
         kernels = [(a, b) for a, b in zip(one.weights, other.weights, strict=True)
                    if a.path.endswith("kernel")]  # fmt: skip
