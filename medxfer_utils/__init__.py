@@ -21,6 +21,12 @@ for _name, _value in {
 _seed = 0
 
 
+def require(fine: object, message: str, error: type[ValueError] = ValueError) -> None:
+    """Raise `error` with a message that says what is wrong and what to do, unless all is fine."""
+    if not fine:
+        raise error(message)
+
+
 def threads() -> int:
     """Return the number of threads that NumPy and TensorFlow may use.
 

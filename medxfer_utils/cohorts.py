@@ -13,6 +13,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from medxfer_utils import require
+
 
 @dataclass(frozen=True, eq=False)
 class Cohort:
@@ -45,15 +47,11 @@ class Cohort:
 
     def __post_init__(self) -> None:
         lengths = {"x": len(self.x), "y": len(self.y), "patient": len(self.patient)}
-        if len(set(lengths.values())) != 1:
-            raise ValueError(f"Cohort {self.name!r}: lengths differ, {lengths}; give one row each.")
-        if not len(self.y):
-            raise ValueError(f"Cohort {self.name!r} has no rows; check the selection that made it.")
+        alike, here = len(set(lengths.values())) == 1, f"Cohort {self.name!r}"
+        require(alike, f"{here}: lengths differ, {lengths}; give one row each.")
+        require(len(self.y), f"{here} has no rows; check the selection that made it.")
         strange = sorted(set(np.unique(self.y).tolist()) - {0, 1})
-        if strange:
-            raise ValueError(
-                f"Cohort {self.name!r}: labels must be 0 or 1 (1 = the disease), found {strange}."
-            )
+        require(not strange, f"{here}: labels must be 0 or 1 (1 = the disease), found {strange}.")
 
     def __len__(self) -> int:
         return len(self.y)
@@ -86,7 +84,7 @@ def split(
 ) -> tuple[Cohort, ...]:
     """Divide a cohort by patient into parts of about the same prevalence.
 
-    Taught in lesson 01.
+    Taught in lesson 02.
 
     Parameters
     ----------
@@ -108,8 +106,8 @@ def split(
         If the fractions are not positive with sum 1, or a part would be empty.
     """
     shares = np.asarray(fractions, dtype=float)
-    if (shares <= 0).any() or not np.isclose(shares.sum(), 1):
-        raise ValueError(f"fractions must be positive and sum to 1, got {list(fractions)}.")
+    whole = (shares > 0).all() and np.isclose(shares.sum(), 1)
+    require(whole, f"fractions must be positive and sum to 1, got {list(fractions)}.")
     parts: list[list[NDArray[np.generic]]] = [[] for _ in shares]
     for stratum in _strata(cohort, rng):
         cuts = np.rint(np.cumsum(shares)[:-1] * len(stratum)).astype(int)
@@ -122,28 +120,23 @@ def draw(cohort: Cohort, n: int, rng: np.random.Generator) -> Cohort:
     """Draw `n` patients at about the cohort's prevalence: those whose diagnosis we pay for.
 
     With the same seed the draws are nested: the 8 patients of a small study are among the 16 of
-    the next, so that a learning curve follows one growing study. Taught in lesson 01.
+    the next, so that a learning curve follows one growing study. Taught in lesson 02.
 
     Raises
     ------
     ValueError
         If there are fewer than `n` patients, or the draw would hold one class only.
     """
-    if not 0 < n <= len(cohort.patients):
-        raise ValueError(
-            f"Cannot draw {n} patients from {cohort.name!r}, which has {len(cohort.patients)}."
-        )
+    there = len(cohort.patients)
+    require(0 < n <= there, f"Cannot draw {n} patients from {cohort.name!r}, which has {there}.")
     strata = _strata(cohort, rng)
     # The k-th of m patients of a stratum stands at (k + 1/2)/m: the strata interleave evenly, so
     # every leading part of the queue has nearly the cohort's prevalence.
     place = np.concatenate([(np.arange(len(s)) + 0.5) / max(len(s), 1) for s in strata])
     queue = np.concatenate(strata)[np.argsort(place, kind="stable")]
     drawn = cohort.of(queue[:n])
-    if len(np.unique(drawn.y)) < 2:
-        raise ValueError(
-            f"{n} patients of {cohort.name!r} (prevalence {cohort.prevalence:.2f}) "
-            "hold one class only; draw more."
-        )
+    about = f"{n} patients of {cohort.name!r} (prevalence {cohort.prevalence:.2f})"
+    require(len(np.unique(drawn.y)) > 1, f"{about} hold one class only; draw more.")
     return drawn
 
 
@@ -151,8 +144,29 @@ def folds(cohort: Cohort, k: int, rng: np.random.Generator) -> list[NDArray[np.g
     """Deal the patients out, each diagnosis in turn: the patients of each fold.
 
     Folds differ by one patient at most, and so do their numbers of ill patients. A class with one
-    patient is no error here: a study of ten has no better choice. Taught in lesson 05.
+    patient is no error here: a study of ten has no better choice. Taught in lesson 03.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        A patient counts as ill if any of its rows is.
+    k : int
+        Folds, from 1 to the number of patients.
+    rng : numpy.random.Generator
+        The only source of chance.
+
+    Returns
+    -------
+    list of ndarray, each of shape (n / k,)
+        The patients of each fold; each patient is in one.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer patients than folds.
     """
+    there = len(cohort.patients)
+    require(1 <= k <= there, f"Cannot deal {there} patients of {cohort.name!r} into {k} folds.")
     queue = np.concatenate(_strata(cohort, rng))
     return [queue[part::k] for part in range(k)]
 
@@ -166,8 +180,8 @@ def together(cohorts: Sequence[Cohort], name: str = "pooled data") -> Cohort:
         If two sites share patients, or their features differ.
     """
     require_disjoint(*cohorts)
-    if len({cohort.features for cohort in cohorts}) > 1:
-        raise ValueError("The sites differ in their features; choose those that all have.")
+    alike = len({cohort.features for cohort in cohorts}) == 1
+    require(alike, "The sites differ in their features; choose those that all have.")
     x, y, patient = (
         np.concatenate([getattr(cohort, what) for cohort in cohorts])
         for what in ("x", "y", "patient")
@@ -179,8 +193,5 @@ def require_disjoint(*cohorts: Cohort) -> None:
     """Raise ValueError, naming them, if two cohorts share patients."""
     for a, b in combinations(cohorts, 2):
         shared = np.intersect1d(a.patients, b.patients)
-        if len(shared):
-            raise ValueError(
-                f"{a.name!r} and {b.name!r} share {len(shared)} patients, "
-                f"{shared[0]} first; divide by patient before anything else."
-            )
+        said = f"{a.name!r} and {b.name!r} share {len(shared)} patients, {next(iter(shared), None)}"
+        require(not len(shared), f"{said} first; divide by patient before anything else.")

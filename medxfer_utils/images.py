@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from medxfer_utils import require
 
 Image = NDArray[np.float32]
 AIR = -1000.0  # HU, by definition of the scale
@@ -16,15 +19,15 @@ class ImagingError(ValueError):
     """An image cannot be read or used; the message says why, and names no patient and no file."""
 
 
+_require = partial(require, error=ImagingError)
+
+
 def _numbers(values: ArrayLike) -> Image:
     """The values as float32; ImagingError if any is no number."""
     source = np.asarray(values, dtype=np.float32)
     strange = int(source.size - np.isfinite(source).sum())
-    if strange:
-        raise ImagingError(
-            f"{strange} of {source.size} values are NaN or infinite: put what lies outside, "
-            f"{AIR:g} HU (air) or the least value of MR, in their place."
-        )
+    lost = f"{strange} of {source.size} values are NaN or infinite: put what lies outside"
+    _require(not strange, f"{lost}, {AIR:g} HU (air) or the least value of MR, in their place.")
     return source
 
 
@@ -53,12 +56,12 @@ def crop(
     source = np.asarray(image)
     extent = np.array(source.shape[: len(size)])
     middle = np.asarray(extent // 2 if centre is None else np.rint(np.asarray(centre, float)))
-    if middle.shape != extent.shape or not ((middle >= 0) & (middle < extent)).all():
-        raise ImagingError(f"The centre {centre} is not inside an image of {source.shape}.")
+    inside = middle.shape == extent.shape and ((middle >= 0) & (middle < extent)).all()
+    _require(inside, f"The centre {centre} is not inside an image of {source.shape}.")
     with np.errstate(invalid="ignore"):
         held = np.asarray(fill).astype(source.dtype)
-    if not np.isclose(held, fill, equal_nan=True):
-        raise ImagingError(f"Pixels of type {source.dtype} cannot hold the fill {fill}.")
+    fits = np.isclose(held, fill, equal_nan=True)
+    _require(fits, f"Pixels of type {source.dtype} cannot hold the fill {fill}.")
     beside = [(n, n) for n in size] + [(0, 0)] * (source.ndim - len(size))
     start = middle.astype(int) + np.array(size) - np.array(size) // 2
     within = tuple(slice(a, a + n) for a, n in zip(start, size, strict=True))
@@ -69,24 +72,22 @@ def window(values: ArrayLike, level: float, width: float) -> Image:
     """Grey values from 0 to 1 of a CT window: what is outside of it is black or white.
 
     Linear between `level` - `width` / 2 and `level` + `width` / 2 (DICOM PS3.3 C.11.2.1.3.2).
-    Taught in lesson 03.
+    Taught in lesson 05.
 
     Raises
     ------
     ImagingError
         If the width is not positive.
     """
-    if not width > 0:
-        raise ImagingError(f"The width of a window must be positive, not {width}.")
+    _require(width > 0, f"The width of a window must be positive, not {width}.")
     grey = (np.asarray(values, dtype=np.float32) - np.float32(level - width / 2)) / width
-    clipped: Image = np.clip(grey, 0, 1).astype(np.float32)
-    return clipped
+    return np.asarray(np.clip(grey, 0, 1), dtype=np.float32)
 
 
 def percentile_window(values: ArrayLike, low: float = 1, high: float = 99) -> Image:
     """Grey values from 0 to 1 between two percentiles of the image itself, as MR needs.
 
-    Taught in lesson 03.
+    Taught in lesson 05.
 
     Raises
     ------
@@ -94,8 +95,7 @@ def percentile_window(values: ArrayLike, low: float = 1, high: float = 99) -> Im
         If the two percentiles are the same number: nothing could be seen. Also for NaN.
     """
     dark, bright = np.percentile(_numbers(values), [low, high])
-    if not bright > dark:
-        raise ImagingError(f"Percentiles {low} and {high} are {dark:.3g} and {bright:.3g}.")
+    _require(bright > dark, f"Percentiles {low} and {high} are {dark:.3g} and {bright:.3g}.")
     return window(values, float(dark + bright) / 2, float(bright - dark))
 
 
@@ -115,10 +115,9 @@ def standardised(images: ArrayLike, cut: float = 4) -> Image:
     """
     source = _numbers(images)
     spread = source.std((1, 2), keepdims=True)
-    if not (spread > 0).all():
-        raise ImagingError(f"Image {int(np.argmin(spread))} has one value only: nothing to scale.")
-    relative: Image = np.clip((source - source.mean((1, 2), keepdims=True)) / spread, -cut, cut)
-    return relative
+    flat = int(np.argmin(spread))
+    _require((spread > 0).all(), f"Image {flat} has one value only: nothing to scale.")
+    return np.asarray(np.clip((source - source.mean((1, 2), keepdims=True)) / spread, -cut, cut))
 
 
 def contrast(images: ArrayLike, unit: float, cut: float = 4) -> Image:
@@ -126,7 +125,7 @@ def contrast(images: ArrayLike, unit: float, cut: float = 4) -> Image:
 
     The surroundings of a lesion become 0 and the lesion what it stands out by, in any organ, while
     two lesions of one organ can still be compared: the unit is the organ's, not the patch's.
-    Taught in lesson 04.
+    Taught in lesson 07.
 
     Parameters
     ----------
@@ -142,12 +141,10 @@ def contrast(images: ArrayLike, unit: float, cut: float = 4) -> Image:
     ImagingError
         If the unit is not positive, or a value is NaN.
     """
-    if not unit > 0:
-        raise ImagingError(f"The unit of contrast must be positive, not {unit}.")
+    _require(unit > 0, f"The unit of contrast must be positive, not {unit}.")
     source = _numbers(images)
     away = source - np.median(source, axis=(1, 2), keepdims=True)
-    relative: Image = np.clip(away / np.float32(unit), -cut, cut)
-    return relative
+    return np.asarray(np.clip(away / np.float32(unit), -cut, cut))
 
 
 def scaled(values: ArrayLike) -> Image:
@@ -159,10 +156,6 @@ def scaled(values: ArrayLike) -> Image:
         For any other type: Hounsfield units and MR signal need `window` or `percentile_window`.
     """
     source = np.asarray(values)
-    if source.dtype not in (np.uint8, np.uint16):
-        raise ImagingError(
-            f"Values of type {source.dtype} have no range of their own: use `window` for "
-            "Hounsfield units, `percentile_window` for MR."
-        )
-    grey: Image = source.astype(np.float32) / np.float32(np.iinfo(source.dtype).max)
-    return grey
+    other = f"Values of type {source.dtype} have no range of their own: use `window` for Hounsfield"
+    _require(source.dtype in (np.uint8, np.uint16), f"{other} units, `percentile_window` for MR.")
+    return np.asarray(source.astype(np.float32) / np.float32(np.iinfo(source.dtype).max))

@@ -17,6 +17,8 @@ from scipy.special import expit, logit
 from sklearn import metrics as sklearn_metrics
 from sklearn.linear_model import LogisticRegression
 
+from medxfer_utils import require
+
 Array = npt.NDArray[Any]
 Values = npt.ArrayLike
 
@@ -28,40 +30,26 @@ def _checked_scores(
     truth, *rest = (np.asarray(values) for values in (y, *scores))
     rest = [s if np.issubdtype(s.dtype, np.floating) else s.astype(float) for s in rest]
     names = [f"score {i}" if len(rest) > 1 else "score" for i in range(1, len(rest) + 1)]
+    n, more = truth.size, "pass one number per patient, for example values[:, -1]"
     for name, values in zip(["y", *names], [truth, *rest], strict=True):
-        _check_shape(name, values, len(np.atleast_1d(truth)))
+        require(values.ndim == 1, f"{name} has shape {values.shape}, not (n,): {more}")
+        rows = f"y has {n} rows but {name} has {len(values)}: pass the same patients in one order"
+        require(len(values) == n, rows)
     _check_labels(truth, classes)
     for name, values in zip(names, rest, strict=True):
         _check_values(name, values, probability)
     return (truth == 1, *rest)
 
 
-def _check_shape(name: str, values: Array, n: int) -> None:
-    """Refuse what is not one number for each of the `n` patients."""
-    if values.ndim != 1:
-        raise ValueError(
-            f"{name} has shape {values.shape}, not (n,): pass one number per patient, "
-            "for example the column of the disease, values[:, -1]"
-        )
-    if len(values) != n:
-        raise ValueError(
-            f"y has {n} rows but {name} has {len(values)}: "
-            "both must describe the same patients in the same order"
-        )
-
-
 def _check_labels(truth: Array, classes: int) -> None:
     """Refuse no labels, labels other than 0 and 1, and fewer than `classes` of them."""
-    if not len(truth):
-        raise ValueError("y is empty: there is no patient to judge; check how the rows were chosen")
-    if not np.all(known := (truth == 0) | (truth == 1)):
-        strange = ", ".join(map(repr, pd.unique(truth[~known])[:5].tolist()))
-        raise ValueError(f"y holds labels other than 0 and 1 ({strange}): code the disease as 1")
-    if len(present := np.unique(truth)) < classes:
-        raise ValueError(
-            f"y holds class {int(present[0])} only ({len(truth)} rows): this measure compares "
-            "ill with healthy patients and needs both; use more patients or stratify the split"
-        )
+    require(len(truth), "y is empty: there is no patient to judge; check how rows were chosen")
+    ill, known = truth == 1, np.isin(truth, (0, 1))
+    strange = ", ".join(map(repr, pd.unique(truth[~known])[:5].tolist()))
+    require(known.all(), f"y holds labels other than 0 and 1 ({strange}): code the disease as 1")
+    one = f"y holds class {int(ill[0])} only ({len(ill)} rows): this measure compares ill with "
+    both = classes < 2 or 0 < ill.sum() < len(ill)
+    require(both, one + "healthy patients; use more patients or stratify the split")
 
 
 def _check_values(name: str, values: Array, probability: bool) -> None:
@@ -70,18 +58,20 @@ def _check_values(name: str, values: Array, probability: bool) -> None:
     if probability and not wrong.any():
         wrong = (values < 0) | (values > 1)
         what = "outside [0, 1]: pass probabilities, for example scipy.special.expit(log odds)"
-    if wrong.any():
-        first = int(np.argmax(wrong))
-        raise ValueError(
-            f"{name}: {wrong.sum()} of {len(values)} values, the first at position {first} "
-            f"({values[first]}), are {what}"
-        )
+    first = int(np.argmax(wrong))
+    where = f"{wrong.sum()} of {len(values)} values, the first at position {first}"
+    require(not wrong.any(), f"{name}: {where} ({values[first]}), are {what}")
+
+
+def _share(name: str, value: float, also: float = 0.5) -> None:
+    """Refuse what does not lie between 0 and 1, nor equals `also`."""
+    require(0 < value < 1 or value == also, f"{name} must lie between 0 and 1, not {value}")
 
 
 def auroc(y: Values, score: Values) -> float:
     """Area under the ROC curve: the chance that an ill patient outranks a healthy one.
 
-    Ties count one half (the Mann-Whitney statistic; Hanley & McNeil 1982). Taught in lesson 01.
+    Ties count one half (the Mann-Whitney statistic; Hanley & McNeil 1982). Taught in lesson 02.
     """
     ill, values = _checked_scores(y, score)
     m = int(ill.sum())
@@ -95,10 +85,8 @@ def _placements(ill: Array, score: Array) -> tuple[Array, Array]:
     Both average to the AUROC. They come from midranks in O(n log n), as in Sun & Xu (2014).
     """
     m, n = int(ill.sum()), int((~ill).sum())
-    if min(m, n) < 2:
-        raise ValueError(
-            f"{m} ill and {n} healthy patients: DeLong's variance needs at least two of each"
-        )
+    enough = f"{m} ill and {n} healthy patients: DeLong's variance needs at least two of each"
+    require(min(m, n) > 1, enough)
     overall = stats.rankdata(score)
     below = (overall[ill] - stats.rankdata(score[ill])) / n
     above = 1 - (overall[~ill] - stats.rankdata(score[~ill])) / m
@@ -110,7 +98,7 @@ def _delong_variance(below: Array, above: Array) -> float:
 
 
 def delong(y: Values, score: Values) -> tuple[float, float]:
-    """AUROC and its variance after DeLong, DeLong & Clarke-Pearson (1988). Taught in lesson 02.
+    """AUROC and its variance after DeLong, DeLong & Clarke-Pearson (1988). Taught in lesson 03.
 
     Raises
     ------
@@ -134,14 +122,16 @@ def auroc_interval(y: Values, score: Values, level: float = 0.95) -> tuple[float
     Returns
     -------
     low, high : float
-        Both in [0, 1].
+        Both in [0, 1]; NaN where all scores are equal, which says nothing of other patients.
     """
+    _share("level", level)
     area, variance = delong(y, score)
     if area in (0.0, 1.0):
         ill = np.asarray(y) == 1
         bound = float(((1 - level) / 2) ** (1 / min(ill.sum(), (~ill).sum())))
         return (bound, 1.0) if area else (0.0, 1 - bound)
-    half = stats.norm.ppf((1 + level) / 2) * np.sqrt(variance) / (area * (1 - area))
+    error = np.sqrt(variance if variance > 1e-24 else np.nan)  # rounding leaves some 1e-32
+    half = stats.norm.ppf((1 + level) / 2) * error / (area * (1 - area))
     return float(expit(logit(area) - half)), float(expit(logit(area) + half))
 
 
@@ -189,10 +179,9 @@ def threshold_at_sensitivity(
     """Return the highest threshold that still finds the wanted share of the ill.
 
     Choose it on validation patients, never on the test set. `sensitivity` is in (0, 1]; a patient
-    is called ill when ``score >= threshold``. Taught in lesson 02.
+    is called ill when ``score >= threshold``. Taught in lesson 03.
     """
-    if not 0 < sensitivity <= 1:
-        raise ValueError(f"sensitivity must be above 0 and at most 1, not {sensitivity}")
+    _share("sensitivity", sensitivity, also=1)
     ill, values = _checked_scores(y_validation, score)
     found = int(np.ceil(sensitivity * ill.sum() - 1e-9))  # 0.07 * 100 is 7.000000000000001
     return float(np.sort(values[ill])[-found])
@@ -204,7 +193,7 @@ def operating_point(
     """Count what happens when every patient with ``score >= threshold`` is called ill.
 
     With `prevalence`, between 0 and 1, the ill and the healthy are reweighted to it: PPV, NPV and
-    accuracy are those of a population with that share of ill (Bayes' rule). Taught in lesson 01.
+    accuracy are those of a population with that share of ill (Bayes' rule). Taught in lesson 02.
 
     Returns
     -------
@@ -212,8 +201,8 @@ def operating_point(
         sensitivity, specificity, PPV, NPV, accuracy. A rate of nobody (the PPV when no patient
         is called ill) is NaN.
     """
-    if prevalence is not None and not 0 < prevalence < 1:
-        raise ValueError(f"prevalence must lie between 0 and 1, not {prevalence}")
+    _share("prevalence", 0.5 if prevalence is None else prevalence)
+    require(not np.isnan(threshold), "threshold is NaN: choose one on validation patients")
     ill, values = _checked_scores(y, score, classes=1 if prevalence is None else 2)
     called, weight = values >= threshold, np.ones(len(ill))
     if prevalence is not None:
@@ -237,7 +226,7 @@ def calibration(y: Values, p: Values) -> tuple[float, float]:
     The intercept is calibration in the large: a in logit P(y = 1) = a + logit p. Above 0, the
     model promised too little disease. The slope is b in logit P(y = 1) = a' + b logit p. Below 1,
     the probabilities are too extreme. `p` is kept one machine epsilon away from 0 and 1. Taught in
-    lesson 02.
+    lesson 03.
 
     Returns
     -------
@@ -261,8 +250,7 @@ def calibration(y: Values, p: Values) -> tuple[float, float]:
 
 def _binned(y: Values, p: Values, bins: int) -> pd.DataFrame:
     """Patients and means of `p` and `y` in each of `bins` bins that holds anybody."""
-    if bins < 1:
-        raise ValueError(f"bins must be at least 1, not {bins}")
+    require(bins >= 1, f"bins must be at least 1, not {bins}")
     ill, values = _checked_scores(y, p, probability=True, classes=1)
     place = np.digitize(values, np.linspace(0, 1, bins + 1)[1:-1], right=True)
     table = pd.DataFrame({"predicted": values.astype(float), "observed": ill.astype(float)})
@@ -275,7 +263,7 @@ def reliability_curve(y: Values, p: Values, bins: int = 10, level: float = 0.95)
 
     Equal width, closed on the right, as in Guo et al. (2017): a bin means the same in every
     cohort, so two models or two sites can be laid over each other. Its price, bins with few
-    patients, is shown by their number and by Wilson's interval. Taught in lesson 02.
+    patients, is shown by their number and by Wilson's interval. Taught in lesson 03.
 
     Returns
     -------
@@ -283,20 +271,20 @@ def reliability_curve(y: Values, p: Values, bins: int = 10, level: float = 0.95)
         One row for each bin that holds patients: `predicted` (mean of `p`), `observed` (share of
         ill), `low` and `high` (Wilson's interval of `observed`), `patients`.
     """
-    curve = _binned(y, p, bins)
-    counts = zip(round(curve["observed"] * curve["patients"]), curve["patients"], strict=True)
-    ends = [
-        stats.binomtest(int(ill), int(n)).proportion_ci(level, method="wilson") for ill, n in counts
-    ]
-    low, high = np.transpose(ends)
-    return curve.assign(low=low, high=high)[["predicted", "observed", "low", "high", "patients"]]
+    _share("level", level)
+    curve, z = _binned(y, p, bins), stats.norm.ppf((1 + level) / 2)
+    share, n = curve["observed"], curve["patients"]
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    curve = curve.assign(low=np.maximum(middle - half, 0), high=np.minimum(middle + half, 1))
+    return curve[["predicted", "observed", "low", "high", "patients"]]
 
 
 def expected_calibration_error(y: Values, p: Values, bins: int = 10) -> float:
     """Mean distance between the observed and the predicted share of ill over the patients' bins.
 
     The bins are those of `reliability_curve` (Naeini et al. 2015; Guo et al. 2017). It is biased
-    upwards in small samples: a perfect model does not reach 0. Taught in lesson 02.
+    upwards in small samples: a perfect model does not reach 0. Taught in lesson 03.
     """
     curve = _binned(y, p, bins)
     gap = (curve["observed"] - curve["predicted"]).abs()
@@ -314,7 +302,7 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Percentile interval of ``statistic(y, *scores)`` over resampled patients.
 
-    Taught in lesson 02.
+    Taught in lesson 03.
 
     Parameters
     ----------
@@ -338,26 +326,32 @@ def bootstrap_interval(
     -------
     low, high : float
     """
+    _share("level", level)
     ill, *rest = _checked_scores(y, *scores)
-    rows = _rows_of_patients(np.arange(len(ill)) if groups is None else groups, len(ill))
-    values: list[float] = []
+    order, size = _by_patient(np.arange(len(ill)) if groups is None else groups, len(ill))
+    first, arrays, values = np.cumsum(size) - size, (ill.astype(int), *rest), list[float]()
     while len(values) < repeats:
-        chosen = np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))])
+        drawn = rng.integers(len(size), size=len(size))
+        many = size[drawn]  # rows of each patient who was drawn, one block after another
+        chosen = order[drawn]
+        if len(size) < len(ill):
+            within = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
+            chosen = order[np.repeat(first[drawn], many) + within]
         if 0 < ill[chosen].sum() < len(chosen):
-            values.append(statistic(*(a[chosen] for a in (ill.astype(int), *rest))))
+            values.append(statistic(*(a[chosen] for a in arrays)))
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
-def _rows_of_patients(groups: Values, n: int) -> list[Array]:
-    """For each patient in `groups`, the positions of their rows."""
+def _by_patient(groups: Values, n: int) -> tuple[Array, Array]:
+    """Positions of all rows, patient by patient, and how many each patient has."""
     patient, names = pd.factorize(np.asarray(groups))
-    if len(patient) != n or (patient < 0).any() or len(names) < 2:
-        raise ValueError(
-            f"groups must name a patient for each of the {n} rows, and two patients at least; "
-            f"it has {len(patient)} rows, {(patient < 0).sum()} missing, {len(names)} patients"
-        )
-    return np.split(np.argsort(patient, kind="stable"), np.cumsum(np.bincount(patient))[:-1])
+    found = f"{len(patient)} rows, {(patient < 0).sum()} missing, {len(names)} patients"
+    fine = len(patient) == n and (patient >= 0).all() and len(names) > 1
+    require(
+        fine, f"groups must name a patient for each of {n} rows, and two at least; it has {found}"
+    )
+    return np.argsort(patient, kind="stable"), np.bincount(patient)
 
 
 def mean_interval(differences: Values, level: float = 0.95) -> tuple[float, float, float]:
@@ -365,7 +359,7 @@ def mean_interval(differences: Values, level: float = 0.95) -> tuple[float, floa
 
     It speaks of new draws of the labelled patients, with the test patients as they are: draws
     share that test set, and the interval does not say how another hospital would differ. Taught in
-    lesson 01.
+    lesson 02.
 
     Parameters
     ----------
@@ -379,11 +373,10 @@ def mean_interval(differences: Values, level: float = 0.95) -> tuple[float, floa
     mean, low, high : float
     """
     values = np.asarray(differences, dtype=float)
-    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
-        raise ValueError(
-            "differences must be one-dimensional, finite and at least two, one for each draw; "
-            f"got shape {values.shape} with {(~np.isfinite(values)).sum()} NaN or infinite"
-        )
+    _share("level", level)
+    fine = values.ndim == 1 and len(values) > 1 and np.isfinite(values).all()
+    wanted = "differences must be one-dimensional, finite and at least two, one for each draw"
+    require(fine, f"{wanted}; got shape {values.shape}, {(~np.isfinite(values)).sum()} not finite")
     half = stats.t.ppf((1 + level) / 2, len(values) - 1) * stats.sem(values)
     return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
 

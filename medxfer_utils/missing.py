@@ -8,7 +8,6 @@ without a measurement still needs a diagnosis. `complete_rows` says how many tha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,8 @@ from scipy.special import expit, logit
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+
+from medxfer_utils import require
 
 Array = NDArray[np.floating]
 
@@ -31,6 +32,8 @@ def amputed(
     columns: Sequence[int] | None = None,
 ) -> Array:
     """Remove values from complete data, by one of Rubin's three mechanisms [1]_.
+
+    Taught in lesson 11.
 
     Each value of `columns` is removed independently, with probability expit(a + 2 s). The
     mechanisms differ in what s is; a solves, for each column, that the mean probability is `share`.
@@ -76,10 +79,8 @@ def amputed(
         brentq(lambda a, s=s: expit(a + s).mean() - share, logit(share) - edge, logit(share) + edge)
         for s in drive.T
     ]
-    holed = np.array(x, dtype=float)
-    holed[:, chosen] = np.where(
-        rng.random(drive.shape) < expit(level + drive), np.nan, holed[:, chosen]
-    )
+    gone, holed = rng.random(drive.shape) < expit(level + drive), np.array(x, dtype=float)
+    holed[:, chosen] = np.where(gone, np.nan, holed[:, chosen])
     return holed
 
 
@@ -95,31 +96,28 @@ def _drive(x: Array, mechanism: str, columns: NDArray[np.integer]) -> Array:
 
 def _check_amputation(x: Array, mechanism: str, share: float, columns: NDArray[np.integer]) -> None:
     """Refuse what `amputed` cannot do."""
-    if x.ndim != 2 or not np.isfinite(x).all():
-        raise ValueError(
-            f"x has shape {x.shape} and {(~np.isfinite(x)).sum()} NaN or infinite values: remove "
-            "values from a complete table (n, d), so that the truth is known; see complete_rows"
-        )
-    if mechanism not in ("MCAR", "MAR", "MNAR"):
-        raise ValueError(f"mechanism {mechanism!r}: choose MCAR, MAR or MNAR")
-    if not 0 < share < 1:
-        raise ValueError(f"share must lie between 0 and 1, not {share}")
-    if not columns.size or not np.isin(columns, np.arange(x.shape[1])).all():
-        raise ValueError(f"columns {columns.tolist()}: name some of 0 to {x.shape[1] - 1}")
-    if mechanism == "MAR" and np.isin(np.arange(x.shape[1]), columns).all():
-        raise ValueError(
-            "MAR lets complete columns decide, and none would stay complete: "
-            "name fewer columns than x has"
-        )
+    found = f"shape {x.shape} and {(~np.isfinite(x)).sum()} NaN or infinite values"
+    whole = x.ndim == 2 and np.isfinite(x).all()
+    require(whole, f"x has {found}: remove values from a complete table (n, d); see complete_rows")
+    every = np.arange(x.shape[1])
+    inside, left = columns.size and np.isin(columns, every).all(), np.setdiff1d(every, columns)
+    known = mechanism in ("MCAR", "MAR", "MNAR")
+    require(known, f"mechanism {mechanism!r}: choose MCAR, MAR or MNAR")
+    require(0 < share < 1, f"share must lie between 0 and 1, not {share}")
+    require(inside, f"columns {columns.tolist()}: name some of 0 to {x.shape[1] - 1}")
+    none = "MAR lets complete columns decide, and none would stay complete: name fewer columns"
+    require(mechanism != "MAR" or left.size, none)
 
 
 def complete_rows(x: Array) -> NDArray[np.bool_]:
     """Which rows of `x`, shape (n, d), have every value: all that deletion would keep, (n,)."""
-    return cast(NDArray[np.bool_], ~np.isnan(x).any(axis=1))
+    return np.asarray(~np.isnan(x).any(axis=1))
 
 
 def median_scaler(x: Array) -> Pipeline:
     """The scaler of a hospital with gaps: fill with the median, then standardise; fitted on `x`.
+
+    Taught in lesson 11.
 
     It stands where `models.fit_scaler` stands for complete patients: as a model's `prepare`. A
     column of `x`, shape (n, d), without any value is filled with 0 and stays 0.

@@ -31,6 +31,8 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from medxfer_utils import require
+
 Array = npt.NDArray[Any]
 Values = npt.ArrayLike
 
@@ -47,13 +49,13 @@ def _features(**given: Values) -> list[Array]:
     """Return features as floats; refuse gaps and hospitals that measure different things."""
     arrays = {name: np.asarray(x, dtype=float) for name, x in given.items()}
     shapes = ", ".join(f"{name} {x.shape}" for name, x in arrays.items())
-    if any(x.ndim != 2 or len(x) < 2 for x in arrays.values()):
-        raise ValueError(f"{shapes}: pass (patients, features), with two patients at least.")
-    if len({x.shape[1] for x in arrays.values()}) > 1:
-        raise ValueError(f"{shapes}: pass the same features of both hospitals, in one order.")
+    enough = all(x.ndim == 2 and len(x) > 1 for x in arrays.values())
+    require(enough, f"{shapes}: pass (patients, features), with two patients at least.")
+    alike = len({x.shape[1] for x in arrays.values()}) == 1
+    require(alike, f"{shapes}: pass the same features of both hospitals, in one order.")
     for name, x in arrays.items():
-        if gaps := int((~np.isfinite(x)).sum()):
-            raise ValueError(f"{name}: {gaps} values are NaN or infinite; impute them first.")
+        gaps = int((~np.isfinite(x)).sum())
+        require(not gaps, f"{name}: {gaps} values are NaN or infinite; impute them first.")
     return list(arrays.values())
 
 
@@ -61,36 +63,31 @@ def _diagnoses(y_a: Values, y_b: Values, fewest: int, *x: Array) -> tuple[Array,
     """Return diagnoses as integers; refuse other codes, and fewer than `fewest` of a class."""
     arrays = np.asarray(y_a), np.asarray(y_b)
     for name, y in zip(("y_a", "y_b"), arrays, strict=True):
-        if y.ndim != 1 or not len(y) or not np.isin(y, (0, 1)).all():
-            raise ValueError(f"{name}: pass 0 or 1 (the disease) for each patient, shape (n,).")
-        if (y == 1).sum() < fewest or (y == 0).sum() < fewest:
-            raise ValueError(
-                f"{name}: {(y == 1).sum()} ill and {(y == 0).sum()} healthy patients; "
-                f"{fewest} of each are needed at least."
-            )
-    if x and (rows := [len(part) for part in x]) != [len(y) for y in arrays]:
-        raise ValueError(f"y_a, y_b have {[len(y) for y in arrays]} rows, their features {rows}.")
+        known = y.ndim == 1 and len(y) and np.isin(y, (0, 1)).all()
+        require(known, f"{name}: pass 0 or 1 (the disease) for each patient, shape (n,).")
+        ill, healthy = (y == 1).sum(), (y == 0).sum()
+        few = f"{name}: {ill} ill and {healthy} healthy patients; {fewest} of each are needed."
+        require(min(ill, healthy) >= fewest, few)
+    sizes, rows = [len(y) for y in arrays], [len(part) for part in x]
+    require(not x or rows == sizes, f"y_a, y_b have {sizes} rows, their features {rows}.")
     return arrays[0].astype(int), arrays[1].astype(int)
 
 
 def _log_odds_of_b(x_a: Array, x_b: Array, rng: np.random.Generator, folds: int) -> Array:
     """Out-of-fold log odds that a patient is of b, as if both hospitals were equally large."""
-    if min(len(x_a), len(x_b)) < folds:
-        raise ValueError(
-            f"{len(x_a)} and {len(x_b)} patients do not fill {folds} folds; use more patients."
-        )
+    few = f"{len(x_a)} and {len(x_b)} patients do not fill {folds} folds; use more patients."
+    require(min(len(x_a), len(x_b)) >= folds, few)
     x, of_b = np.vstack([x_a, x_b]), np.repeat([0, 1], [len(x_a), len(x_b)])
     classifier = LogisticRegression(class_weight="balanced", max_iter=1000)
     model = make_pipeline(StandardScaler(), classifier)
     split = StratifiedKFold(folds, shuffle=True, random_state=int(rng.integers(2**31)))
-    log_odds: Array = cross_val_predict(model, x, of_b, cv=split, method="decision_function")
-    return log_odds
+    return np.asarray(cross_val_predict(model, x, of_b, cv=split, method="decision_function"))
 
 
 def proxy_a_distance(x_a: Values, x_b: Values, rng: np.random.Generator, folds: int = 5) -> float:
     """How well a line tells two hospitals apart, from 0 (not at all) to 2 (every patient) [1]_.
 
-    Taught in lesson 05.
+    Taught in lesson 09.
 
     2 (1 − 2e), and 0 where that is negative; e is the mean of the error rates in a and in b, out
     of fold, of a logistic regression that weights both alike. Folds are stratified by hospital;
@@ -116,14 +113,12 @@ def median_bandwidth(x: Values) -> float:
         If half of all pairs of rows are equal.
     """
     width = float(np.median(pdist(*_features(x=x))))
-    if width == 0:
-        raise ValueError("x: half of all pairs of rows are equal; choose the bandwidth by hand.")
+    require(width, "x: half of all pairs of rows are equal; choose the bandwidth by hand.")
     return width
 
 
 def _kernel(x: Array, bandwidth: float) -> Array:
-    kernel: Array = np.exp(-cdist(x, x, "sqeuclidean") / (2 * bandwidth**2))
-    return kernel
+    return np.asarray(np.exp(-cdist(x, x, "sqeuclidean") / (2 * bandwidth**2)))
 
 
 def _mmd2(kernel: Array, in_a: Array) -> Array:
@@ -134,23 +129,21 @@ def _mmd2(kernel: Array, in_a: Array) -> Array:
     inside_b = kernel.sum() - inside_a - 2 * between
     # A patient's likeness to itself, always 1, is left out: that makes the estimate unbiased.
     inside = (inside_a - n) / (n * (n - 1)) + (inside_b - m) / (m * (m - 1))
-    discrepancies: Array = inside - 2 * between / (n * m)
-    return discrepancies
+    return np.asarray(inside - 2 * between / (n * m))
 
 
 def mmd2(x_a: Values, x_b: Values, bandwidth: float) -> float:
     """Unbiased squared maximum mean discrepancy, kernel exp(−‖x − x'‖² / (2 bandwidth²)) [1]_.
 
     Features are taken as they are. 0 on average when P(x) is the same, so often below 0; below 2.
-    Taught in lesson 05.
+    Taught in lesson 09.
 
     References
     ----------
     .. [1] Gretton et al. (2012), A kernel two-sample test. JMLR 13:723-773.
     """
     a, b = _features(x_a=x_a, x_b=x_b)
-    if not bandwidth > 0:
-        raise ValueError(f"bandwidth must be above 0, not {bandwidth}; see median_bandwidth.")
+    require(bandwidth > 0, f"bandwidth must be above 0, not {bandwidth}; see median_bandwidth.")
     in_a = np.repeat([1.0, 0.0], [len(a), len(b)])[:, None]
     return float(_mmd2(_kernel(np.vstack([a, b]), bandwidth), in_a)[0])
 
@@ -168,7 +161,7 @@ def mmd_test(
     With `strata`, ``(y_a, y_b)``, hospitals are exchanged within a diagnosis only, and the
     statistic is the mean of the diagnoses' MMD², weighted by their patients: pure prior shift is
     then the null hypothesis. Each hospital needs two patients of each diagnosis. Taught in lesson
-    05.
+    09.
 
     Returns
     -------
@@ -293,8 +286,7 @@ def simulated_pair(
     normal, the means `SLOPES` apart; the prevalences are `PREVALENCES`, of which the log odds of
     each hospital have their intercept.
     """
-    if kind not in KINDS:
-        raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}.")
+    require(kind in KINDS, f"kind must be one of {', '.join(KINDS)}, not {kind!r}.")
     x_a, x_b = (rng.normal(size=(n, len(SLOPES))) for n in (n_a, n_b))
     chance = rng.random(n_a), rng.random(n_b)
     if kind == "prior":
@@ -310,11 +302,10 @@ def simulated_pair(
 def _probabilities(p: Values, **prevalences: float) -> Array:
     """Return probabilities as floats; refuse what is none, and prevalences of 0 or 1."""
     values = np.asarray(p, dtype=float)
-    if values.ndim != 1 or not len(values) or not ((values >= 0) & (values <= 1)).all():
-        raise ValueError("p: pass one probability, in [0, 1], for each patient, shape (n,).")
+    fine = values.ndim == 1 and len(values) and ((values >= 0) & (values <= 1)).all()
+    require(fine, "p: pass one probability, in [0, 1], for each patient, shape (n,).")
     for name, prevalence in prevalences.items():
-        if not 0 < prevalence < 1:
-            raise ValueError(f"{name} must lie between 0 and 1, not {prevalence}.")
+        require(0 < prevalence < 1, f"{name} must lie between 0 and 1, not {prevalence}.")
     return values
 
 
@@ -326,8 +317,7 @@ def at_prevalence(p: Values, old: float, new: float) -> Array:
     """
     values = _probabilities(p, old=old, new=new)
     ill, healthy = values * new / old, (1 - values) * (1 - new) / (1 - old)
-    adjusted: Array = ill / (ill + healthy)
-    return adjusted
+    return np.asarray(ill / (ill + healthy))
 
 
 def estimated_prevalence(p_target: Values, prevalence_source: float) -> tuple[float, Array]:
@@ -336,7 +326,7 @@ def estimated_prevalence(p_target: Values, prevalence_source: float) -> tuple[fl
     `p_target` (n,) are the source's calibrated probabilities for the target's patients. EM: adjust
     them to the prevalence, take their mean as the new one, until it stands still; that maximises
     the likelihood. Right under prior shift; under any other it errs, and nothing here shows it.
-    Taught in lesson 05.
+    Taught in lesson 09.
 
     References
     ----------
@@ -367,5 +357,4 @@ def density_ratio(x_source: Values, x_target: Values, rng: np.random.Generator) 
     source, target = _features(x_source=x_source, x_target=x_target)
     odds = np.exp(_log_odds_of_b(source, target, rng, 5)[: len(source)])
     cut = np.minimum(odds, np.quantile(odds, 0.99))
-    weights: Array = cut / cut.mean()
-    return weights
+    return np.asarray(cut / cut.mean())

@@ -23,9 +23,9 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from book.studies.study import ALL, Only, Study, chosen, curve
+from book.studies.study import ALL, Only, Study, chosen, curve, halves
 from medxfer_utils import metrics, missing
-from medxfer_utils.cohorts import Cohort, draw, split, together
+from medxfer_utils.cohorts import Cohort, draw, together
 from medxfer_utils.data import HEART, SHARED, encoded, four_hospitals, restricted
 from medxfer_utils.models import Array, Average, Classical, Linear, Predicts, Strategy
 
@@ -54,8 +54,7 @@ def hospitals() -> dict[str, Cohort]:
 
 def divide(target: Cohort, repeat: int) -> tuple[Cohort, Cohort]:
     """A repeat's halves: those who may be labelled, and those who are only tested."""
-    pool, test = split(target, (0.5, 0.5), np.random.default_rng([repeat, *target.name.encode()]))
-    return pool, test
+    return halves(target, 0.5, [repeat, *target.name.encode()])
 
 
 def sizes_of(pool: Cohort, sizes: Sequence[int]) -> list[int]:
@@ -68,18 +67,7 @@ def kept(model: Predicts) -> Strategy:
     return lambda labelled, seed: model
 
 
-class Read:
-    """A classifier of filled, standardised features, with the scaler that makes them so."""
-
-    def __init__(self, scaler: Any, fitted: Any) -> None:
-        self.scaler, self.fitted = scaler, fitted
-
-    def probability(self, x: Array) -> Array:
-        """Probability of the disease, shape (n,)."""
-        return np.asarray(self.fitted.predict_proba(self.scaler.transform(x)))[:, 1]
-
-
-def adapted(adapter: Callable[[], BaseEstimator], others: Sequence[Cohort], x: Array) -> Read:
+def adapted(adapter: Callable[[], BaseEstimator], others: Sequence[Cohort], x: Array) -> Classical:
     """One of skada's adapters, from the other hospitals' patients to unlabelled ones, `x`."""
     scaler = transfer.common_scaler(others, x)
     z = np.concatenate([*(scaler.transform(other.x) for other in others), scaler.transform(x)])
@@ -87,7 +75,8 @@ def adapted(adapter: Callable[[], BaseEstimator], others: Sequence[Cohort], x: A
     sizes = [*(len(other) for other in others), len(x)]
     domain = np.repeat([*range(1, len(others) + 1), -(len(others) + 1)], sizes)
     last = LogisticRegression(max_iter=1000).set_fit_request(sample_weight=True)
-    return Read(scaler, skada.make_da_pipeline(adapter(), last).fit(z, y, sample_domain=domain))
+    model = skada.make_da_pipeline(adapter(), last).fit(z, y, sample_domain=domain)
+    return Classical(make_pipeline(scaler, model))
 
 
 def without_labels(others: Sequence[Cohort], x: Array, seed: int) -> dict[str, Strategy]:
@@ -145,15 +134,15 @@ def _with_target(others: Sequence[Cohort], x: Array, labelled: Cohort, seed: int
 def one_repeat(target: str, repeat: int, only: Only = ALL) -> pd.DataFrame:
     """Every strategy at one target in one repeat, one row a fit."""
     others = [cohort for name, cohort in hospitals().items() if name != target]
-    halves = divide(hospitals()[target], repeat)
-    x, sizes = halves[0].x, sizes_of(halves[0], SIZES)
+    parts = divide(hospitals()[target], repeat)
+    x, sizes = parts[0].x, sizes_of(parts[0], SIZES)
     some = {key: values for key, values in only.items() if key != "n"}  # 10 patients stand for 0
     frames = []
     if chosen(only, "n", [0]):
-        frames.append(curve(without_labels(others, x, repeat), halves, SIZES[:1], repeat, some))
+        frames.append(curve(without_labels(others, x, repeat), parts, SIZES[:1], repeat, some))
         frames[0]["n"] = 0
     if chosen(only, "n", sizes):
-        frames.append(curve(with_labels(others, x), halves, sizes, repeat, only))
+        frames.append(curve(with_labels(others, x), parts, sizes, repeat, only))
     return pd.concat(frames, ignore_index=True)
 
 

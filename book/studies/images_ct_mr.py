@@ -17,21 +17,20 @@ from medxfer_utils import models, transfer
 import keras
 import numpy as np
 import pandas as pd
-from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from book.studies.study import ALL, Only, Study, chosen, curve
+from book.studies import study
+from book.studies.study import ALL, FILTERS, SHAPE, Only, Study, chosen
 from medxfer_utils import clinic, images
-from medxfer_utils.cohorts import Cohort, split
+from medxfer_utils.cohorts import Cohort
 from medxfer_utils.models import Model, Strategy, Training
 
 TABLE = "image_transfer"
 # World 0 is the one on which the learning rates were chosen; it is not reported.
 WORLDS, SIZES = range(1, 13), (10, 20, 40, 80, 160)
 PATIENTS = {"source": 1000, "pool": 800, "test": 1200}
-FILTERS, SHAPE = (16, 32, 64, 64), (32, 32, 1)
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "keras")
 
 NORTH = clinic.Site(organ="lung", size=32, pixel=1.5, slice_thickness=2)
@@ -49,17 +48,12 @@ Image = models.Array
 Prepare = Callable[[Image], Image]
 
 
-def prepare_ct(hu: Image) -> Image:
-    """HU from -1000 to 400 as -1 to 1, with a channel."""
-    return (2 * images.window(hu, level=-300, width=1400) - 1)[..., None]
-
-
 def prepare_mr(signal: Image) -> Image:
     """Each image's 1st to 99th percentile as -1 to 1, with a channel."""
     return np.stack([2 * images.percentile_window(s) - 1 for s in signal])[..., None]
 
 
-PREPARE: dict[str, Prepare] = {"South": prepare_ct, "MR": prepare_mr}
+PREPARE: dict[str, Prepare] = {"South": study.lung_window, "MR": prepare_mr}
 
 
 def measured(x: Image, threshold: float) -> Image:
@@ -79,26 +73,19 @@ def source_network(world: int) -> keras.Model:
     """North's network of a world."""
     north = clinic.simulate(NORTH, PATIENTS["source"], seed=3 * world).cohort
     network = models.image_network(SHAPE, filters=FILTERS, seed=world)
-    return models.train(network, prepare_ct(north.x), north.y, LONG, seed=world)
+    return models.train(network, study.lung_window(north.x), north.y, LONG, seed=world)
 
 
 @cache
 def digits_network(world: int) -> keras.Model:
     """The same network, trained to read handwritten digits."""
-    digits = load_digits()
-    enlarged = np.kron(digits.images / 8 - 1, np.ones((4, 4)))[..., None]
     network = models.image_network(SHAPE, outputs=10, filters=FILTERS, seed=world)
-    training = replace(LONG, steps=400, augment=None)
-    return models.train(network, enlarged, digits.target, training, seed=world)
+    return study.reads_digits(network, replace(LONG, steps=400), world)
 
 
 def divide(target: str, world: int) -> tuple[Cohort, Cohort]:
     """The pool and the test patients of a target clinic; both targets have the same patients."""
-    patients = PATIENTS["pool"] + PATIENTS["test"]
-    everybody = clinic.simulate(TARGETS[target], patients, seed=3 * world + 1).cohort
-    share = PATIENTS["pool"] / patients
-    pool, test = split(everybody, (share, 1 - share), np.random.default_rng(world))
-    return pool, test
+    return study.clinic_of(TARGETS[target], PATIENTS, 3 * world + 1, world)
 
 
 def strategies(
@@ -135,11 +122,11 @@ def strategies(
 
 def one_world(repeat: int, only: Only = ALL) -> pd.DataFrame:
     """Every strategy at both targets in one world, one row a fit."""
-    source, digits, frames = source_network(repeat), digits_network(repeat), []
+    networks, frames = (source_network(repeat), digits_network(repeat)), []
     for target in chosen(only, "target", TARGETS):
-        halves = divide(target, repeat)
-        every = strategies(target, source, digits, halves[0])
-        frames.append(curve(every, halves, SIZES, repeat, only).assign(target=target))
+        parts = divide(target, repeat)
+        every = strategies(target, *networks, parts[0])
+        frames.append(study.curve(every, parts, SIZES, repeat, only).assign(target=target))
     return pd.concat(frames, ignore_index=True)
 
 

@@ -30,9 +30,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from book.studies.study import ALL, Only, Study, curve
-from medxfer_utils import clinic, images
-from medxfer_utils.cohorts import Cohort, require_disjoint, split
+from book.studies.study import ALL, Only, Study, curve, halves, lung_window
+from medxfer_utils import clinic
+from medxfer_utils.cohorts import Cohort, require_disjoint, together
 from medxfer_utils.data import KNOWN_COPIES, Nodules, lidc_nodules, medmnist
 from medxfer_utils.experiments import learning_curve
 from medxfer_utils.models import Array, Classical, Model, Strategy, Training
@@ -76,18 +76,13 @@ def middle(patches: NDArray[Any]) -> Array:
     return patches[:, edge : edge + SIDE, edge : edge + SIDE].astype(float)
 
 
-def windowed(hu: Array) -> Array:
-    """HU from -1000 to 400 as -1 to 1, with a channel."""
-    return (2 * images.window(hu, level=-300, width=1400) - 1)[..., None]
-
-
 def standardised(x: Array) -> Array:
     """Each image with mean 0 and spread 1, with a channel."""
     mean, spread = (f(axis=(1, 2), keepdims=True) for f in (x.mean, x.std))
     return cast(Array, ((x - mean) / np.maximum(spread, 1e-6))[..., None])
 
 
-PREPARE: dict[str, Prepare] = {"CT window": windowed, "own mean and spread": standardised}
+PREPARE: dict[str, Prepare] = {"CT window": lung_window, "own mean and spread": standardised}
 NORMALISATION = "own mean and spread"
 
 
@@ -170,7 +165,7 @@ def simple_numbers(diameter: NDArray[np.floating], x: Array) -> dict[str, Array]
     return {DIAMETER: diameter[:, None].astype(float), "three measurements": measured(x)}
 
 
-def simulated(world: int) -> tuple[Array, NDArray[np.int64]]:
+def simulated(world: int) -> tuple[Array, NDArray[np.integer]]:
     """Simulated nodules of four scanners: with and without contrast medium, smooth and sharp."""
     site = clinic.Site(organ="lung", size=SIDE, pixel=PIXEL)
     kinds = [(phase, kernel) for phase in ("portal", "unenhanced") for kernel in ("soft", "sharp")]
@@ -178,7 +173,8 @@ def simulated(world: int) -> tuple[Array, NDArray[np.int64]]:
         clinic.simulate(replace(site, phase=phase, kernel=kernel), SIMULATED, 4 * world + k).cohort
         for k, (phase, kernel) in enumerate(kinds)
     ]
-    return np.concatenate([c.x for c in clinics]), np.concatenate([c.y for c in clinics])
+    everybody = together(clinics)
+    return everybody.x, everybody.y
 
 
 def simulation(data: Nodules, prepare: Prepare) -> Question:
@@ -274,16 +270,15 @@ def networks(
 
 def divide(question: Question, world: int) -> tuple[Cohort, Cohort]:
     """The pool and the test patients of a world."""
-    pool, test = split(question.target, (POOL, 1 - POOL), np.random.default_rng(world))
-    return pool, test
+    return halves(question.target, POOL, world)
 
 
 def one_world(question: str, repeat: int, only: Only = ALL) -> pd.DataFrame:
     """Every strategy of a question in one world, one row a fit."""
     asked = question_of(question)
-    source, halves = asked.source(repeat), divide(asked, repeat)
-    every = networks(asked, source, halves[0], CHOSEN) | classical(asked, source)
-    return curve(every, halves, SIZES[question], repeat, only)
+    source, parts = asked.source(repeat), divide(asked, repeat)
+    every = networks(asked, source, parts[0], CHOSEN) | classical(asked, source)
+    return curve(every, parts, SIZES[question], repeat, only)
 
 
 # --- choices --------------------------------------------------------------------------------------
@@ -301,7 +296,7 @@ def tried(data: Nodules, draws: int = 4, n: int = 40) -> pd.DataFrame:
     for make, name in cases:
         question = make(data, PREPARE[name])
         source, pool = question.source(0), divide(question, 0)[0]
-        inner, judge = split(pool, (0.5, 0.5), np.random.default_rng(0))
+        inner, judge = halves(pool, 0.5, 0)
         for place in range(4):
             rates = {strategy: values[place] for strategy, values in RATES.items()}
             every = networks(question, source, inner, rates)

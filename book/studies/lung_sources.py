@@ -20,11 +20,11 @@ from medxfer_utils import models
 # isort: split
 import keras
 import numpy as np
-from sklearn.datasets import load_digits, load_sample_images
+from sklearn.datasets import load_sample_images
 
-from book.studies.study import ALL, Only, Study
+from book.studies.study import ALL, FILTERS, SHAPE, Only, Study, lung_window, reads_digits
 from medxfer_utils import clinic, images, metrics, results
-from medxfer_utils.cohorts import Cohort
+from medxfer_utils.cohorts import Cohort, together
 from medxfer_utils.models import Array, Training
 
 TABLE = "lung_sources"
@@ -32,18 +32,12 @@ TABLE = "lung_sources"
 STORED = ("window", "doses")
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "keras")
 SEEDS, PATIENTS, TESTED = range(4), 12_000, 750
-FILTERS, SHAPE = (16, 32, 64, 64), (32, 32, 1)
 LUNG = clinic.Site(organ="lung", size=32, pixel=1.5)
 LIVER = replace(LUNG, organ="liver")
 DOSES = (1.0, 0.1, 0.02)
 
 flips, contrast = models.flips_and_turns, models.flips_turns_and_contrast
 LONG = Training(steps=3000, rate=0.003, batch=64, cosine=True, augment=flips)
-
-
-def window(hu: Array) -> Array:
-    """HU from -1000 to 400 as -1 to 1: how the lung is looked at."""
-    return (2 * images.window(hu, level=-300, width=1400) - 1)[..., None]
 
 
 def standardised(hu: Array) -> Array:
@@ -60,12 +54,11 @@ def relative(hu: Array, organ: str = "liver") -> Array:
     return images.contrast(hu, UNIT[organ])[..., None]
 
 
-in_lung = partial(relative, organ="lung")
-in_liver = partial(relative, organ="liver")
+in_lung, in_liver = partial(relative, organ="lung"), partial(relative, organ="liver")
 Prepare = Callable[[Array], Array]
 # Name of a source: how the lung is prepared, how the liver, doses, augmentation, groups.
 SOURCES: dict[str, tuple[Prepare, Prepare, tuple[float, ...], Any, int]] = {
-    "window": (window, window, (1.0,), flips, 0),
+    "window": (lung_window, lung_window, (1.0,), flips, 0),
     "standardised": (standardised, standardised, (1.0,), flips, 0),
     "own unit": (in_lung, in_liver, (1.0,), flips, 0),
     "contrast": (in_lung, in_liver, (1.0,), contrast, 0),
@@ -83,8 +76,7 @@ def lung(seed: int, doses: tuple[float, ...], patients: int = PATIENTS) -> Cohor
         clinic.simulate(replace(LUNG, dose=dose), each, seed=10_000 + 10 * seed + k).cohort
         for k, dose in enumerate(doses)
     ]
-    x, y, patient = (np.concatenate([getattr(c, f) for c in parts]) for f in ("x", "y", "patient"))
-    return Cohort("lung", x, y, patient)
+    return together(parts, "lung")
 
 
 def lung_test(seed: int) -> Cohort:
@@ -126,11 +118,7 @@ def shuffled_network(seed: int) -> keras.Model:
 
 def digits_network(seed: int) -> keras.Model:
     """The same backbone, trained to read handwritten digits."""
-    digits = load_digits()
-    enlarged = np.kron(digits.images / 8 - 1, np.ones((4, 4)))[..., None]
-    network = untrained(seed, outputs=10)
-    training = replace(LONG, steps=400, batch=32, augment=None)
-    return models.train(network, enlarged, digits.target, training, seed=seed)
+    return reads_digits(untrained(seed, outputs=10), replace(LONG, steps=400, batch=32), seed)
 
 
 def textures_network(seed: int) -> keras.Model:

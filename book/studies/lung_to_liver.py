@@ -13,7 +13,7 @@ from typing import Any
 
 # First: it decides how TensorFlow starts.
 from book.studies import lung_sources
-from book.studies.lung_sources import LIVER, SEEDS, SOURCES, in_liver, in_lung, lung, source
+from book.studies.lung_sources import BEST, LIVER, SEEDS, SOURCES, in_liver, in_lung, lung, source
 
 # isort: split
 import numpy as np
@@ -24,9 +24,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from book.studies.study import ALL, Only, Study, chosen, curve
+from book.studies.study import ALL, Only, Study, chosen, clinic_of, curve, stacked
 from medxfer_utils import clinic, metrics, models, transfer
-from medxfer_utils.cohorts import Cohort, draw, split
+from medxfer_utils.cohorts import Cohort, draw
 from medxfer_utils.models import Array, Average, Model, Predicts, Shrink, Strategy, Training
 
 TABLE, SHIFTS, STARTS = "lung_to_liver", "lung_to_liver_shifts", "lung_to_liver_starts"
@@ -35,27 +35,20 @@ PACKAGES = (*lung_sources.PACKAGES, "joblib")
 # Repeat 0 is the one on which rates and strengths were chosen; it is not reported.
 REPEATS, SIZES, MANY = range(1, 21), (10, 20, 50, 100, 200), 1400
 PATIENTS = {"pool": 1400, "test": 750}
-BEST = "doses"
 
 
 @cache
 def liver(repeat: int) -> tuple[Cohort, Cohort]:
     """A repeat's liver patients: those who may be labelled, and those who are only tested."""
-    patients = PATIENTS["pool"] + PATIENTS["test"]
-    everybody = clinic.simulate(LIVER, patients, seed=30_000 + repeat).cohort
-    share = PATIENTS["pool"] / patients
-    pool, test = split(everybody, (share, 1 - share), np.random.default_rng(repeat))
-    return pool, test
+    return clinic_of(LIVER, PATIENTS, 30_000 + repeat, repeat)
 
 
 def told(rate: float, t: Cohort, **changes: Any) -> Training:
     """The budget of a strategy: its learning rate is its own, all else is the same for all."""
     n = len(t.patients)
     steps = 150 if n <= 50 else 300 if n <= 100 else 500 if n <= 200 else 2000
-    training = Training(
-        steps, rate, 16 if n <= 200 else 64, cosine=True, augment=lung_sources.flips
-    )
-    return replace(training, **changes)
+    batch, augment = 16 if n <= 200 else 64, lung_sources.flips
+    return replace(Training(steps, rate, batch, cosine=True, augment=augment), **changes)
 
 
 SCRATCH, TUNE, HEAD, SMALL = 0.005, 0.001, 0.01, 0.003  # learning rates, chosen in repeat 0
@@ -85,9 +78,7 @@ FIVE = make_pipeline(FunctionTransformer(measured), StandardScaler(), LogisticRe
 
 def fresh(s: int = 0) -> Model:
     """The course's image network with new weights."""
-    return Model(
-        models.image_network(lung_sources.SHAPE, filters=lung_sources.FILTERS, seed=s), in_liver
-    )
+    return Model(lung_sources.untrained(s), in_liver)
 
 
 def best(seed: int) -> Model:
@@ -192,13 +183,12 @@ COMPARED = (20, 100)
 
 def one_repeat(repeat: int, only: Only = ALL) -> pd.DataFrame:
     """Learning curves, all strategies at two sizes, and as many labels as anyone could wish."""
-    every, halves, frames = arms_of(repeat), liver(repeat), []
+    every, parts = arms_of(repeat), liver(repeat)
     followed = {name: every.pop(name) for name in FOLLOWED}
     most = {name: followed[name] for name in ("scratch", "fine-tuned")}
-    parts = [(followed, SIZES), (every, COMPARED), (most, (MANY,))]
-    for arms, sizes in parts if repeat in REPEATS[:4] else parts[:2]:
-        frames.append(curve(arms, halves, sizes, repeat, only))
-    return pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
+    grids = [(followed, SIZES), (every, COMPARED), (most, (MANY,))]
+    asked = grids if repeat in REPEATS[:4] else grids[:2]
+    return stacked(curve(arms, parts, sizes, repeat, only) for arms, sizes in asked)
 
 
 # --- other scanners, and what else is said to generalise ------------------------------------------
@@ -295,11 +285,10 @@ def extra_arms(repeat: int) -> dict[str, Strategy]:
 
 def one_extra(repeat: int, only: Only = ALL) -> pd.DataFrame:
     """Stronger fresh starts, harder controls, ensembles."""
-    every, halves = extra_arms(repeat), liver(repeat)
+    every, parts = extra_arms(repeat), liver(repeat)
     together = {name: every.pop(name) for name in TOGETHER}
-    parts = ((every, COMPARED), (together, (20, 200)))
-    frames = [curve(arms, halves, sizes, repeat, only) for arms, sizes in parts]
-    return pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
+    grids = ((every, COMPARED), (together, (20, 200)))
+    return stacked(curve(arms, parts, sizes, repeat, only) for arms, sizes in grids)
 
 
 # --- is a better source model a better start? ----------------------------------------------------

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+# First: it decides how TensorFlow starts.
+from medxfer_utils.models import Array, Strategy, Training, train
+
+# isort: split
 import joblib
+import keras
+import numpy as np
 import pandas as pd
+from sklearn.datasets import load_digits
 from tqdm import tqdm
 
-from medxfer_utils import results
-from medxfer_utils.cohorts import Cohort
+from medxfer_utils import clinic, images, results
+from medxfer_utils.cohorts import Cohort, split
 from medxfer_utils.experiments import MEASURES, learning_curve
-from medxfer_utils.models import Strategy
 
 JOBS = 2  # processes
+FILTERS, SHAPE = (16, 32, 64, 64), (32, 32, 1)  # of the image networks for simulated patches
 Job = Mapping[str, Any]
 Only = Mapping[str, Collection[Any]]
 ALL: Only = {}
@@ -135,3 +142,34 @@ def curve(
         some, *halves, chosen(only, "n", sizes), 1, repeat, measures=tuple(MEASURES)
     )
     return frame.assign(repeat=repeat)
+
+
+def halves(cohort: Cohort, pool: float, seed: int | Sequence[int]) -> tuple[Cohort, Cohort]:
+    """Those who may be labelled, a share of the patients, and those who are only tested."""
+    one, other = split(cohort, (pool, 1 - pool), np.random.default_rng(seed))
+    return one, other
+
+
+def lung_window(hu: Array) -> Array:
+    """HU from -1000 to 400 as -1 to 1, with a channel: how the lung is looked at."""
+    return (2 * images.window(hu, level=-300, width=1400) - 1)[..., None]
+
+
+def reads_digits(network: keras.Model, training: Training, seed: int) -> keras.Model:
+    """A network of ten outputs, trained to read handwritten digits."""
+    digits = load_digits()
+    enlarged = np.kron(digits.images / 8 - 1, np.ones((4, 4)))[..., None]
+    return train(network, enlarged, digits.target, replace(training, augment=None), seed)
+
+
+def clinic_of(
+    site: clinic.Site, patients: Mapping[str, int], seed: int, repeat: int
+) -> tuple[Cohort, Cohort]:
+    """A simulated clinic's pool and test patients."""
+    everybody = clinic.simulate(site, patients["pool"] + patients["test"], seed=seed).cohort
+    return halves(everybody, patients["pool"] / (patients["pool"] + patients["test"]), repeat)
+
+
+def stacked(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Those of the frames that have rows, as one."""
+    return pd.concat([frame for frame in frames if len(frame)], ignore_index=True)

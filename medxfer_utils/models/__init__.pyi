@@ -4,8 +4,7 @@ from .architectures import image_network as image_network, reinitialised as rein
 from .architectures import tabular_network as tabular_network
 from .augmentation import flips_and_turns as flips_and_turns
 from .augmentation import flips_turns_and_contrast as flips_turns_and_contrast
-from .backbones import backbone as backbone, backbone_features as backbone_features
-from .backbones import weights_url as weights_url
+from .backbones import backbone as backbone, weights_url as weights_url
 from .base import Array as Array, Classical as Classical, Labels as Labels, Predicts as Predicts
 from .base import Rows as Rows, Strategy as Strategy, Training as Training
 from .base import Transferable as Transferable, fit_scaler as fit_scaler

@@ -24,7 +24,7 @@ FILTERS = (16, 32, 64)
 def tabular_network(features: int, seed: int = 0, widths: Sequence[int] = (64, 32)) -> keras.Model:
     """The tabular network of the course: hidden layers `body_k`, and the `head`, a logit.
 
-    Taught in lesson 01.
+    Taught in lesson 02.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def image_network(
     """The image network of the course: blocks of convolution, batch norm, ReLU and pooling.
 
     Block k is made of the layers `conv_k`, `norm_k`, `relu_k` and `pool_k`; then follow the mean
-    over all places (`features`) and one dense layer, the `head`. Taught in lesson 03.
+    over all places (`features`) and one dense layer, the `head`. Taught in lesson 05.
 
     Parameters
     ----------
@@ -91,7 +91,8 @@ def image_network(
 def reinitialised(network: keras.Model, seed: int) -> keras.Model:
     """The same architecture with fresh weights; the seed is not part of its configuration."""
     twin = keras.models.clone_model(network)
-    for k, layer in enumerate(twin.layers):
+    layers = [part for layer in twin.layers for part in layer._flatten_layers()]
+    for k, layer in enumerate(layers):  # a backbone within the network, too
         if start := STARTS.get(type(layer)):
-            layer.kernel.assign(start(seed=len(twin.layers) * seed + k)(layer.kernel.shape))
+            layer.kernel.assign(start(seed=len(layers) * seed + k)(layer.kernel.shape))
     return twin

@@ -18,7 +18,7 @@ def flips_and_turns(images: Any, seed: Any) -> Any:
 
     No pixel is interpolated, so noise and edges stay what they are. Right for a lesion in the
     middle of a patch; wrong wherever left and right, or up and down, mean something.
-    Taught in lesson 03.
+    Taught in lesson 05.
     """
     coins = tf.random.stateless_uniform([3, tf.shape(images)[0], 1, 1, 1], seed) < 0.5
     images = tf.where(coins[0], images[:, :, ::-1], images)
@@ -30,7 +30,7 @@ def flips_turns_and_contrast(images: Any, seed: Any) -> Any:
     """`flips_and_turns`, then each image's contrast inverted or not and scaled by 0.2 to 1.5.
 
     For images whose zero means "as bright as the surroundings". A network trained so cannot rest
-    on lesions being bright, nor on how far they stand out. Taught in lesson 04.
+    on lesions being bright, nor on how far they stand out. Taught in lesson 07.
     """
     images = flips_and_turns(images, seed)
     other = seed + tf.constant([0, 1 << 20])  # chance of its own, not that of the flips

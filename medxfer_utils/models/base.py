@@ -16,6 +16,7 @@ from scipy.special import expit, logit
 from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
 
+from medxfer_utils import require
 from medxfer_utils.cohorts import Cohort
 
 Array = NDArray[np.floating]
@@ -38,7 +39,7 @@ def fitted_on(prepare: Prepare, x: Array) -> Prepare:
 
 
 def fit_scaler(x: Array) -> StandardScaler:
-    """Mean and standard deviation of each column of `x`, shape (n, d). Taught in lesson 01."""
+    """Mean and standard deviation of each column of `x`, shape (n, d). Taught in lesson 02."""
     return StandardScaler().fit(x)
 
 
@@ -64,9 +65,17 @@ class Rows(NamedTuple):
 def rows(cohort: Cohort, prepare: Prepare, total: float = 1.0) -> Rows:
     """A cohort as weighted rows; with `total` = 1 their loss is the cohort's mean loss.
 
-    Taught in lesson 01.
+    Taught in lesson 02.
+
+    Raises
+    ------
+    ValueError
+        If a prepared value is NaN or infinite.
     """
     z = prepared(prepare, cohort.x)
+    gaps = np.argwhere(~np.isfinite(z))
+    first = f"{len(gaps)} prepared values are NaN or infinite, the first at {gaps[:1].tolist()}"
+    require(not len(gaps), f"{cohort.name}: {first}; fill gaps first, see missing.median_scaler.")
     return Rows(z, cohort.y.astype(float), np.full(len(cohort), total / len(cohort)))
 
 
@@ -74,7 +83,7 @@ def rows(cohort: Cohort, prepare: Prepare, total: float = 1.0) -> Rows:
 class Training:
     """How a network is trained; two strategies with the same configuration have the same budget.
 
-    Taught in lesson 03.
+    Taught in lesson 05.
 
     Parameters
     ----------
@@ -109,13 +118,12 @@ class Training:
     augment: Augmentation | None = None
 
     def __post_init__(self) -> None:
-        if self.optimiser not in OPTIMISERS:
-            raise ValueError(f"optimiser {self.optimiser!r}: choose one of {[*OPTIMISERS]}.")
-        if self.loss not in LOSSES:
-            raise ValueError(f"loss {self.loss!r}: choose one of {[*LOSSES]}.")
+        for name, known in (("optimiser", OPTIMISERS), ("loss", LOSSES)):
+            given = getattr(self, name)
+            require(given in known, f"{name} {given!r}: choose one of {[*known]}.")
         allowed = self.steps >= 0 and self.rate > 0 and 0 <= self.smoothing < 1
-        if not allowed or (self.batch is not None and self.batch < 1):
-            raise ValueError(f"steps ≥ 0, batch ≥ 1, rate > 0, 0 ≤ smoothing < 1, got {self}.")
+        allowed &= self.batch is None or self.batch > 0
+        require(allowed, f"steps ≥ 0, batch ≥ 1, rate > 0, 0 ≤ smoothing < 1, got {self}.")
 
 
 class Transferable(ABC):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, log_expit, logsumexp
 
+from medxfer_utils import require
 from medxfer_utils.models.base import Array, Predicts, log_odds_of
 
 
@@ -17,7 +18,7 @@ from medxfer_utils.models.base import Array, Predicts, log_odds_of
 class Average:
     """Several models as one: an ensemble [1]_, a mixture, a stack [2]_ or a hedge.
 
-    Taught in lessons 04 and 05.
+    Taught in lessons 08 and 10.
 
     Parameters
     ----------
@@ -44,8 +45,7 @@ class Average:
     intercept: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.models:
-            raise ValueError("An average needs one model or more.")
+        require(self.models, "An average needs one model or more.")
 
     @property
     def shares(self) -> Array:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from medxfer_utils import require
 from medxfer_utils.models.base import (
     Array,
     Prepare,
@@ -37,7 +38,7 @@ def posterior_mode(
     """Logistic regression with a normal prior.
 
     Minimises Σ weight · log loss + ½ Σ ((θ − centre) / spread)². Where the labels say little, θ
-    stays at its centre; with a finite spread it is finite even if all are ill. Taught in lesson 05.
+    stays at its centre; with a finite spread it is finite even if all are ill. Taught in lesson 10.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def with_intercept(z: Array) -> Array:
 
 
 def logistic_loss(theta: Array, data: Rows) -> tuple[float, Array]:
-    """Weighted logistic loss of a linear model and its gradient. Taught in lesson 01.
+    """Weighted logistic loss of a linear model and its gradient. Taught in lesson 02.
 
     Parameters
     ----------
@@ -103,7 +104,7 @@ def steepest_curvature(data: Rows) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Linear(Transferable):
-    """Logistic regression, written out so that it can be transferred. Taught in lesson 01.
+    """Logistic regression, written out so that it can be transferred. Taught in lesson 02.
 
     Its backbone is the direction of its coefficients; its head is the slope and the intercept put
     on that one score.
@@ -172,12 +173,11 @@ class Linear(Transferable):
         """Where loss + strength / 2 · ‖θ − centre‖² is least."""
         spread = np.full(len(centre), strength**-0.5 if strength else np.inf)
         if not self.hold_intercept:
-            spread[-1] = np.inf
-            if len(classes := np.unique(data.y[data.weight > 0])) < 2:
-                raise ValueError(
-                    f"All labels are {classes}: a free intercept would grow without end. Draw "
-                    "patients of both classes, or hold the intercept (hold_intercept=True)."
-                )
+            spread[-1], classes = np.inf, np.unique(data.y[data.weight > 0])
+            one = (
+                f"All labels are {classes}: a free intercept would grow without end. Draw patients"
+            )
+            require(len(classes) > 1, f"{one} of both classes, or hold it (hold_intercept=True).")
         return posterior_mode(with_intercept(data.z), data.y, centre, spread, data.weight)
 
     def _descended(self, data: Rows, steps: int) -> Linear:

@@ -23,7 +23,7 @@ WHOLE_SET = Training(steps=300, batch=None)  # how a network for a small table i
 class Model(Transferable):
     """A Keras network whose last layer, named "head", gives the log odds of the disease.
 
-    Taught in lessons 01 and 03.
+    Taught in lessons 02 and 05.
 
     Parameters
     ----------
@@ -76,11 +76,10 @@ class Model(Transferable):
         """As `Transferable.minimised`; and what else `train` takes."""
         if strength:
             penalty = Penalised(penalties.Shrink(2), strength)
+        told = self.network, data.z, data.y, training or WHOLE_SET, seed
         counts = data.weight * len(data.weight)
-        trained = train(
-            *(self.network, data.z, data.y, training or WHOLE_SET, seed, frozen, multipliers),
-            *(penalty, order, None if np.allclose(counts, 1) else counts),
-        )
+        counts = np.ones(len(counts)) if np.allclose(counts, 1) else counts
+        trained = train(*told, frozen, multipliers, penalty, order, counts)
         return replace(self, network=trained)
 
     def anchored(
@@ -102,7 +101,7 @@ def with_statistics_of(network: keras.Model, x: Array, seed: int) -> keras.Model
     """The same weights with batch-norm statistics of unlabelled inputs `x` (AdaBN [1]_).
 
     They pass through in training mode in 60 random batches of 128; after that, less than 0.2 % of
-    the old running mean and variance is left. Taught in lesson 03.
+    the old running mean and variance is left. Taught in lesson 05.
 
     References
     ----------

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from medxfer_utils import settle_tensorflow
+from medxfer_utils import require, settle_tensorflow
 
 settle_tensorflow()  # first: it decides how TensorFlow starts, and keeps the start quiet
 
@@ -69,8 +69,8 @@ class _OfWeights:
     compares: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        if self.power not in (1, 2):
-            raise ValueError(f"power {self.power}: choose 1 (absolute values) or 2 (squares).")
+        fine = self.power in (1, 2)
+        require(fine, f"power {self.power}: choose 1 (absolute values) or 2 (squares).")
 
 
 class Shrink(_OfWeights):
@@ -112,8 +112,7 @@ class SpectralShrinkage:
     compares: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        if self.k < 1:
-            raise ValueError(f"k {self.k}: shrink at least one singular value.")
+        require(self.k >= 1, f"k {self.k}: shrink at least one singular value.")
 
     def __call__(self, seen: Seen) -> Any:
         features = seen.maps[0]

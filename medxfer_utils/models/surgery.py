@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import softmax
 
-from medxfer_utils import settle_tensorflow
+from medxfer_utils import require, settle_tensorflow
 from medxfer_utils.models.base import Array, Labels
 from medxfer_utils.models.training import copied, mean_loss, outputs
 
@@ -19,6 +19,8 @@ settle_tensorflow()  # first: it decides how TensorFlow starts, and keeps the st
 
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
+
+NO_PLACE = "The network has no layers named conv_1, conv_2 and so on, beside which weights are put."
 
 
 def backbone_layers(network: keras.Model) -> tuple[str, ...]:
@@ -45,15 +47,14 @@ def blocks(network: keras.Model, first: int) -> tuple[str, ...]:
         If the network has fewer blocks.
     """
     there = len(convolutions(network))
-    if not 0 <= first <= there:
-        raise ValueError(f"Cannot freeze {first} blocks of a network that has {there}.")
+    require(0 <= first <= there, f"Cannot freeze {first} blocks of a network that has {there}.")
     return tuple(f"{kind}_{k}" for k in range(1, first + 1) for kind in ("conv", "norm"))
 
 
 def with_backbone_of(source: keras.Model, target: keras.Model) -> keras.Model:
     """A copy of `target` whose backbone has the weights of `source`; the head stays the target's.
 
-    The class counts of the two may differ, their backbones may not. Taught in lesson 03.
+    The class counts of the two may differ, their backbones may not. Taught in lesson 05.
 
     Raises
     ------
@@ -62,11 +63,9 @@ def with_backbone_of(source: keras.Model, target: keras.Model) -> keras.Model:
     """
     twin, there = copied(target), backbone_layers(source)
     for name in backbone_layers(target):
-        if name not in there:
-            raise ValueError(f"The source has no layer {name!r}; its backbone is {there}.")
-        shapes = [[w.shape for w in net.get_layer(name).get_weights()] for net in (source, twin)]
-        if shapes[0] != shapes[1]:
-            raise ValueError(f"Layer {name!r}: weights {shapes[0]} do not fit into {shapes[1]}.")
+        require(name in there, f"The source has no layer {name!r}; its backbone is {there}.")
+        a, b = ([w.shape for w in n.get_layer(name).get_weights()] for n in (source, twin))
+        require(a == b, f"Layer {name!r}: weights {a} do not fit into {b}.")
         twin.get_layer(name).set_weights(source.get_layer(name).get_weights())
     return twin
 
@@ -95,6 +94,7 @@ def with_lora(network: keras.Model, rank: int, seed: int) -> keras.Model:
     ----------
     .. [1] Hu et al. (2022), LoRA: low-rank adaptation of large language models. ICLR.
     """
+    require(convolutions(network), NO_PLACE)
     twin = copied(network)
     for k, name in enumerate(convolutions(network)):
         layer = twin.get_layer(name)
@@ -114,6 +114,7 @@ def with_adapters(network: keras.Model) -> keras.Model:
     .. [1] Rebuffi, Bilen and Vedaldi (2018), Efficient parametrization of multi-domain deep neural
        networks. CVPR.
     """
+    require(convolutions(network), NO_PLACE)
     image = h = keras.Input(network.input_shape[1:], name="image")
     for old in network.layers:
         layer = old.__class__.from_config(old.get_config())
@@ -121,9 +122,8 @@ def with_adapters(network: keras.Model) -> keras.Model:
             h = layer(h)
             continue
         name = old.name.replace("conv_", "adapter_")
-        beside = keras.layers.Conv2D(
-            old.filters, 1, use_bias=False, kernel_initializer="zeros", name=name
-        )
+        start = {"use_bias": False, "kernel_initializer": "zeros"}
+        beside = keras.layers.Conv2D(old.filters, 1, name=name, **start)
         h = keras.layers.Add(name=old.name.replace("conv_", "sum_"))([layer(h), beside(h)])
     twin = keras.Model(image, h, name="image_network_with_adapters")
     for layer in network.layers:

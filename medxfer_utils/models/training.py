@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from medxfer_utils import settle_tensorflow
+from medxfer_utils import require, settle_tensorflow
 from medxfer_utils.models.base import Array, Augmentation, Labels, Training
 from medxfer_utils.models.penalties import Penalty, Seen
 
@@ -26,6 +26,7 @@ import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 BATCH = 256  # rows at a time in inference
+KIND: dict[str, Any] = {"squares": np.float32}  # of the labels; they are integers otherwise
 MAKERS: dict[str, Callable[[float], keras.Optimizer]] = {
     "SGD": keras.optimizers.SGD,
     "momentum": lambda rate: keras.optimizers.SGD(rate, momentum=0.9),
@@ -39,7 +40,7 @@ MAKERS: dict[str, Callable[[float], keras.Optimizer]] = {
 class Penalised:
     """A penalty, times a strength: what is added to the loss while a network is trained.
 
-    Taught in lesson 04.
+    What it holds is held to the network as it stands before the first step. Taught in lesson 08.
 
     Parameters
     ----------
@@ -47,21 +48,16 @@ class Penalised:
         One of `medxfer_utils.models.penalties`.
     strength : float
         Its weight λ ≥ 0 beside the mean loss; 0 is plain fine-tuning.
-    source : keras.Model, optional
-        Of the same architecture: what it is held to. The network itself, as it stands before the
-        first step, if not given.
     attention : sequence of ndarray
         For a penalty on maps, one vector for each of its layers, see `channel_attention`.
     """
 
     penalty: Penalty
     strength: float
-    source: keras.Model | None = None
     attention: Sequence[Array] = ()
 
     def __post_init__(self) -> None:
-        if self.strength < 0:
-            raise ValueError(f"Strength must not be negative, got {self.strength}.")
+        require(self.strength >= 0, f"Strength must not be negative, got {self.strength}.")
 
 
 def train(
@@ -76,7 +72,7 @@ def train(
     order: NDArray[np.integer] | None = None,
     weight: Array | None = None,
 ) -> keras.Model:
-    """Train a copy of a network from where it stands. Taught in lesson 03.
+    """Train a copy of a network from where it stands. Taught in lesson 05.
 
     Parameters
     ----------
@@ -109,19 +105,22 @@ def train(
     Raises
     ------
     ValueError
-        If rows and labels do not fit the network or each other, or a layer does not exist.
+        If rows and labels do not fit the network or each other, a row holds NaN or raw pixels, the
+        head has an activation, a layer does not exist, or all are frozen.
     """
     multipliers, frozen = dict(multipliers or {}), tuple(sorted(frozen))
     _require_fit(network, x, y, training, {*multipliers, *frozen})
-    fit, owners = _compiled_fit(_graph(network, training, frozen, penalty, weight))
+    held = penalty.penalty if penalty else None
+    kinds = training.optimiser, training.loss, training.augment, held
+    fit, owners = _compiled_fit(Graph(network.to_json(), frozen, *kinds))
     order = in_turn(len(x), training, seed) if order is None else order
     strength, attention = (penalty.strength, penalty.attention) if penalty else (0.0, ())
     told = [training.rate, training.smoothing, training.cosine, strength]
     numbers = [multipliers.get(layer, 1.0) for layer in owners], told
     trained = fit(
-        *(network.get_weights(), _source(network, penalty), tf.constant(x, tf.float32)),
-        tf.constant(np.asarray(y, _kind_of(training.loss))),
-        [] if weight is None else [tf.constant(weight, tf.float32)],
+        *(network.get_weights(), tf.constant(x, tf.float32)),
+        tf.constant(np.asarray(y, KIND.get(training.loss, np.int32))),
+        tf.constant(np.ones(len(x)) if weight is None else weight, tf.float32),
         *(tf.constant(order, tf.int32), *(tf.constant(n, tf.float32) for n in numbers)),
         *([tf.constant(a, tf.float32) for a in attention], tf.constant(seed)),
     )
@@ -141,28 +140,17 @@ def passed_through(network: keras.Model, x: Array, training: Training, seed: int
         Its steps and batch; nothing else is used.
     seed : int
         Of the order of the rows.
+
+    Raises
+    ------
+    ValueError
+        If the rows do not fit the network, or hold NaN.
     """
     _require_fit(network, x, np.zeros(len(x), int), training, set())
-    rows = tf.constant(x, tf.float32), tf.constant(in_turn(len(x), training, seed))
-    seen = _passing(network.to_json())(network.get_weights(), *rows)
-    return with_weights(network, [w.numpy() for w in seen])
-
-
-@lru_cache(maxsize=64)
-def _passing(architecture: str) -> Callable[..., Any]:
-    """Passes in training mode as a compiled function from weights to weights."""
-    template = keras.models.model_from_json(architecture)
-
-    def look(weights: Any, x: Any, order: Any) -> Any:
-        for variable, value in zip(template.weights, weights, strict=True):
-            variable.assign(value)
-        for step in tf.range(tf.shape(order)[0]):
-            template(tf.gather(x, order[step]), training=True)
-        return [tf.identity(v) for v in template.weights]
-
-    weights = [tf.TensorSpec(v.shape) for v in template.weights]
-    order = tf.TensorSpec([None, None], tf.int32)
-    return compiled(look, weights, tf.TensorSpec(template.inputs[0].shape), order)
+    twin = copied(network)
+    for batch in in_turn(len(x), training, seed):
+        twin(tf.constant(x[batch], tf.float32), training=True)
+    return twin
 
 
 def with_weights(network: keras.Model, weights: Sequence[Array]) -> keras.Model:
@@ -188,38 +176,34 @@ def in_turn(n: int, training: Training, seed: int) -> NDArray[np.int32]:
     return queue[: steps * batch].reshape(steps, batch).astype(np.int32)
 
 
-def _kind_of(loss: str) -> Any:
-    """Type of the labels that a loss takes."""
-    return np.float32 if loss == "squares" else np.int32
-
-
-def _source(network: keras.Model, penalty: Penalised | None) -> list[Array]:
-    """The weights that a penalty compares with; none without a penalty."""
-    if penalty is None:
-        return []
-    weights: list[Array] = (penalty.source or network).get_weights()
-    return weights
-
-
 def _require_fit(
     network: keras.Model, x: Array, y: Labels | Array, training: Training, named: set[str]
 ) -> None:
     """Raise ValueError unless rows, labels and names of layers fit the network and each other."""
-    if strange := named - {layer.name for layer in network.layers}:
-        raise ValueError(f"The network has no layers {sorted(strange)}.")
-    shape, width = network.input_shape[1:], network.output_shape[-1]
-    if x.shape[1:] != shape:
-        raise ValueError(f"The network reads rows of shape {shape}, these are {x.shape[1:]}.")
-    if len(x) != len(y) or not len(x):
-        raise ValueError(f"{len(x)} rows and {len(y)} labels: give one label for each row.")
-    if not np.isfinite(x).all():
-        raise ValueError("Some inputs are not finite; look for NaN before they are scaled.")
-    if training.loss == "squares":
-        return
-    if not np.isin(y, np.arange(max(width, 2))).all():
-        raise ValueError(f"Labels {np.unique(y)} do not fit a network with {width} outputs.")
-    if training.loss == "Brier" and width != 1:
-        raise ValueError(f"The Brier loss here needs one output, the network has {width}.")
+    strange = sorted(named - {layer.name for layer in network.layers})
+    require(not strange, f"The network has no layers {strange}.")
+    _require_readable(network, x)
+    width, squares = network.output_shape[-1], training.loss == "squares"
+    shape, wanted = np.shape(y), (len(x), width) if squares else (len(x),)
+    one = f"{len(x)} rows and labels of shape {shape}: give one label for each row, shape {wanted}"
+    require(len(x) and shape == wanted, f"{one}; of a column of labels y[:, 0].")
+    require(np.isfinite(x).all(), "Some inputs are not finite; look for NaN before scaling them.")
+    known = squares or np.isin(y, np.arange(max(width, 2))).all()
+    require(known, f"Labels {np.unique(y)} do not fit a network with {width} outputs.")
+    end = getattr(network.layers[-1], "activation", keras.activations.linear)
+    open_ended = squares or end is keras.activations.linear
+    require(open_ended, "The last layer must give log odds: leave its activation out.")
+    alone = training.loss != "Brier" or width == 1
+    require(alone, f"The Brier loss here needs one output, the network has {width}.")
+
+
+def _require_readable(network: keras.Model, x: Array) -> None:
+    """Raise ValueError unless a network can read rows of this shape and type."""
+    wanted, shape = network.input_shape[1:], x.shape[1:]
+    fits = len(wanted) == len(shape) and all(map(lambda n, m: n in (None, m), wanted, shape))
+    require(fits, f"The network reads rows of shape {wanted}, these are {shape}.")
+    raw = np.issubdtype(x.dtype, np.unsignedinteger)
+    require(not raw, f"These are raw pixels ({x.dtype}): scale them first, see images.scaled.")
 
 
 # --- one graph for each kind of fit ---------------------------------------------------------------
@@ -234,19 +218,6 @@ class Graph(NamedTuple):
     loss: str
     augment: Augmentation | None
     penalty: Penalty | None
-    weighted: bool
-
-
-def _graph(
-    network: keras.Model,
-    training: Training,
-    frozen: tuple[str, ...],
-    penalty: Penalised | None,
-    weight: Array | None,
-) -> Graph:
-    kinds = training.optimiser, training.loss, training.augment
-    held = penalty.penalty if penalty else None
-    return Graph(network.to_json(), frozen, *kinds, held, weight is not None)
 
 
 class _Parts:
@@ -255,14 +226,11 @@ class _Parts:
     def __init__(self, graph: Graph) -> None:
         layers = graph.penalty.layers if graph.penalty else ()
         self.template, self.spy = _spied(graph.architecture, layers)
-        self.teacher = self.before = None
-        if graph.penalty:
-            self.teacher, self.before = _spied(graph.architecture, layers)
+        self.teacher, self.before = _spied(graph.architecture, layers)  # stays at the source
         for name in graph.frozen:
             self.template.get_layer(name).trainable = False
         moving = [(m.name, v) for m in self.template.layers for v in m.trainable_variables]
-        if not moving:
-            raise ValueError("Every layer is frozen: nothing is left to train.")
+        require(moving, "Every layer is frozen: nothing is left to train.")
         self.owners, self.moving = [name for name, _ in moving], [v for _, v in moving]
         self.places = [[v is m for v in self.template.weights].index(True) for m in self.moving]
         self.optimiser = MAKERS[graph.optimiser](0.0)
@@ -272,18 +240,16 @@ class _Parts:
     def values(self) -> list[Any]:
         return [v.value for v in self.moving]
 
-    def restart(self, weights: Any, source: Any) -> None:
+    def restart(self, weights: Any) -> None:
         """Set every weight and the optimiser's memory."""
-        others = self.teacher.weights if self.teacher else []
-        state = [*self.template.weights, *others, *self.optimiser.variables]
-        for variable, value in zip(state, [*weights, *source, *self.start]):  # noqa: B905
+        state = [*self.template.weights, *self.teacher.weights, *self.optimiser.variables]
+        for variable, value in zip(state, [*weights, *weights, *self.start]):  # noqa: B905
             variable.assign(value)
 
     def charge(self, penalty: Penalty, maps: Any, batch: Any, attention: Any) -> Any:
         """What a penalty charges for a step."""
-        anchors = [self.teacher.weights[k].value for k in self.places] if self.teacher else []
-        before: Any = []
-        if attention and self.before:
+        anchors, before = [self.teacher.weights[k].value for k in self.places], []
+        if penalty.compares:
             before = tf.nest.flatten(self.before(batch, training=False))[:-1]
         return penalty(Seen(self.values(), anchors, maps, before, attention))
 
@@ -309,14 +275,14 @@ def _compiled_fit(graph: Graph) -> tuple[Callable[..., Any], list[str]]:
         return loss + told[3] * parts.charge(graph.penalty, maps, batch, attention)
 
     def fit(
-        weights: Any, source: Any, x: Any, y: Any, weight: Any, order: Any, multipliers: Any,
-        told: Any, attention: Any, seed: Any,
+        weights: Any, x: Any, y: Any, weight: Any, order: Any, multipliers: Any, told: Any,
+        attention: Any, seed: Any,
     ) -> Any:  # fmt: skip
-        parts.restart(weights, source)
+        parts.restart(weights)
         told = tf.unstack(told)
         for step in tf.range(tf.shape(order)[0]):
             batch, labels = tf.gather(x, order[step]), tf.gather(y, order[step])
-            counts = [tf.gather(w, order[step]) for w in weight]
+            counts = tf.gather(weight, order[step])
             if graph.augment is not None:
                 batch = graph.augment(batch, tf.stack([seed, step]))
             with tf.GradientTape() as tape:
@@ -336,20 +302,19 @@ def _rate(step: Any, order: Any, told: Any) -> Any:
 
 def _signature(graph: Graph, parts: _Parts) -> list[Any]:
     weights = [tf.TensorSpec(v.shape) for v in parts.template.weights]
-    penalty, maps = graph.penalty, []
-    if penalty is not None and penalty.compares:
-        shapes = [parts.template.get_layer(name).output.shape for name in penalty.layers]
-        maps = [tf.TensorSpec([shape[-1]]) for shape in shapes]
-    y = tf.TensorSpec([None, None] if graph.loss == "squares" else [None], _kind_of(graph.loss))
-    rows = tf.TensorSpec(parts.template.inputs[0].shape), y
-    counts = [tf.TensorSpec([None])] if graph.weighted else []
+    penalty = graph.penalty
+    layers = penalty.layers if penalty and penalty.compares else ()
+    maps = [tf.TensorSpec(parts.template.get_layer(n).output.shape[-1:]) for n in layers]
+    wide = [None, None] if graph.loss == "squares" else [None]
+    y = tf.TensorSpec(wide, KIND.get(graph.loss, np.int32))
+    rows = tf.TensorSpec(parts.template.inputs[0].shape), y, tf.TensorSpec([None])
     told = tf.TensorSpec([len(parts.moving)]), tf.TensorSpec([4])
     order, seed = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([], tf.int32)
-    return [weights, weights if penalty else [], *rows, counts, order, *told, maps, seed]
+    return [weights, *rows, order, *told, maps, seed]
 
 
-def mean_loss(logits: Any, labels: Any, smoothing: Any, kind: str, weight: Any = ()) -> Any:
-    """Mean loss of a batch, each row times its weight if there are weights."""
+def mean_loss(logits: Any, labels: Any, smoothing: Any, kind: str, weight: Any = 1.0) -> Any:
+    """Mean loss of a batch, each row times its weight."""
     if kind == "squares":
         known = tf.math.is_finite(labels)
         wrong = tf.where(known, logits - tf.where(known, labels, 0.0), 0.0)
@@ -364,7 +329,7 @@ def mean_loss(logits: Any, labels: Any, smoothing: Any, kind: str, weight: Any =
             each = (tf.sigmoid(logits[:, 0]) - wanted) ** 2
         else:
             each = tf.nn.sigmoid_cross_entropy_with_logits(wanted, logits[:, 0])
-    return tf.reduce_mean(weight[0] * each if weight else each)
+    return tf.reduce_mean(weight * each)
 
 
 def _spied(architecture: str, layers: Sequence[str]) -> tuple[keras.Model, keras.Model]:
@@ -394,10 +359,11 @@ def compiled(function: Callable[..., Any], *signature: Any) -> Callable[..., Any
 
 
 def outputs(network: keras.Model, x: Array, layer: str = "head") -> Array:
-    """What a layer gives for `x`, in inference mode, as float64. Taught in lesson 03.
+    """What a layer gives for `x`, in inference mode, as float64. Taught in lesson 05.
 
     The `head` gives logits, shape (n, outputs), `features` the vector that an image's head sees.
     """
+    _require_readable(network, x)
     weights, forward = network.get_weights(), _forward(network.to_json(), layer)
     parts = np.split(np.asarray(x, "float32"), range(BATCH, len(x), BATCH))
     return np.concatenate([forward(weights, tf.constant(p)).numpy() for p in parts]).astype(float)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from medxfer_utils import require
 from medxfer_utils.cohorts import Cohort, folds
 from medxfer_utils.models import Average, Predicts, Strategy, log_odds_of
 
@@ -85,7 +86,7 @@ def ask_gate(
 ) -> Answer:
     """Ask the labelled target patients whether `transfer` does better than `alone`.
 
-    Taught in lesson 05.
+    Taught in lesson 10.
 
     Parameters
     ----------
@@ -105,8 +106,8 @@ def ask_gate(
         If there are fewer than five labelled patients: flipping the signs of four gives no
         p-value below 1/8.
     """
-    if (n := len(labelled.patients)) < 5:
-        raise ValueError(f"The gate asks five labelled patients or more; {labelled.name} has {n}.")
+    n = len(labelled.patients)
+    require(n >= 5, f"The gate asks five labelled patients or more; {labelled.name} has {n}.")
     rng = np.random.default_rng([seed, n])
     parts = folds(labelled, min(FOLDS, n), rng)
     without, with_source = (
@@ -127,11 +128,8 @@ def gated(transfer: Strategy, alone: Strategy, level: float = LEVEL) -> Strategy
 
     def strategy(labelled: Cohort, seed: int) -> Predicts:
         answer = ask_gate(transfer, alone, labelled, seed, level).answer
-        if answer == TRANSFER:
-            return transfer(labelled, seed)
-        if answer == KEEP_OUT:
-            return alone(labelled, seed)
-        both = transfer(labelled, seed), alone(labelled, seed)
-        return Average(both, of="log odds")
+        used = {TRANSFER: [transfer], KEEP_OUT: [alone]}.get(answer, [transfer, alone])
+        made = [way(labelled, seed) for way in used]
+        return Average(made, of="log odds") if len(made) > 1 else made[0]
 
     return strategy

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from medxfer_utils import require
+
 Array = npt.NDArray[Any]
 Values = npt.ArrayLike
 
@@ -18,25 +20,17 @@ Values = npt.ArrayLike
 def _checked(name: str, values: Values, y: Values) -> tuple[Array, Array]:
     """Check `values` (n, d) and `y` (n,); return the values as floats and the classes 0, 1, ..."""
     table, labels = np.asarray(values, dtype=float), np.asarray(y)
-    if table.ndim != 2 or labels.shape != table.shape[:1] or not table.size:
-        raise ValueError(
-            f"{name} has shape {table.shape} and y {labels.shape}: "
-            "pass a row of values, (n, d), and a label, (n,), for each of the same patients"
-        )
-    if not np.isfinite(table).all():
-        row, column = np.argwhere(~np.isfinite(table))[0]
-        raise ValueError(
-            f"{name} is {table[row, column]} in row {row}, column {column}: "
-            "every value must be finite; find out what the source model was fed there"
-        )
-    if (unlabelled := labels != labels).any():
-        raise ValueError(f"y is NaN in row {np.argmax(unlabelled)}: pass labelled patients only")
+    alike = table.ndim == 2 and labels.shape == table.shape[:1] and table.size
+    both = f"{name} has shape {table.shape} and y {labels.shape}"
+    require(alike, f"{both}: pass a row of values (n, d) and a label (n,) for each patient")
+    row, column = np.unravel_index(np.argmax(~np.isfinite(table)), table.shape)
+    place = f"{name} is {table[row, column]} in row {row}, column {column}"
+    require(np.isfinite(table).all(), f"{place}: find out what the source model was fed there")
+    gaps = labels != labels
+    require(not gaps.any(), f"y is NaN in row {np.argmax(gaps)}: pass labelled patients only")
     classes, coded = np.unique(labels, return_inverse=True)
-    if len(classes) < 2:
-        raise ValueError(
-            f"y holds class {classes[0]} only ({len(labels)} rows): a score asks whether classes "
-            "can be told apart and needs two; label more patients or stratify the draw"
-        )
+    one = f"y holds class {classes[0]} only ({len(labels)} rows): a score needs two"
+    require(len(classes) > 1, f"{one}; label more patients or stratify the draw")
     return table, coded
 
 
@@ -104,11 +98,9 @@ def _maximum_evidence(t: Array, basis: Array, size: Array) -> float:
     outside = missed @ missed  # what no linear function of the features can reach
     if not along.any():  # the features have nothing to say: noise alone, β = n / ‖t‖²
         return float(n * (np.log(n / (2 * np.pi * t @ t)) - 1) / 2)
-    if len(size) < n and outside < 1e-20 * (t @ t):
-        raise ValueError(
-            "a class is an exact linear function of the features, so its evidence has no maximum: "
-            "look for a feature that holds the label, or score more patients"
-        )
+    exact = "a class is an exact linear function of the features, so its evidence has no maximum"
+    fine = len(size) >= n or outside >= 1e-20 * (t @ t)
+    require(fine, f"{exact}: look for a feature that holds the label, or score more patients")
     ratio, before, evidence = size.mean(), -np.inf, np.inf  # ratio = α / β
     while abs(evidence - before) > 1e-10 * n:
         determined = (size / (size + ratio)).sum()
@@ -153,13 +145,10 @@ def leep(source_p: Values, y: Values) -> float:
     """
     table, coded = _checked("source_p", source_p, y)
     wrong = (table < 0).any(axis=1) | ~np.isclose(table.sum(axis=1), 1, atol=1e-5)
-    if wrong.any():
-        first = int(np.argmax(wrong))
-        raise ValueError(
-            f"source_p: {wrong.sum()} of {len(table)} rows are no distribution, row {first} first "
-            f"(sum {table[first].sum():.4g}, smallest {table[first].min():.4g}): each must be "
-            "non-negative with sum 1; pass probabilities of every class, not logits"
-        )
+    first = int(np.argmax(wrong))
+    about = f"sum {table[first].sum():.4g}, smallest {table[first].min():.4g}"
+    lost = f"source_p: {wrong.sum()} of {len(table)} rows are no distribution, row {first} first"
+    require(not wrong.any(), f"{lost} ({about}): pass probabilities of every class, not logits")
     joint = np.eye(coded.max() + 1)[coded].T @ table  # (classes, k)
     met = joint.sum(axis=0) > 0  # a source class that nobody has is evidence of nothing
     translation = joint[:, met] / joint[:, met].sum(axis=0)
@@ -237,8 +226,7 @@ def transrate(features: Values, y: Values, eps: float = 1e-4) -> float:
     .. [1] Huang, Huang, Rong, Yang and Wei (2022), Frustratingly easy transferability estimation.
        ICML.
     """
-    if not eps > 0:
-        raise ValueError(f"eps must be above 0, not {eps}: no code is free of error")
+    require(eps > 0, f"eps must be above 0, not {eps}: no code is free of error")
     table, coded = _checked("features", features, y)
     centred = table - table.mean(axis=0)
     classes = [centred[coded == c] for c in range(coded.max() + 1)]

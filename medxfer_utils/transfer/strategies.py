@@ -18,6 +18,7 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+from medxfer_utils import require
 from medxfer_utils.cohorts import Cohort, require_disjoint
 from medxfer_utils.models.base import (
     Array,
@@ -53,7 +54,7 @@ SHORT = Training(steps=100, batch=None)  # what starts from the source of a smal
 
 
 def source_as_is(source: M, target: Cohort) -> M:
-    """Keep everything: the source model, which never looks at the target. Taught in lesson 01."""
+    """Keep everything: the source model, which never looks at the target. Taught in lesson 02."""
     return source
 
 
@@ -62,7 +63,7 @@ def restandardised(source: M, x: Array, seed: int = 0) -> M:
 
     A scaler is fitted anew on unlabelled target features: this matches the mean and the variance
     of each feature, where CORAL [1]_ matches their covariances too. Batch norm gets the mean and
-    variance of unlabelled target images (AdaBN [2]_). Taught in lessons 01 and 03.
+    variance of unlabelled target images (AdaBN [2]_). Taught in lessons 02 and 05.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ def target_only(
     """Keep nothing: an untrained model of the same kind, trained on the target's labels.
 
     A scaler is fitted on the labelled patients, unless one is given as `prepare` that was fitted on
-    more (unlabelled) patients of the target. Taught in lesson 01.
+    more (unlabelled) patients of the target. Taught in lesson 02.
     """
     own = fitted_on(source.prepare, target.x) if prepare is None else prepare
     start = _from_scratch(source, own, seed)
@@ -116,7 +117,21 @@ def pooled_data(
 ) -> M:
     """Keep the patients: one scaler, and every patient of source and target counts the same.
 
-    Taught in lesson 01.
+    Taught in lesson 02.
+
+    Parameters
+    ----------
+    source : Transferable
+        Decides the kind of model and of scaler; its parameters are not used.
+    target, patients : Cohort
+        The labelled patients of the target, and those of the source.
+    training, seed
+        As for `target_only`.
+
+    Raises
+    ------
+    ValueError
+        If a patient is in both cohorts.
     """
     require_disjoint(patients, target)
     n, both = len(patients) + len(target), np.concatenate([patients.x, target.x])
@@ -137,15 +152,14 @@ def joint(
 
     L and R are mean losses, so the gradient is g_target + weight · g_source. With `weight` 0 this
     is `target_only` on the same scaler; with n_source / n_target every patient counts the same.
-    Each site is prepared in its own way, as far as the source model knows it. Taught in lesson 01.
+    Each site is prepared in its own way, as far as the source model knows it. Taught in lesson 02.
 
     Raises
     ------
     ValueError
         If the weight is negative, or a patient is in both cohorts.
     """
-    if weight < 0:
-        raise ValueError(f"The weight of the source must not be negative, got {weight}.")
+    require(weight >= 0, f"The weight of the source must not be negative, got {weight}.")
     data, start = _of_both(source, target, patients, weight), source.untrained(seed)
     return start.minimised(data, training, seed, strength=start.ridge(len(target)))
 
@@ -155,7 +169,7 @@ def joint_batches(
 ) -> Model:
     """Keep the start, the norms and the patients: they are one half of each batch.
 
-    Taught in lesson 04.
+    Taught in lesson 08.
     """
     data = _of_both(source, target, patients, 1.0)
     order = half_and_half(len(target), len(patients), training, seed)
@@ -171,15 +185,30 @@ def _of_both(source: Transferable, target: Cohort, patients: Cohort, weight: flo
 
 
 def half_and_half(target: int, source: int, training: Training, seed: int) -> Labels:
-    """Batches of which one half is the target's rows, the other the source's, (steps, batch).
+    """Batches of which one half is the target's rows, the other the source's.
 
-    The source's `source` rows stand behind the target's `target` rows.
+    Parameters
+    ----------
+    target, source : int
+        Rows of each; the source's stand behind the target's.
+    training : Training
+        Its steps and batch; the target gets the smaller half of an odd batch.
+    seed : int
+        Of the order of the target's rows; the source's have the next.
+
+    Returns
+    -------
+    ndarray of int, shape (steps, batch)
+
+    Raises
+    ------
+    ValueError
+        If a batch is the whole set, or of one row.
     """
-    if training.batch is None or training.batch < 2:
-        raise ValueError(f"A batch of {training.batch} cannot be shared by target and source.")
-    half = training.batch // 2
-    mine = in_turn(target, replace(training, batch=half), seed)
-    theirs = in_turn(source, replace(training, batch=training.batch - half), seed + 1)
+    batch = training.batch or 0
+    require(batch > 1, f"A batch of {training.batch} cannot be shared by target and source.")
+    mine = in_turn(target, replace(training, batch=batch // 2), seed)
+    theirs = in_turn(source, replace(training, batch=batch - batch // 2), seed + 1)
     return np.hstack([mine, target + theirs])
 
 
@@ -192,7 +221,7 @@ def frozen_features(
     """Keep the backbone: only a new head is trained on the target.
 
     For a linear model the backbone is its score, and the new head a slope and an intercept on it.
-    Taught in lessons 01 and 03.
+    Taught in lessons 02 and 05.
     """
     return _head_trained(source.with_new_head(seed), target, training, seed)
 
@@ -207,7 +236,7 @@ def classical_head(
 ) -> Classical:
     """Keep the backbone: a scikit-learn classifier on its standardised features, layer `layer`.
 
-    Taught in lesson 04.
+    Taught in lesson 08.
     """
 
     def take(x: Array) -> Array:  # no bound method: its copy would copy the network
@@ -228,7 +257,7 @@ def fine_tuned(
 ) -> M:
     """Keep the start: train on the target from the source's parameters; `frozen` ones stay.
 
-    Taught in lessons 01 and 03.
+    Taught in lessons 02 and 05.
     """
     return source.minimised(rows(target, source.prepare), training, seed, frozen=frozen)
 
@@ -236,7 +265,7 @@ def fine_tuned(
 def first_blocks_frozen(
     source: Model, target: Cohort, training: Training, seed: int = 0, first: int = 2
 ) -> Model:
-    """Keep the first blocks as they are and the others as a start. Taught in lesson 03."""
+    """Keep the first blocks as they are and the others as a start. Taught in lesson 05."""
     return fine_tuned(source, target, training, seed, blocks(source.network, first))
 
 
@@ -245,7 +274,7 @@ def discriminative_rates(
 ) -> Model:
     """Keep the start, more of it the nearer the image: each block learns `ratio` times slower.
 
-    The head learns at the full rate, the last block at 1 / `ratio` of it [1]_. Taught in lesson 03.
+    The head learns at the full rate, the last block at 1 / `ratio` of it [1]_. Taught in lesson 05.
 
     References
     ----------
@@ -260,7 +289,7 @@ def discriminative_rates(
 def gradually_unfrozen(source: Model, target: Cohort, training: Training, seed: int = 0) -> Model:
     """Keep one block after another: train the head, then block after block from the top as well.
 
-    Each stage gets an equal share of the steps [1]_. Taught in lesson 03.
+    Each stage gets an equal share of the steps [1]_. Taught in lesson 05.
 
     References
     ----------
@@ -284,7 +313,7 @@ def lp_ft(
     """Keep the backbone until the head fits it, then the start: fine-tune all but the norms [1]_.
 
     The head starts as the source's; hand over `source.with_new_head(seed)` for a new one.
-    Taught in lesson 02.
+    Taught in lesson 04.
 
     References
     ----------
@@ -304,7 +333,7 @@ def l2_sp(
     """Keep an anchor: min over θ of L(θ; target) + strength · ½‖θ − θ_source‖² [1]_.
 
     A linear model's intercept is free, unless the model holds it. Strength 0 forgets the source (a
-    network still starts from it), a great strength keeps it as it is. Taught in lesson 01.
+    network still starts from it), a great strength keeps it as it is. Taught in lesson 02.
 
     Raises
     ------
@@ -316,8 +345,7 @@ def l2_sp(
     .. [1] Li, Grandvalet and Davoine (2018), Explicit inductive bias for transfer learning with
        convolutional networks. ICML.
     """
-    if strength < 0:
-        raise ValueError(f"The strength of the anchor must not be negative, got {strength}.")
+    require(strength >= 0, f"The strength of the anchor must not be negative, got {strength}.")
     return source.anchored(rows(target, source.prepare), strength, training, seed)
 
 
@@ -329,7 +357,7 @@ def penalised(
     training: Training,
     seed: int = 0,
 ) -> Model:
-    """Keep the start, and what a penalty holds. Taught in lesson 04."""
+    """Keep the start, and what a penalty holds. Taught in lesson 08."""
     held = Penalised(penalty, strength)
     return source.minimised(rows(target, source.prepare), training, seed, penalty=held)
 
@@ -339,7 +367,7 @@ def l1_sp(
 ) -> Model:
     """Keep an anchor, and most weights exactly on it: strength · ‖θ − θ_source‖₁.
 
-    Taught in lesson 04.
+    Taught in lesson 08.
     """
     return penalised(source, target, Anchor(1), strength, training, seed)
 
@@ -347,7 +375,7 @@ def l1_sp(
 def bss(source: Model, target: Cohort, strength: float, training: Training, seed: int = 0) -> Model:
     """Keep the start, but not the weakest direction of the features (`SpectralShrinkage`).
 
-    Taught in lesson 04.
+    Taught in lesson 08.
     """
     return penalised(source, target, SpectralShrinkage(1), strength, training, seed)
 
@@ -362,7 +390,7 @@ def delta(
 ) -> Model:
     """Keep the maps of some layers, those channels more that matter (DELTA, `MapDistance`).
 
-    Taught in lesson 04.
+    Taught in lesson 08.
     """
     data = rows(target, source.prepare)
     attention = channel_attention(source.network, data.z, target.y, layers)
@@ -376,7 +404,7 @@ def delta(
 def lora(source: Model, target: Cohort, training: Training, seed: int = 0, rank: int = 4) -> Model:
     """Keep all but the head and add small weights: low-rank increments to the convolutions.
 
-    Taught in lesson 04.
+    Taught in lesson 08.
     """
     grown = replace(source, network=with_lora(source.network, rank, seed))
     tuned = fine_tuned(grown, target, training, seed, source.norms)
@@ -386,7 +414,7 @@ def lora(source: Model, target: Cohort, training: Training, seed: int = 0, rank:
 def residual_adapters(source: Model, target: Cohort, training: Training, seed: int = 0) -> Model:
     """Keep all but the head and add small weights: a 1×1 convolution beside each convolution.
 
-    Taught in lesson 04.
+    Taught in lesson 08.
     """
     frozen = (*convolutions(source.network), *source.norms)
     grown = replace(source, network=with_adapters(source.network))
@@ -400,6 +428,6 @@ def residual_adapters(source: Model, target: Cohort, training: Training, seed: i
 def ensemble(strategy: Strategy, members: int) -> Strategy:
     """Keep what a strategy keeps, several times: the mean of fits that differ in their seed only.
 
-    Taught in lesson 04.
+    Taught in lesson 08.
     """
     return lambda target, seed: Average([strategy(target, 100 * seed + k) for k in range(members)])

@@ -1,7 +1,7 @@
 """The tests of shift against hand-made numbers, against simulated truth, and against bad input."""
 
-import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,14 +9,16 @@ import pytest
 import statsmodels.api as sm
 from scipy import optimize, stats
 from scipy.special import expit, logit
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
 from medxfer_utils import shifts
+from tests.faults import untold
 
 Array = np.ndarray[Any, Any]
 
 # At a true level of 5 %, the rate of false alarms is above the second once in 1,000 times.
-REPEATS = 100
+REPEATS = 60
 MOST_FALSE_ALARMS = stats.binom.ppf(0.999, REPEATS, 0.05) / REPEATS
 
 
@@ -25,42 +27,26 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(20)
 
 
-def _rejections(p_value: Callable[[], Any], repeats: int = REPEATS) -> Any:
-    """Share of repeats in which each p value is 0.05 or less."""
-    return np.mean([np.asarray(p_value()) <= 0.05 for _ in range(repeats)], axis=0)
-
-
 # --- how far apart ------------------------------------------------------------------------------
 
 
-def test_proxy_distance_is_0_for_alike_hospitals_of_unlike_size(rng: np.random.Generator) -> None:
-    # Calling everybody a would be right in 400 of 440 cases, and yet tell nothing.
-    distances = [
-        shifts.proxy_a_distance(rng.normal(size=(400, 3)), rng.normal(size=(40, 3)), rng)
-        for _ in range(20)
-    ]
-    assert np.mean(distances) < 0.2
-    assert min(distances) == 0
-
-
 def test_proxy_distance_has_the_values_that_theory_gives(rng: np.random.Generator) -> None:
-    x = rng.normal(size=(60, 3))
-    assert shifts.proxy_a_distance(x, x + np.array([0, 100, 0]), rng) == 2
+    x, distance = rng.normal(size=(60, 3)), shifts.proxy_a_distance
+    assert distance(x, x + np.array([0, 100, 0]), rng) == 2
     # Half of b is like a and is called a: errors 0 and 1/2, e = 1/4, though a has more patients.
-    a, b = np.zeros((90, 1)), np.repeat([0, 10], 15)[:, None]
-    assert shifts.proxy_a_distance(a, b, rng) == 1
+    assert distance(np.zeros((90, 1)), np.repeat([0, 10], 15)[:, None], rng) == 1
     # Two normals one standard deviation apart: the best line errs with probability Φ(−1/2).
     a, b = rng.normal(size=(20_000, 1)), rng.normal(size=(5_000, 1)) + 1
     expected = 2 * (1 - 2 * stats.norm.cdf(-0.5))
-    assert shifts.proxy_a_distance(a, b, rng) == pytest.approx(expected, abs=0.04)
-
-
-def test_proxy_distance_knows_no_units(rng: np.random.Generator) -> None:
+    assert distance(a, b, rng) == pytest.approx(expected, abs=0.04)
+    # Calling everybody a would be right in 400 of 440 cases, and yet tell nothing.
+    alike = [distance(rng.normal(size=(400, 3)), rng.normal(size=(40, 3)), rng) for _ in range(20)]
+    assert np.mean(alike) < 0.2
+    assert min(alike) == 0
+    # Units do not matter.
     a, b = rng.normal(size=(80, 3)), rng.normal(size=(60, 3)) + np.array([0, 1, 0])
-    units = np.array([1000, 0.001, 1])
-    first, second = (
-        shifts.proxy_a_distance(u * a + 7, u * b + 7, np.random.default_rng(1)) for u in (1, units)
-    )
+    units = np.array([[1, 1, 1], [1000, 0.001, 1]])
+    first, second = (distance(u * a + 7, u * b + 7, np.random.default_rng(1)) for u in units)
     assert first == pytest.approx(second)
 
 
@@ -88,17 +74,12 @@ def test_mmd2_is_the_double_loop(rng: np.random.Generator) -> None:
     assert shifts.median_bandwidth([[0, 0], [3, 4], [0, 1]]) == np.sqrt(18)  # 5, 1 and √18
 
 
-def test_mmd2_sees_neither_order_nor_origin(rng: np.random.Generator) -> None:
+def test_mmd2_sees_neither_order_nor_origin_and_is_unbiased(rng: np.random.Generator) -> None:
     a, b = rng.normal(size=(9, 2)), rng.normal(size=(6, 2)) + 1
     turned = np.array([[0.6, -0.8], [0.8, 0.6]])
-    value = shifts.mmd2(a, b, 1)
-    assert shifts.mmd2(b, a, 1) == pytest.approx(value)
-    assert shifts.mmd2(a[::-1] + 40, b + 40, 1) == pytest.approx(value)
-    assert shifts.mmd2(a @ turned, b @ turned, 1) == pytest.approx(value)
-    assert shifts.mmd2(3 * a, 3 * b, 3) == pytest.approx(value)
-
-
-def test_mmd2_is_unbiased(rng: np.random.Generator) -> None:
+    same = ((b, a, 1), (a[::-1] + 40, b + 40, 1), (a @ turned, b @ turned, 1), (3 * a, 3 * b, 3))
+    found = [shifts.mmd2(*told) for told in same]
+    assert found == pytest.approx([shifts.mmd2(a, b, 1)] * 4)
     values = [shifts.mmd2(rng.normal(size=(8, 2)), rng.normal(size=(5, 2)), 1) for _ in range(2000)]
     assert abs(np.mean(values)) < 3 * stats.sem(values)
     assert min(values) < 0
@@ -126,19 +107,6 @@ def test_the_statistic_is_of_standardised_features_and_weights_the_diagnoses(
     ill, healthy = (_mmd2_by_hand(z[:12][y_a == c], z[12:][y_b == c], width) for c in (1, 0))
     value, _ = shifts.mmd_test(a, b, rng, permutations=9, strata=(y_a, y_b))
     assert value == pytest.approx((7 * ill + 14 * healthy) / 21)
-
-
-@pytest.mark.parametrize("stratified", [False, True])
-def test_mmd_p_values_are_uniform_under_the_null(
-    stratified: bool, rng: np.random.Generator
-) -> None:
-    def p_value() -> float:
-        x_a, y_a, x_b, y_b = shifts.simulated_pair("none", 40, 25, rng)
-        return shifts.mmd_test(x_a, x_b, rng, 99, (y_a, y_b) if stratified else None)[1]
-
-    p = np.array([p_value() for _ in range(REPEATS)])
-    assert np.mean(p <= 0.05) <= MOST_FALSE_ALARMS
-    assert stats.kstest(p, "uniform").pvalue > 0.01
 
 
 # --- prevalence ---------------------------------------------------------------------------------
@@ -188,32 +156,31 @@ def test_with_many_patients_concept_p_values_are_the_classical_ones(
 
 
 def test_concept_test_keeps_its_size_where_chi_squared_does_not(rng: np.random.Generator) -> None:
-    """The same logistic model in both hospitals, 50 of the patients in the smaller one."""
+    """The same logistic model in both hospitals; with 13 features the smaller one separates."""
 
-    def p_values() -> tuple[float, float, float]:
-        x = rng.normal(size=(200, 6))
-        y = (rng.random(200) < expit(1.4 * x[:, 0] - x[:, 1])).astype(int)
-        test = shifts.concept_test(x[:150], y[:150], x[150:], y[150:], rng, 39)
-        design = sm.add_constant(np.column_stack([x, np.arange(200) >= 150]))
+    def sample(n: int, slopes: list[float]) -> Any:
+        x = rng.normal(size=(n, len(slopes)))
+        return x, (rng.random(n) < expit(x @ slopes)).astype(int)
+
+    def chi_squared(x: Array, y: Array, n: int) -> float:
+        design = sm.add_constant(np.column_stack([x, np.arange(len(x)) >= n]))
         larger = np.column_stack([design, x * design[:, -1:]])
         small, large = (sm.Logit(y, d).fit(disp=0).llf for d in (design, larger))
-        return *test, float(stats.chi2.sf(2 * (large - small), 6))
+        return float(stats.chi2.sf(2 * (large - small), x.shape[1]))
 
-    intercept, slopes, chi_squared = _rejections(p_values)
-    assert intercept <= MOST_FALSE_ALARMS
-    assert slopes <= MOST_FALSE_ALARMS
-    assert slopes < chi_squared
-
-
-def test_small_hospitals_that_separate_are_judged_fairly(rng: np.random.Generator) -> None:
-    def p_values() -> shifts.ConceptTest:
-        x = rng.normal(size=(166, 13))
-        y = (rng.random(166) < expit(2 * x[:, 0])).astype(int)
-        return shifts.concept_test(x[:120], y[:120], x[120:], y[120:], rng, 39)
-
-    p = np.array([p_values() for _ in range(REPEATS)])
-    assert (np.mean(p <= 0.05, axis=0) <= MOST_FALSE_ALARMS).all()
-    assert p.mean(axis=0) == pytest.approx([0.5, 0.5], abs=0.11)  # nor too cautious; 3.8 errors
+    easy, hard = [], []
+    for _ in range(REPEATS):
+        x, y = sample(200, [1.4, -1, 0, 0, 0, 0])
+        test = shifts.concept_test(x[:150], y[:150], x[150:], y[150:], rng, 39)
+        easy.append((*test, chi_squared(x, y, 150)))
+        x, y = sample(166, [2.0] + 12 * [0.0])
+        hard.append(shifts.concept_test(x[:120], y[:120], x[120:], y[120:], rng, 39))
+    intercept, slopes, by_chi_squared = np.mean(np.array(easy) <= 0.05, axis=0)
+    separated = np.mean(np.array(hard) <= 0.05, axis=0)
+    assert max(intercept, slopes, *separated) <= MOST_FALSE_ALARMS
+    assert slopes < by_chi_squared
+    # Nor too cautious: the standard error of a mean of 60 is 0.037.
+    assert np.mean(hard, axis=0) == pytest.approx([0.5, 0.5], abs=0.14)
 
 
 def test_concept_test_knows_no_units_and_ignores_a_constant_feature(
@@ -227,9 +194,9 @@ def test_concept_test_knows_no_units_and_ignores_a_constant_feature(
 
 # --- which test answers to which shift ----------------------------------------------------------
 
-# Share of 40 repeats in which each may reject: not far above 5 %, nearly always, or as it likes. At
-# a true level of 5 % the first is passed 7 times in 10,000.
-QUIET, LOUD, FREE = (0, 0.175), (0.85, 1), (0, 1)
+# Share of 25 repeats in which each may reject: not far above 5 %, nearly always, or as it likes. At
+# a true level of 5 % the first is passed 12 times in 10,000, fewer by all tests of one table.
+QUIET, LOUD, FREE = (0, 0.2), (0.8, 1), (0, 1)
 TRUTH = {  # mmd_test, the same with strata, intercept and slopes of concept_test, prior_test
     "none": (QUIET, QUIET, QUIET, QUIET, QUIET),
     "covariate": (LOUD, LOUD, QUIET, QUIET, (0.2, 1)),
@@ -249,10 +216,9 @@ def test_each_shift_is_found_by_its_own_test(kind: str, rng: np.random.Generator
             shifts.prior_test(y_a, y_b)[1],
         )
 
-    rates = _rejections(p_values, 40)
+    rates = np.mean([np.asarray(p_values()) <= 0.05 for _ in range(25)], axis=0)
     low, high = np.transpose(TRUTH[kind])
-    assert (low <= rates).all(), rates
-    assert (rates <= high).all(), rates
+    assert ((low <= rates) & (rates <= high)).all(), rates
 
 
 @pytest.mark.parametrize("kind", shifts.KINDS)
@@ -260,15 +226,14 @@ def test_simulated_hospitals_have_the_truth_that_they_state(
     kind: str, rng: np.random.Generator
 ) -> None:
     x_a, y_a, x_b, y_b = shifts.simulated_pair(kind, 40_000, 30_000, rng)
-    fit_a, fit_b = (
-        LogisticRegression(C=np.inf).fit(x, y) for x, y in ((x_a, y_a), (x_b, y_b))
-    )  # no penalty
+    unpenalised = LogisticRegression(C=np.inf)
+    fits = [clone(unpenalised).fit(x, y) for x, y in ((x_a, y_a), (x_b, y_b))]
     intercepts = [logit(p) for p in shifts.PREVALENCES] if kind == "prior" else [0, 0]
     slopes_b = shifts.SLOPES[::-1] if kind == "concept" else shifts.SLOPES
     assert [x_a.shape, x_b.shape, len(y_a), len(y_b)] == [(40_000, 5), (30_000, 5), 40_000, 30_000]
-    assert fit_a.coef_[0] == pytest.approx(shifts.SLOPES, abs=0.07)
-    assert fit_b.coef_[0] == pytest.approx(slopes_b, abs=0.07)
-    assert [fit.intercept_[0] for fit in (fit_a, fit_b)] == pytest.approx(intercepts, abs=0.07)
+    for fit, slopes, intercept in zip(fits, (shifts.SLOPES, slopes_b), intercepts, strict=True):
+        found = [*fit.coef_[0], *fit.intercept_]
+        assert found == pytest.approx([*slopes, intercept], abs=0.07)
     if kind == "covariate":
         assert x_b.mean(axis=0) == pytest.approx(shifts.SHIFT, abs=0.03)
         assert y_b.mean() > y_a.mean() + 0.05
@@ -287,15 +252,14 @@ def test_at_prevalence_by_hand_and_back(rng: np.random.Generator) -> None:
     assert shifts.at_prevalence(there, 0.6, 0.3) == pytest.approx(p)
 
 
-def test_estimated_prevalence_by_hand() -> None:
+def test_estimated_prevalence_maximises_the_likelihood(rng: np.random.Generator) -> None:
     # Likelihood at π: (1.6π + 0.4(1 − π))² (0.4π + 1.6(1 − π)), largest where
     # 2 · 1.2 / (0.4 + 1.2π) = 1.2 / (1.6 − 1.2π): π = 7/9.
     prevalence, adjusted = shifts.estimated_prevalence([0.8, 0.8, 0.2], 0.5)
-    assert prevalence == pytest.approx(7 / 9, abs=1e-7)
-    assert adjusted == pytest.approx([14 / 15, 14 / 15, 7 / 15], abs=1e-7)
-
-
-def test_estimated_prevalence_maximises_the_likelihood(rng: np.random.Generator) -> None:
+    assert [prevalence, *adjusted] == pytest.approx([7 / 9, 14 / 15, 14 / 15, 7 / 15], abs=1e-7)
+    for certain in (0.0, 1.0):  # at the edge
+        prevalence, adjusted = shifts.estimated_prevalence([certain] * 5, 0.5)
+        assert [prevalence, *adjusted] == pytest.approx([certain] * 6)
     # 48 of 80 ill, two normals two apart: log odds of 2z at even odds, brought to the source's.
     z, source = rng.normal(size=80) + np.repeat([1, -1], [48, 32]), 0.35
     p = expit(2 * z + logit(source))
@@ -306,16 +270,8 @@ def test_estimated_prevalence_maximises_the_likelihood(rng: np.random.Generator)
     best = optimize.minimize_scalar(loss, bounds=(0, 1), method="bounded", options={"xatol": 1e-9})
     prevalence, adjusted = shifts.estimated_prevalence(p, source)
     assert 0.1 < best.x < 0.9
-    assert prevalence == pytest.approx(best.x, abs=1e-5)
-    assert adjusted.mean() == pytest.approx(prevalence, abs=1e-7)
+    assert [prevalence, adjusted.mean()] == pytest.approx([best.x] * 2, abs=1e-5)
     assert adjusted == pytest.approx(shifts.at_prevalence(p, source, prevalence))
-
-
-def test_estimated_prevalence_of_certainty_is_at_the_edge() -> None:
-    for certain in (0.0, 1.0):
-        prevalence, adjusted = shifts.estimated_prevalence([certain] * 5, 0.5)
-        assert prevalence == certain
-        assert adjusted == pytest.approx([certain] * 5)
 
 
 def _error_of_estimate(kind: str, rng: np.random.Generator) -> float:
@@ -343,11 +299,8 @@ def test_weights_are_the_ratio_of_the_densities(rng: np.random.Generator) -> Non
     assert weights.mean() == pytest.approx(1)
     assert np.abs(np.log(weights / truth))[kept].max() < 0.4
     assert np.average(source, axis=0, weights=weights) == pytest.approx([1, 0], abs=0.1)
-
-
-def test_the_largest_hundredth_of_the_weights_is_cut(rng: np.random.Generator) -> None:
     weights = shifts.density_ratio(rng.normal(size=(500, 1)), rng.normal(size=(300, 1)) + 2, rng)
-    assert np.isclose(weights, weights.max()).sum() == 5
+    assert np.isclose(weights, weights.max()).sum() == 5, "the largest hundredth is cut"
     assert weights.min() > 0
     alike = shifts.density_ratio(rng.normal(size=(900, 2)), rng.normal(size=(300, 2)), rng)
     assert alike == pytest.approx(np.ones(900), abs=0.5)
@@ -357,86 +310,69 @@ def test_the_largest_hundredth_of_the_weights_is_cut(rng: np.random.Generator) -
 
 Y = np.arange(12) % 2
 X = np.random.default_rng(2).normal(size=(12, 2))
+
+
+def seed() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
 PAIRS: list[Callable[[Any, Any], Any]] = [
-    lambda a, b: shifts.proxy_a_distance(a, b, np.random.default_rng(0)),
+    lambda a, b: shifts.proxy_a_distance(a, b, seed()),
     lambda a, b: shifts.mmd2(a, b, 1),
-    lambda a, b: shifts.mmd_test(a, b, np.random.default_rng(0)),
-    lambda a, b: shifts.concept_test(a, Y, b, Y, np.random.default_rng(0)),
-    lambda a, b: shifts.density_ratio(a, b, np.random.default_rng(0)),
+    lambda a, b: shifts.mmd_test(a, b, seed()),
+    lambda a, b: shifts.concept_test(a, Y, b, Y, seed()),
+    lambda a, b: shifts.density_ratio(a, b, seed()),
 ]
-LABELLED: list[Callable[[Any, Any], Any]] = [
-    lambda a, b: shifts.mmd_test(X, X, np.random.default_rng(0), strata=(a, b)),
-    lambda a, b: shifts.concept_test(X, a, X, b, np.random.default_rng(0)),
+TESTS: list[Callable[[Any, Any], Any]] = [
+    lambda a, b: shifts.mmd_test(X, X, seed(), strata=(a, b)),
+    lambda a, b: shifts.concept_test(X, a, X, b, seed()),
 ]
 
 
-def accepted(*cases: tuple[Callable[..., Any], tuple[Any, ...], str]) -> list[str]:
-    """Messages that were wanted of a call, and did not come."""
-    missed = []
-    for call, arguments, message in cases:
-        try:
-            call(*arguments)
-        except ValueError as error:
-            if not re.search(message, str(error)):
-                missed.append(f"{message}, not {error}")
-        else:
-            missed.append(message)
-    return missed
-
-
-def test_the_seed_is_the_only_chance_and_bad_features_are_refused_everywhere() -> None:
-    gaps = X.copy()
-    gaps[[3, 5], 1] = np.nan, np.inf
+def test_the_seed_is_the_only_chance_and_arguments_stay_as_they_were() -> None:
     for compare in PAIRS:
         a, b = X.copy(), X[::-1] + 1
         kept = b.copy()
         np.testing.assert_equal(compare(a, b), compare(a, b))
         np.testing.assert_array_equal((a, b), (X, kept))
-        missed = accepted(
-            (compare, (X, gaps), r"x_(b|target): 2 values are NaN or infinite; impute"),
-            (compare, (X, X[:, :1]), r"\(12, 2\).*\(12, 1\): pass the same features"),
-            (compare, (X, X[:, 0]), r"\(12,\).*: pass \(patients, features\)"),
-            (compare, (X, X[:1]), r"\(1, 2\).*with two patients at least"),
-        )
-        assert missed == []
+    assert 0 <= shifts.proxy_a_distance(X, X[:4], seed(), folds=4) <= 2
 
 
-def test_bad_diagnoses_are_refused() -> None:
-    one, code = (np.arange(12) == 0).astype(int), r"y_b: pass 0 or 1 \(the disease\)"
-    strange = [Y + 1, ["B"] * 12, Y[:, None], []]
-    test, concept = LABELLED
-    missed = accepted(
-        *((compare, (Y, y), code) for compare in (*LABELLED, shifts.prior_test) for y in strange),
-        *((compare, (Y, Y[:10]), r"\[12, 10\] rows, .* \[12, 12\]") for compare in LABELLED),
-        (test, (Y, one), "y_b: 1 ill and 11 healthy patients; 2 of each"),
-        (test, (1 - one, Y), "y_a: 11 ill and 1 healthy patients; 2 of each"),
-        (concept, (Y, 0 * Y), "y_b: 0 ill and 12 healthy patients; 1 of each"),
+def test_what_cannot_be_compared_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    gaps, one = X.copy(), (np.arange(12) == 0).astype(int)
+    gaps[[3, 5], 1] = np.nan, np.inf
+    code, no_share = r"y_b: pass 0 or 1 \(the disease\)", "must lie between 0 and 1, not"
+    strange: list[Any] = [Y + 1, ["B"] * 12, Y[:, None], []]
+    no_p: list[Any] = [[], [0.2, 1.2], [-0.1], [np.nan], [[0.1]]]
+    bad_x = (
+        (gaps, r"x_(b|target): 2 values are NaN or infinite; impute"),
+        (X[:, :1], r"\(12, 2\).*\(12, 1\): pass the same features"),
+        (X[:, 0], r"\(12,\).*: pass \(patients, features\)"),
+        (X[:1], r"\(1, 2\).*with two patients at least"),
     )
-    assert missed == []
-
-
-def test_impossible_numbers_are_refused(rng: np.random.Generator) -> None:
-    no_probability = [[], [0.2, 1.2], [-0.1], [np.nan], [[0.1]]]
-    no_share = "must lie between 0 and 1, not"
-    missed = accepted(
-        (shifts.proxy_a_distance, (X, X[:4], rng), "12 and 4 patients do not fill 5 folds"),
-        (shifts.median_bandwidth, ([[1.0]] * 4 + [[9.0]],), "half of all pairs .* are equal"),
-        (shifts.simulated_pair, ("label", 9, 9, rng), "one of none, covariate, .*, not 'label'"),
-        (shifts.estimated_prevalence, ([0.30001, 0.30002], 0.3), "p_target hardly varies"),
-        *((shifts.mmd2, (X, X, w), f"must be above 0, not {w}") for w in (0, -1, np.nan)),
-        *((shifts.at_prevalence, (p, 0.5, 0.2), "p: pass one probability") for p in no_probability),
-        *((shifts.estimated_prevalence, (p, 0.5), "p: pass one") for p in no_probability),
-        *((shifts.at_prevalence, ([0.5], k, 0.5), f"old {no_share} {k}") for k in (0, 1, np.nan)),
-        *((shifts.at_prevalence, ([0.5], 0.5, k), f"new {no_share} {k}") for k in (0, 1, 1.5)),
-        *((shifts.estimated_prevalence, ([0.5], k), f"_source {no_share} {k}") for k in (0, 1)),
-    )
-    assert missed == []
-    assert 0 <= shifts.proxy_a_distance(X, X[:4], rng, folds=4) <= 2
-
-
-def test_a_fit_that_does_not_settle_is_not_returned(
-    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
-) -> None:
-    monkeypatch.setattr(shifts, "NEWTON_STEPS", 2)
+    s = shifts
+    table: list[tuple[Callable[..., Any], tuple[Any, ...], str]] = [
+        *((compare, (X, b), words) for compare in PAIRS for b, words in bad_x),
+        *((compare, (Y, y), code) for compare in (*TESTS, s.prior_test) for y in strange),
+        *((compare, (Y, Y[:10]), r"\[12, 10\] rows, .* \[12, 12\]") for compare in TESTS),
+        (TESTS[0], (Y, one), "y_b: 1 ill and 11 healthy patients; 2 of each"),
+        (TESTS[0], (1 - one, Y), "y_a: 11 ill and 1 healthy patients; 2 of each"),
+        (TESTS[1], (Y, 0 * Y), "y_b: 0 ill and 12 healthy patients; 1 of each"),
+        (s.proxy_a_distance, (X, X[:4], seed()), "12 and 4 patients do not fill 5 folds"),
+        (s.median_bandwidth, ([[1.0]] * 4 + [[9.0]],), "half of all pairs .* are equal"),
+        (s.simulated_pair, ("label", 9, 9, seed()), "one of none, covariate, .*, not 'label'"),
+        (s.estimated_prevalence, ([0.30001, 0.30002], 0.3), "p_target hardly varies"),
+        *((s.mmd2, (X, X, w), f"must be above 0, not {w}") for w in (0, -1, np.nan)),
+        *((s.at_prevalence, (p, 0.5, 0.2), "p: pass one probability") for p in no_p),
+        *((s.estimated_prevalence, (p, 0.5), "p: pass one") for p in no_p),
+        *((s.at_prevalence, ([0.5], k, 0.5), f"old {no_share} {k}") for k in (0, 1, np.nan)),
+        *((s.at_prevalence, ([0.5], 0.5, k), f"new {no_share} {k}") for k in (0, 1, 1.5)),
+        *((s.estimated_prevalence, ([0.5], k), f"_source {no_share} {k}") for k in (0, 1)),
+    ]
+    faults = {
+        f"{k}: {words}": (partial(f, *told), words) for k, (f, told, words) in enumerate(table)
+    }
+    assert untold(faults, lambda _, call: call(), ValueError) == {}
+    monkeypatch.setattr(shifts, "NEWTON_STEPS", 2)  # a fit that does not settle is not returned
     with pytest.raises(ValueError, match="No logistic fit in 2 steps: look for extreme outliers"):
-        shifts.concept_test(X, Y, X, Y, rng)
+        shifts.concept_test(X, Y, X, Y, seed())

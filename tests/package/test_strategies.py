@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from medxfer_utils import models, transfer
@@ -14,7 +15,6 @@ from medxfer_utils.models import Linear, Model, Rows, Training, Transferable, ro
 
 # isort: split
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -27,6 +27,7 @@ from medxfer_utils.cohorts import Cohort, draw, split
 from medxfer_utils.data import two_laboratories
 from medxfer_utils.models import fit_scaler, logistic_loss
 from medxfer_utils.transfer.strategies import half_and_half
+from tests.faults import untold
 
 A, B = two_laboratories(np.random.default_rng(0))
 POOL, TEST = split(B, (0.5, 0.5), np.random.default_rng(1))
@@ -34,11 +35,9 @@ FEW = draw(POOL, 16, np.random.default_rng(2))
 
 
 def images(name: str, n: int, seed: int) -> Cohort:
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(n, 8, 8))
-    return Cohort(
-        name, x, (x.mean((1, 2)) > 0).astype(int), np.array([f"{name} {k}" for k in range(n)])
-    )
+    x = np.random.default_rng(seed).normal(size=(n, 8, 8))
+    y = (x.mean((1, 2)) > 0).astype(int)
+    return Cohort(name, x, y, np.array([f"{name} {k}" for k in range(n)]))
 
 
 HERE, THERE = images("here", 24, 5), images("there", 40, 6)
@@ -138,24 +137,31 @@ def test_every_strategy_keeps_the_layers_that_it_says() -> None:
     for name, by in ON_IMAGES.items():
         model: Any = by(IMAGES)
         assert model.prepare is with_channel
-        pairs = ((n, model.network.get_layer(n), IMAGES.network.get_layer(n)) for n in ALL)
-        same = {
-            n for n, a, b in pairs if all(map(np.array_equal, a.get_weights(), b.get_weights()))
-        }
-        found[name] = same
+        nets = model.network, IMAGES.network
+        pairs = {n: [net.get_layer(n).get_weights() for net in nets] for n in ALL}
+        found[name] = {n for n, (a, b) in pairs.items() if all(map(np.array_equal, a, b))}
     assert {name: same for name, same in found.items() if same} == KEPT
 
 
 # --- patients, jointly ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("source", TABLES)
-def test_joint_without_weight_is_target_only_on_the_same_scaler(source: Any) -> None:
-    own = transfer.restandardised(source, POOL.x)
-    joint = transfer.joint(own, FEW, A, weight=0.0, seed=3)
-    alone = transfer.target_only(own, FEW, seed=3, prepare=own.prepare)
-    # The source's rows are there with weight 0; only the order of a sum could differ.
-    np.testing.assert_allclose(flat(joint), flat(alone), atol=1e-4)
+def test_joint_without_weight_is_target_only_and_pooled_is_joint_with_every_patient_equal() -> None:
+    one = fit_scaler(np.concatenate([A.x, FEW.x]))
+    for source, few in zip(TABLES, (None, Training(10, batch=None)), strict=True):
+        own = transfer.restandardised(source, POOL.x)
+        joint = transfer.joint(own, FEW, A, weight=0.0, seed=3)
+        alone = transfer.target_only(own, FEW, seed=3, prepare=own.prepare)
+        # The source's rows are there with weight 0; only the order of a sum could differ.
+        np.testing.assert_allclose(flat(joint), flat(alone), atol=1e-4)
+        # n/n_T times the pooled objective is the joint one, the ridge included (1/n and 1/n_T).
+        # Adam divides by the size of the gradient, so the factor shows through rounding only.
+        same = replace(source, prepare=one, source_prepare=None)
+        pooled = transfer.pooled_data(source, FEW, A, few, seed=3)
+        joint = transfer.joint(same, FEW, A, len(A) / len(FEW), few, seed=3)
+        np.testing.assert_allclose(
+            pooled.probability(TEST.x), joint.probability(TEST.x), atol=0.005
+        )
 
 
 def both(model: Any, weight: float) -> tuple[Rows, Rows, Rows]:
@@ -170,13 +176,13 @@ def test_the_joint_gradient_is_target_plus_weight_times_source(weight: float, se
     np.testing.assert_allclose(g, g_target + weight * g_source, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("weight", [0.3, 5.0])
-def test_a_network_steps_down_the_joint_gradient(weight: float) -> None:
+def test_a_network_steps_down_the_joint_gradient() -> None:
     # A step of plain descent is the rate times the gradient.
     start, once = NETWORK.untrained(4), Training(1, rate=0.01, batch=None, optimiser="SGD")
-    steps = [flat(start.minimised(data, once)) - flat(start) for data in both(NETWORK, weight)]
-    assert np.linalg.norm(steps[1]) > 1e-3
-    np.testing.assert_allclose(steps[2], steps[0] + weight * steps[1], atol=2e-7 * (1 + weight))
+    for weight in (0.3, 5.0):
+        steps = [flat(start.minimised(data, once)) - flat(start) for data in both(NETWORK, weight)]
+        assert np.linalg.norm(steps[1]) > 1e-3
+        np.testing.assert_allclose(steps[2], steps[0] + weight * steps[1], atol=2e-7 * (1 + weight))
 
 
 def test_joint_with_a_great_weight_is_the_unpenalised_source_solution() -> None:
@@ -190,18 +196,6 @@ def test_joint_with_a_great_weight_is_the_unpenalised_source_solution() -> None:
     assert away[-1] < 0.02 * np.linalg.norm(limit) < away[0]
 
 
-@pytest.mark.parametrize("source", TABLES)
-def test_pooled_data_is_joint_with_every_patient_equal_on_one_scaler(source: Any) -> None:
-    # n/n_T times the pooled objective is the joint one, the ridge included (1/n and 1/n_T). Adam
-    # divides by the size of the gradient, so the factor shows through rounding only.
-    few = Training(10, batch=None) if source is NETWORK else None
-    one = fit_scaler(np.concatenate([A.x, FEW.x]))
-    same = replace(source, prepare=one, source_prepare=None)
-    pooled = transfer.pooled_data(source, FEW, A, few, seed=3)
-    joint = transfer.joint(same, FEW, A, len(A) / len(FEW), few, seed=3)
-    np.testing.assert_allclose(pooled.probability(TEST.x), joint.probability(TEST.x), atol=0.005)
-
-
 def test_joint_prepares_each_site_in_its_own_way() -> None:
     # Another unit in B (and a scaler fitted to it) must make no difference at all.
     one = transfer.joint(transfer.restandardised(LINEAR, POOL.x), FEW, A, 1.0)
@@ -209,12 +203,9 @@ def test_joint_prepares_each_site_in_its_own_way() -> None:
     other = transfer.joint(transfer.restandardised(LINEAR, 8 * POOL.x), other_units, A, 1.0)
     np.testing.assert_allclose(flat(one), flat(other), rtol=1e-9)
     doubled = replace(IMAGES, prepare=with_channel, source_prepare=lambda x: 2 * x[..., None])
-    there = replace(THERE, x=THERE.x / 2)
-    a, b = (
-        transfer.joint_batches(*told, SOME)
-        for told in ((doubled, HERE, there), (IMAGES, HERE, THERE))
-    )
-    np.testing.assert_allclose(flat(a), flat(b), atol=1e-6)
+    halved = transfer.joint_batches(doubled, HERE, replace(THERE, x=THERE.x / 2), SOME)
+    plain = transfer.joint_batches(IMAGES, HERE, THERE, SOME)
+    np.testing.assert_allclose(flat(halved), flat(plain), atol=1e-6)
 
 
 @given(*(st.integers(low, high) for low, high in ((1, 30), (1, 30), (2, 9), (0, 99))))
@@ -236,21 +227,15 @@ def test_l2_sp_is_ridge_regression_around_the_source_with_a_free_intercept() -> 
     free = transfer.restandardised(LINEAR, POOL.x)
     for model, pull in ((free, [0.3] * 10 + [0]), (replace(free, hold_intercept=True), [0.3] * 11)):
         found = transfer.l2_sp(model, FEW, 0.3)
-        gradient = logistic_loss(flat(found), rows(FEW, model.prepare))[1]
         # At the minimum the loss pulls away exactly as hard as the anchor pulls back.
-        np.testing.assert_allclose(
-            gradient, -np.array(pull) * (flat(found) - flat(model)), atol=1e-6
-        )
-
-
-@pytest.mark.parametrize("source", TABLES)
-def test_a_stronger_anchor_keeps_nearer_to_the_source(source: Any) -> None:
-    held = replace(source, hold_intercept=True) if source is LINEAR else source
-    own = transfer.restandardised(held, POOL.x)
-    strengths = (0.001, 0.01, 0.1, 1.0, 10.0, 1e6)
-    away = [np.linalg.norm(flat(transfer.l2_sp(own, FEW, s)) - flat(own)) for s in strengths]
-    assert (np.diff(away) < 0).all()
-    assert away[-1] < 1e-4 < 0.1 < away[0]
+        gradient = logistic_loss(flat(found), rows(FEW, model.prepare))[1]
+        back = -np.array(pull) * (flat(found) - flat(model))
+        np.testing.assert_allclose(gradient, back, atol=1e-6)
+    for source in (replace(LINEAR, hold_intercept=True), NETWORK):
+        own, strengths = transfer.restandardised(source, POOL.x), (0.001, 0.01, 0.1, 1, 10, 1e6)
+        away = [np.linalg.norm(flat(transfer.l2_sp(own, FEW, s)) - flat(own)) for s in strengths]
+        assert (np.diff(away) < 0).all(), "a stronger anchor keeps nearer to the source"
+        assert away[-1] < 1e-4 < 0.1 < away[0]
 
 
 @given(
@@ -289,26 +274,23 @@ def test_a_frozen_linear_backbone_keeps_its_direction() -> None:
     np.testing.assert_allclose(new, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("source", TABLES)
-def test_fine_tuning_starts_at_the_source_and_lowers_the_targets_loss(source: Any) -> None:
-    own = transfer.restandardised(source, POOL.x)
-    none, one, many = (transfer.fine_tuned(own, FEW, replace(SHORT, steps=k)) for k in (0, 1, 50))
-    assert state(none) == state(own)
-    moved = [np.linalg.norm(flat(m) - flat(own)) for m in (one, many)]
-    assert 0 < moved[0] < moved[1]
-    p = [np.where(FEW.y == 1, m.probability(FEW.x), 1 - m.probability(FEW.x)) for m in (own, many)]
-    assert np.log(p[1]).mean() > np.log(p[0]).mean()
+def test_fine_tuning_starts_at_the_source_and_lowers_the_targets_loss() -> None:
+    for source in TABLES:
+        own = transfer.restandardised(source, POOL.x)
+        models_ = [transfer.fine_tuned(own, FEW, replace(SHORT, steps=k)) for k in (0, 1, 50)]
+        assert state(models_[0]) == state(own)
+        moved = [np.linalg.norm(flat(m) - flat(own)) for m in models_]
+        assert 0 == moved[0] < moved[1] < moved[2]
+        p = [np.where(FEW.y == 1, q, 1 - q) for q in (m.probability(FEW.x) for m in models_)]
+        assert np.log(p[2]).mean() > np.log(p[0]).mean()
 
 
-def test_lp_ft_is_a_head_first_and_all_but_the_norms_then() -> None:
+def test_stages_of_training_are_those_that_are_told() -> None:
     data = rows(HERE, with_channel)
     probed = IMAGES.minimised(data, SOME, 4, frozen=IMAGES.backbone)
     rest = probed.minimised(data, SOME, 5, frozen=IMAGES.norms)
     assert state(transfer.lp_ft(IMAGES, HERE, SOME, 4, SOME)) == state(rest)
-
-
-def test_gradual_unfreezing_begins_at_the_top() -> None:
-    data, start = rows(HERE, with_channel), IMAGES
+    start = IMAGES  # unfreezing begins at the top
     for stage, (steps, first) in enumerate(((2, 2), (2, 1), (3, 0))):
         frozen = models.blocks(IMAGES.network, first)
         start = start.minimised(data, replace(SOME, steps=steps), 8 + stage, frozen=frozen)
@@ -318,10 +300,8 @@ def test_gradual_unfreezing_begins_at_the_top() -> None:
 
 def test_rates_fall_from_the_head_to_the_image() -> None:
     once = Training(1, rate=0.1, batch=24, optimiser="SGD")
-    full, slow = (
-        by(IMAGES, HERE, once).network
-        for by in (transfer.fine_tuned, transfer.discriminative_rates)
-    )
+    ways = transfer.fine_tuned, transfer.discriminative_rates
+    full, slow = (by(IMAGES, HERE, once).network for by in ways)
     for name, share in (("head", 1.0), ("conv_2", 1 / 2), ("conv_1", 1 / 4)):
         start, a, b = (n.get_layer(name).get_weights()[0] for n in (IMAGES.network, full, slow))
         np.testing.assert_allclose(b - start, share * (a - start), atol=1e-7)
@@ -356,18 +336,18 @@ def test_an_ensemble_is_of_fits_that_differ_in_their_seed() -> None:
 
 def test_impossible_weights_strengths_and_patients_on_both_sides_are_refused() -> None:
     overlap = replace(A.of(A.patients[:20]), name="overlap")
-    for source in TABLES:
-        with pytest.raises(
-            ValueError, match=r"weight of the source must not be negative, got -0\.1"
-        ):
-            transfer.joint(source, FEW, A, -0.1)
-        with pytest.raises(ValueError, match="strength of the anchor must not be negative, got -1"):
-            transfer.l2_sp(source, FEW, -1)
-        with pytest.raises(ValueError, match="'laboratory A' and 'overlap' share 20 patients"):
-            transfer.joint(source, overlap, A, 1.0)
-        with pytest.raises(ValueError, match="'laboratory A' and 'overlap' share 20 patients"):
-            transfer.pooled_data(source, overlap, A)
-    with pytest.raises(ValueError, match="batch of 1 cannot be shared"):
-        transfer.joint_batches(IMAGES, HERE, THERE, replace(SOME, batch=1))
-    with pytest.raises(ValueError, match="share 24 patients"):
-        transfer.joint_batches(IMAGES, HERE, HERE, SOME)
+    shared = "'laboratory A' and 'overlap' share 20 patients"
+    faults: dict[str, tuple[Any, str]] = {
+        "batch": (lambda: transfer.joint_batches(IMAGES, HERE, THERE, replace(SOME, batch=1)),
+                  "batch of 1 cannot be shared"),
+        "whole": (lambda: half_and_half(4, 4, Training(1, batch=None), 0), "batch of None cannot"),
+        "images": (lambda: transfer.joint_batches(IMAGES, HERE, HERE, SOME), "share 24 patients"),
+    }  # fmt: skip
+    for m in TABLES:
+        faults |= {
+            f"weight {m}": (partial(transfer.joint, m, FEW, A, -0.1), "not be negative, got -0.1"),
+            f"strength {m}": (partial(transfer.l2_sp, m, FEW, -1), "not be negative, got -1"),
+            f"joint {m}": (partial(transfer.joint, m, overlap, A, 1.0), shared),
+            f"pooled {m}": (partial(transfer.pooled_data, m, overlap, A), shared),
+        }
+    assert untold(faults, lambda _, call: call(), ValueError) == {}
