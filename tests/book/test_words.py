@@ -23,7 +23,7 @@ WORDS = {
     r"(?<!around the )(?<!of the )(?<!in the )(?<!whole-)\bbod(y|ies)\b(?! (mass|of a))": "backbone",
     r"(?<!left )(?<!right )\barms?\b(?! of (a|the) trial)": "strategy",
     r"(?<!real[ -])(?<!whole )(?<!in the )\bworlds?\b(?! health)": "simulated replicate",
-    r"\bmend(s|ed|ing)?\b": "fix",
+    r"(?<!to be )\bmend(s|ed|ing)?\b": "fix",
     r"\bfaults?\b": "pitfall; of data or of a program: defect, error",
     r"\b(its|the|their) reach\b|\breach of\b": "margin of error",
     r"\bpaces?\b(?! was)": "learning-rate multiplier",
