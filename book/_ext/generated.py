@@ -6,6 +6,7 @@
 | `exercises` | | the exercises of all chapters, by difficulty |
 | `schedule` | a name in `book/teaching/schedules.yml` | the timetable of a workshop |
 | `cite` | | how to cite the book, from `CITATION.cff` |
+| `{locked}` (a role) | a package | its version in the lock |
 
 A picture of `pictures/` that has no description gets the one that was drawn with it. The title of a
 lesson begins with the number of its file, wherever it is shown.
@@ -24,7 +25,7 @@ from docutils.statemachine import StringList
 from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
-from sphinx.util.docutils import SphinxDirective
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from book.tools.chapters.run import find_notebooks, load, title
 from book.tools.pages.citation import about, citation
@@ -34,6 +35,7 @@ from book.tools.teach.index import by_difficulty
 from book.tools.teach.timetable import PLAN, chapter_of, schedule
 
 LESSON = re.compile(r"notebooks/([A-Z]?\d+)_")
+LOCK = Path(__file__).parents[2]  # the stage holds no lock
 NONE = "*No rehearsal was run where these pages were built. `make rehearse` makes one.*"
 
 
@@ -136,6 +138,18 @@ class Cite(Generated):
         return citation(about(self.root / "CITATION.cff"))
 
 
+class Locked(SphinxRole):
+    """The version of a package in the lock, of each where it depends on the Python."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        lock = (LOCK / "requirements.txt").read_text("utf-8")
+        found = re.findall(rf"^{re.escape(self.text)}==(\S+)", lock, flags=re.MULTILINE)
+        if found:
+            return [nodes.Text(" or ".join(dict.fromkeys(found)))], []
+        wrong = f"requirements.txt locks no package {self.text!r}"
+        return [], [self.inliner.reporter.error(wrong, line=self.lineno)]
+
+
 class DescribePictures(SphinxTransform):
     """Give a picture that a tool has drawn the words that were drawn with it."""
 
@@ -171,6 +185,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     directives = {"runs": Runs, "exercises": Exercises, "schedule": Schedule, "cite": Cite}
     for name, directive in directives.items():
         app.add_directive(name, directive)
+    app.add_role("locked", Locked())
     app.add_transform(DescribePictures)
     app.add_transform(NumberLessons)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
