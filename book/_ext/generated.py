@@ -5,6 +5,7 @@
 | `runs` | `full` or `fast` | what each chapter took, in its own run or the last rehearsal's |
 | `exercises` | | the exercises of all chapters, by difficulty |
 | `schedule` | a name in `book/teaching/schedules.yml` | the timetable of a workshop |
+| `running-order` | | the slides of each lesson, one after the other |
 | `cite` | | how to cite the book, from `CITATION.cff` |
 | `{locked}` (a role) | a package | its version in the lock |
 
@@ -32,7 +33,9 @@ from book.tools.pages.citation import about, citation
 from book.tools.pages.pictures import PLOT
 from book.tools.pages.site import RUNS
 from book.tools.teach.index import by_difficulty
-from book.tools.teach.timetable import PLAN, chapter_of, schedule
+from book.tools.teach.notebooks import notes_on
+from book.tools.teach.plain import Plain
+from book.tools.teach.timetable import PLAN, lesson_of, running_order, schedule
 
 LESSON = re.compile(r"notebooks/([A-Z]?\d+)_")
 LOCK = Path(__file__).parents[2]  # the stage holds no lock
@@ -84,6 +87,10 @@ class Generated(SphinxDirective):
         known: dict[str, Any] = json.loads((self.root / RUNS).read_text("utf-8"))[profile]
         return known
 
+    def lessons(self) -> list[Path]:
+        """Return the notebooks that are taught: all but the appendices."""
+        return [path for path in find_notebooks(self.root) if path.name[0].isdigit()]
+
     def markdown(self) -> str:
         """Return the text; a ValueError says what hinders it."""
         raise NotImplementedError
@@ -116,7 +123,7 @@ class Exercises(Generated):
     """The exercises of all chapters by difficulty."""
 
     def markdown(self) -> str:
-        return by_difficulty({path.stem: load(path) for path in find_notebooks(self.root)})
+        return by_difficulty({path.stem: load(path) for path in self.lessons()})
 
 
 class Schedule(Generated):
@@ -125,10 +132,20 @@ class Schedule(Generated):
     required_arguments = 1
 
     def markdown(self) -> str:
-        runs = self.runs("full")
-        chapters = [chapter_of(p.stem, load(p), runs[p.stem]) for p in find_notebooks(self.root)]
+        found = [lesson_of(p.stem, load(p), notes_on(p)) for p in self.lessons()]
         plans = (self.root / PLAN).read_text("utf-8")
-        return schedule(plans, self.arguments[0], {chapter.stem: chapter for chapter in chapters})
+        return schedule(plans, self.arguments[0], {lesson.stem: lesson for lesson in found})
+
+
+class RunningOrder(Generated):
+    """The slides of each lesson, one after the other."""
+
+    def markdown(self) -> str:
+        plain = Plain(self.root, beside=".html")
+        tables = (
+            running_order(p.stem, plain.notebook(load(p)), notes_on(p)) for p in self.lessons()
+        )
+        return "\n\n".join(tables)
 
 
 class Cite(Generated):
@@ -183,6 +200,7 @@ class NumberLessons(SphinxTransform):
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to Sphinx."""
     directives = {"runs": Runs, "exercises": Exercises, "schedule": Schedule, "cite": Cite}
+    directives["running-order"] = RunningOrder
     for name, directive in directives.items():
         app.add_directive(name, directive)
     app.add_role("locked", Locked())
