@@ -1,8 +1,8 @@
 """Timetables of a workshop, and the order in which its slides run: times of day, from minutes.
 
 Which lessons a half-day has stands in `book/teaching/schedules.yml`. How long a section takes, with
-its exercises, stands in the notes on the lesson; how long the exercises take, in the lesson. Running
-is not counted: in the fast profile all cells above run in seconds, while people talk.
+its exercises, stands in the notes on the lesson; how long the exercises take, in the lesson.
+Running is not counted: in the fast profile all cells above run in seconds, while people talk.
 """
 
 from __future__ import annotations
