@@ -7,12 +7,14 @@
 | `schedule` | a name in `book/teaching/schedules.yml` | the timetable of a workshop |
 | `cite` | | how to cite the book, from `CITATION.cff` |
 
-A picture of `pictures/` that has no description gets the one that was drawn with it.
+A picture of `pictures/` that has no description gets the one that was drawn with it. The title of a
+lesson begins with the number of its file, wherever it is shown.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ from book.tools.pages.site import RUNS
 from book.tools.teach.index import by_difficulty
 from book.tools.teach.timetable import PLAN, chapter_of, schedule
 
+LESSON = re.compile(r"notebooks/([A-Z]?\d+)_")
 NONE = "*No rehearsal was run where these pages were built. `make rehearse` makes one.*"
 
 
@@ -151,10 +154,23 @@ class DescribePictures(SphinxTransform):
             image.parent.rawsource = source.replace("![](", f"![{image['alt']}](")
 
 
+class NumberLessons(SphinxTransform):
+    """Put the number of a lesson's file before its title."""
+
+    default_priority = 25  # after translators' titles have come (20)
+
+    def apply(self, **_: Any) -> None:
+        found = LESSON.match(self.env.docname)
+        title = next(iter(self.document.findall(nodes.title)), None)
+        if found and title is not None and self.app.builder.name != "gettext":
+            title.insert(0, nodes.Text(f"{found[1]} · "))
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to Sphinx."""
     directives = {"runs": Runs, "exercises": Exercises, "schedule": Schedule, "cite": Cite}
     for name, directive in directives.items():
         app.add_directive(name, directive)
     app.add_transform(DescribePictures)
+    app.add_transform(NumberLessons)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -172,7 +172,7 @@ def threads(scene: Scene) -> str:
 
 
 def too_early(_: Scene) -> str:
-    cells = chapters.load(ROOT / "notebooks" / "02_breast_cancer.ipynb")["cells"]
+    cells = chapters.load(ROOT / "notebooks" / "02_two_laboratories.ipynb")["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     (start,) = (number for number, text in enumerate(code) if "chapter.start" in text)
     return error_of(lambda: exec(code[start + 2], {}))  # the first one makes what this one needs
@@ -232,7 +232,7 @@ PROVOKED: dict[str, Callable[[Scene], str]] = {
     "A file is cut off": lambda scene: own_file(scene, zipped(scene)[:200]),
     "A file is a web page": lambda scene: own_file(scene, b"<!doctype html><title>Log in"),
     "A file has another sum": lambda scene: own_file(scene, zipped(scene)),
-    "Chapter 05 says that its patients are simulated": simulated,
+    "Lesson 09 says that its patients are simulated": simulated,
     "A parameter has no such value": parameters,
     "The number of threads is no number": threads,
     "A cell was run too early": too_early,

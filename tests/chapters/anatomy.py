@@ -516,8 +516,8 @@ CHECKS: dict[str, Check] = {
 }
 
 
-PLAIN = ("syntax", "colab", "parameters", "start", "profile", "executed", "stable", "figures")
-PLAIN += ("paths", "records", "metadata", "tags")
+PLAIN = {"syntax", "colab", "parameters", "start", "profile", "executed", "stable", "figures"}
+PLAIN |= {"paths", "records", "metadata", "tags"}
 
 
 def faults(nb: NotebookNode, *, appendix: bool = False) -> dict[str, list[str]]:
