@@ -20,7 +20,7 @@ WORDS = {
     r"\bprior shift\b": "label (prevalence) shift",
     r"\bmeasurement shift\b|\bshift of measurement\b": "acquisition shift",
     r"(?<!ethics )\bcommittees?\b": "ensemble",
-    r"(?<!around the )(?<!of the )(?<!in the )(?<!whole-)\bbod(y|ies)\b(?! (mass|of a))": "backbone",
+    r"(?<!around the )(?<!of the )(?<!in the )(?<!whole-)(?<!share a )\bbod(y|ies)\b(?! (mass|of a))": "backbone",
     r"(?<!left )(?<!right )\barms?\b(?! of (a|the) trial)": "strategy",
     r"(?<!real[ -])(?<!whole )(?<!in the )\bworlds?\b(?! health)": "simulated replicate",
     r"(?<!to be )\bmend(s|ed|ing)?\b": "fix",
