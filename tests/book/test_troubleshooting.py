@@ -242,7 +242,7 @@ PROVOKED: dict[str, Callable[[Scene], str]] = {
     "The disk is full": disk_full,
     "A notebook is broken": broken_notebook,
     "The build was interrupted": interrupted_build,
-    "A chapter is not known by that name": unknown_chapter,
+    "A lesson is not known by that name": unknown_chapter,
 }
 
 
