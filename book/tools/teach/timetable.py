@@ -27,7 +27,7 @@ from book.tools.teach.notebooks import by_section_of
 PLAN = "book/teaching/schedules.yml"
 FORM = Path(__file__).parents[2] / "teaching" / "schedules.schema.yml"
 CLOCK = "%H:%M"
-MINUTES = re.compile(r"\*\*(?:\d+ to )?(\d+) minutes")
+MINUTES = re.compile(r"\*\*(?:\d+ to )?(\d+) minutes?")
 QUIZ = "Quiz"
 DOING = ("exercises", "quiz", "practice")  # what people do themselves
 
