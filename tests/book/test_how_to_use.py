@@ -18,10 +18,8 @@ MAP = BeautifulSoup(PAGE, "html.parser").select_one(".map svg")
 
 def titles() -> dict[str, str]:
     """Return the title of each lesson, by the stem of its file."""
-    first = {
-        s: json.loads(p.read_text("utf-8"))["cells"][0]["source"] for s, p in NOTEBOOKS.items()
-    }
-    return {stem: "".join(text).splitlines()[0].removeprefix("# ") for stem, text in first.items()}
+    first = {stem: source(load(path)["cells"][0]) for stem, path in NOTEBOOKS.items()}
+    return {stem: text.splitlines()[0].removeprefix("# ") for stem, text in first.items()}
 
 
 def test_the_map_has_a_box_for_each_lesson_and_names_all_in_its_text() -> None:
