@@ -9,6 +9,7 @@ from bs4 import BeautifulSoup
 
 from book.tools.chapters.keys import source
 from book.tools.chapters.run import load
+from tests.tools.tiny import Tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = {path.stem: path for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))}
@@ -44,3 +45,18 @@ def test_the_table_and_the_readme_lead_to_every_lesson() -> None:
     found = re.findall(r"\| (\d\d) \| \[([^]]+)\]\(notebooks/(\w+)\.ipynb\)", readme)
     assert {stem: title for _, title, stem in found} == titles()
     assert all(stem.startswith(number) for number, _, stem in found)
+
+
+def test_a_lesson_is_called_by_the_number_of_its_file_and_a_tool_by_its_version(
+    tmp_path: Path,
+) -> None:
+    pages = {"notebooks/07_x.md": "# From lung", "notebooks/A1_y.md": "# More", "book/p.md": "# Page"}
+    pages["notebooks/A1_y.md"] += "\n\nKeras {locked}`keras`, {doc}`07_x`\n\n## Not numbered"
+    tiny = Tiny(tmp_path, pages, "generated")
+    assert tiny.said == ""
+    names = {name: tiny.app.env.titles[name].astext() for name in tiny.app.env.titles}
+    assert names["notebooks/07_x"] == "07 · From lung"
+    assert names["book/p"] == "Page"
+
+    text = tiny.page("notebooks/A1_y").astext()
+    assert re.match(r"A1 · More\s+Keras \d+\.\d+\.\d+, 07 · From lung\s+Not numbered", text)
