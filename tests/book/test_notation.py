@@ -57,10 +57,3 @@ def test_the_page_explains_exactly_the_symbols_of_the_lessons_and_where_they_com
     assert set(explained) == set(uses())
     assert {s: stem for s, stem in explained.items() if s not in "θλ" and uses()[s] != stem} == {}
     assert all(stem.startswith(f"{number}_") for _, number, stem in rows)
-
-
-def test_what_counts_as_a_symbol() -> None:
-    text = r"$p(y \mid x)$ and $$\min_\theta\; L_T + \tfrac12\lVert\theta_S\rVert^2, \text{w}$$"
-    assert set(symbols(text)) == {"p", "y", "x", "\\theta", "\\theta_S", "L_T"}
-    prose = symbols("½‖θ − θ_source‖², λ · L_A, w₀, `y_B`, a word")
-    assert prose == ["θ", "θ_source", "λ", "L_A", "w₀"]
