@@ -26,6 +26,7 @@ from medxfer_utils.data import KNOWN_COPIES, lidc_nodules, medmnist
 from medxfer_utils.models import Array, Model, Strategy
 
 LIVER, ULTRASOUND = "lung_to_liver_prepared", "ultrasound_prepared"
+CURVES, OTHERS = "lung_to_liver_curves", (10, 50, 200)
 LUNG = -830.0  # HU, the median of simulated lung patches
 GREY = 40.0  # grey values of ultrasound that become 1, about their mean distance from the median
 WORLDS, SIZES = range(1, 9), (20, 40, 80)  # of the divisions of `lidc_transfer`
@@ -37,11 +38,7 @@ def as_nodule(hu: Array) -> Array:
     return window(LUNG - UNIT["lung"] / UNIT["liver"] * away)
 
 
-PREPARED: dict[str, Prepare] = {
-    "window": window,
-    "standardised": standardised,
-    "as a nodule": as_nodule,
-}
+PREPARED: dict[str, Prepare] = {"window": window, "standardised": standardised}
 
 
 def from_scratch(prepare: Prepare) -> Strategy:
@@ -50,12 +47,26 @@ def from_scratch(prepare: Prepare) -> Strategy:
     return lambda t, s: transfer.target_only(start, t, told(lung_to_liver.SCRATCH, t), s)
 
 
+def as_nodules(repeat: int) -> dict[str, Strategy]:
+    """From scratch and from the naive source, on livers that look like nodules."""
+    naive = replace(lung_to_liver.stored("window", repeat % 4), prepare=as_nodule)
+    return {
+        "scratch, as a nodule": from_scratch(as_nodule),
+        "as is, as a nodule": lambda t, s: naive,
+        "as a nodule": lung_to_liver.tuned(naive),
+    }
+
+
 def one_liver(repeat: int, only: Only = ALL) -> pd.DataFrame:
     """From scratch with each preparation; the naive source on livers that look like nodules."""
-    naive = replace(lung_to_liver.stored("window", repeat % 4), prepare=as_nodule)
     every = {f"scratch, {name}": from_scratch(prepare) for name, prepare in PREPARED.items()}
-    every |= {"as is, as a nodule": lambda t, s: naive, "as a nodule": lung_to_liver.tuned(naive)}
-    return curve(every, lung_to_liver.liver(repeat), lung_to_liver.COMPARED, repeat, only)
+    sizes, halves = lung_to_liver.COMPARED, lung_to_liver.liver(repeat)
+    return curve(every | as_nodules(repeat), halves, sizes, repeat, only)
+
+
+def other_sizes(repeat: int, only: Only = ALL) -> pd.DataFrame:
+    """The livers that look like nodules, at the sizes that `one_liver` leaves out."""
+    return curve(as_nodules(repeat), lung_to_liver.liver(repeat), OTHERS, repeat, only)
 
 
 def minus_median(x: Array, unit: float) -> Array:
@@ -105,10 +116,13 @@ def files() -> dict[str, list[str]]:
     return {"file": list(lidc_nodules().sums)}
 
 
-FACTS = {"repeats": list(lung_to_liver.REPEATS), "sizes": lung_to_liver.COMPARED, "lung": LUNG}
-GREYS = {"worlds": [*WORLDS], "sizes": SIZES, "unit": GREY}
 KEYS, PACKAGES = ("strategy", "n"), lung_to_liver.PACKAGES
+FACTS = {"repeats": list(lung_to_liver.REPEATS), "sizes": lung_to_liver.COMPARED, "lung": LUNG}
+MORE = FACTS | {"sizes": OTHERS}
+GREYS = {"worlds": [*WORLDS], "sizes": SIZES, "unit": GREY}
+DIVISIONS = [{"repeat": world} for world in WORLDS]
 STUDIES = (
     Study(LIVER, lung_to_liver.EACH, one_liver, KEYS, PACKAGES, FACTS),
-    Study(ULTRASOUND, [{"repeat": k} for k in WORLDS], one_ultrasound, KEYS, PACKAGES, GREYS, files),
+    Study(CURVES, lung_to_liver.EACH, other_sizes, KEYS, PACKAGES, MORE),
+    Study(ULTRASOUND, DIVISIONS, one_ultrasound, KEYS, PACKAGES, GREYS, files),
 )
