@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from medxfer_utils.transfer.gate import sign_flip_test
-from tests.chapters.anatomy import code_cells, syntax
+from tests.chapters.parts import code_cells, syntax
 from tests.chapters.running import CHAPTERS
 
 RNG = np.random.default_rng(5)
