@@ -20,7 +20,9 @@ WORDS = {
     r"\bprior shift\b": "label (prevalence) shift",
     r"\bmeasurement shift\b|\bshift of measurement\b": "acquisition shift",
     r"(?<!ethics )\bcommittees?\b": "ensemble",
-    r"(?<!around the )(?<!of the )(?<!in the )(?<!whole-)\bbod(y|ies)\b(?! (mass|of a))": "backbone",
+    r"(?<!d the )(?<!of the )(?<!in the )(?<!whole-)(?<!share a )\bbod(y|ies)\b(?! (mass|of a))": (
+        "backbone"
+    ),
     r"(?<!left )(?<!right )\barms?\b(?! of (a|the) trial)": "strategy",
     r"(?<!real[ -])(?<!whole )(?<!in the )\bworlds?\b(?! health)": "simulated replicate",
     r"(?<!to be )\bmend(s|ed|ing)?\b": "fix",
@@ -60,8 +62,12 @@ def offenders(text: str) -> Iterator[str]:
 
 
 def test_each_wrong_word_is_found_and_no_right_use_of_it() -> None:
-    wrong = "The new_ruler and a frozen body, an arm, the coin, two worlds, a committee. Prior shift!"
-    right = "The body of a patient; real-world data; a model card; they reach 0.9; it looks so; armour."
+    wrong = (
+        "The new_ruler and a frozen body, an arm, the coin, two worlds, a committee. Prior shift!"
+    )
+    right = (
+        "The body of a patient; real-world data; a model card; they reach 0.9; it looks so; armour."
+    )
     assert len([*offenders(wrong)]) == 7
     assert [*offenders(right)] == []
 
