@@ -1,9 +1,13 @@
-"""The anatomy of a chapter, as checks: each takes a notebook and returns what is wrong with it."""
+"""The anatomy of a lesson, as checks: each takes a notebook and returns what is wrong with it.
+
+An appendix, `A1_…`, is checked by those of `PLAIN` alone.
+"""
 
 # nbformat says nothing of its types.
 # mypy: allow-untyped-calls, no-warn-return-any
 
 import ast
+import math
 import re
 import statistics
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +16,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 from book.tools.pages import address
+from book.tools.teach.blanks import has_blanks
 from book.tools.teach.exercises import FOLD, FOLD_END, ExerciseError, exercises, in_words
 from book.tools.teach.notebooks import student
 from tests.chapters.running import ROOT, off_band, said
@@ -19,13 +24,22 @@ from tests.chapters.running import ROOT, off_band, said
 Check = Callable[[NotebookNode], list[str]]
 
 PARAMETERS = {"PROFILE": "full", "SEED": 0, "DATA": "builtin"}
-# No tag of nbval, papermill or Jupyter Book that skips, hides for good or accepts an error.
-TAGS = {
-    *("parameters", "solution", "hide-cell", "hide-input", "hide-output"),
-    *("fails-on-purpose", "slide"),
-}
+# No tag of nbval or papermill that skips a cell or accepts an error.
+TAGS = {"parameters", "solution", "hide-cell", "hide-input", "remove-cell"}
+TAGS |= {"fails-on-purpose", "slide"}
+OUT_OF_SIGHT = {"solution", "hide-cell", "remove-cell"}  # with what they show
 ON_COLAB = ["colab", "remove-cell"]
-FEWEST_SLIDES, MOST_SLIDES = 8, 20
+WIDEST, WIDEST_FOLDED = 76, 100
+MOST = {"words": 2500, "cells": 50, "visible lines of code": 250, "figures": 7}
+MOST_BANDS, LONGEST_PLOT = 5, 4
+# How Jupyter folds what the pages fold or leave out.
+FOLDS = {
+    "hide-input": {"source_hidden": True},
+    "remove-cell": {"source_hidden": True, "outputs_hidden": True},
+}
+MINUTES = re.compile(r"^\*\*Reading:\*\* (\d+) minutes\. \*\*Exercises:\*\* (\d+) minutes\. ", re.M)
+FIGURE = re.compile(r"\*\*Figure (\d+)\.\*\* \S")
+FEWEST_SLIDES, MOST_SLIDES = 6, 20
 # How a solution is folded, on the pages and in Jupyter.
 FOLDED = {
     "mystnb": {
@@ -65,6 +79,37 @@ def syntax(cell: NotebookNode) -> ast.Module:
 
 def tagged(nb: NotebookNode, tag: str) -> list[NotebookNode]:
     return [cell for cell in nb.cells if tag in cell.metadata.get("tags", [])]
+
+
+def told(nb: NotebookNode, words: set[str], *, by: bool) -> list[NotebookNode]:
+    """Return the code cells that have one of these tags, or (by False) none of them."""
+    return [c for c in code_cells(nb) if bool(words & set(c.metadata.get("tags", []))) is by]
+
+
+def visible(nb: NotebookNode) -> list[NotebookNode]:
+    """Return the cells whose code stands on the page."""
+    return told(nb, {*OUT_OF_SIGHT, "hide-input"}, by=False)
+
+
+def lines_of(cell: NotebookNode) -> list[str]:
+    return [line for line in cell.source.splitlines() if line.strip()]
+
+
+def has_figure(cell: NotebookNode) -> bool:
+    return any("image/png" in output.get("data", {}) for output in cell.outputs)
+
+
+def sizes(nb: NotebookNode) -> dict[str, int]:
+    """Return what the book keeps small, by the names of `MOST`."""
+    texts = [cell.source.split() for cell in nb.cells if cell.cell_type == "markdown"]
+    counts = sum(map(len, texts)), len(nb.cells), sum(len(lines_of(c)) for c in visible(nb))
+    return dict(zip(MOST, [*counts, sum(map(has_figure, code_cells(nb)))], strict=True))
+
+
+def minutes(nb: NotebookNode) -> tuple[int, int]:
+    """Return how long reading takes (200 words a minute, 6 seconds a line), and the exercises."""
+    words, _, lines, _ = sizes(nb).values()
+    return math.ceil(words / 200 + lines / 10), sum(one.minutes for one in exercises(nb))
 
 
 def prose(nb: NotebookNode) -> str:
@@ -125,9 +170,72 @@ def check_opening(nb: NotebookNode) -> list[str]:
         wrong.append(
             f"'**What you will be able to do**' is followed by {points} points, not 3 to 5"
         )
-    wanted = ("prerequisites", "reading", "running")
-    missing = [word for word in wanted if word not in first.source.lower()]
-    return wrong + [f"the first cell says nothing of {word}" for word in missing]
+    wanted = ("**Prerequisites:** ", "**Reading:** ", "**Running:** ")
+    missing = [word for word in wanted if word not in first.source]
+    return wrong + [f"the first cell has no {word!r}" for word in missing]
+
+
+def check_minutes(nb: NotebookNode) -> list[str]:
+    said = MINUTES.search(nb.cells[0].source)
+    try:
+        reading, doing = minutes(nb)
+    except ExerciseError:
+        return []  # see check_exercises
+    if said and (int(said[1]), int(said[2])) == (reading, doing):
+        return []
+    line = f"**Reading:** {reading} minutes. **Exercises:** {doing} minutes. **Running:** …"
+    return [f"the first cell must say {line!r}"]
+
+
+def check_sizes(nb: NotebookNode) -> list[str]:
+    return [
+        f"{count} {what}, more than {MOST[what]}"
+        for what, count in sizes(nb).items()
+        if count > MOST[what]
+    ]
+
+
+def check_sight(nb: NotebookNode) -> list[str]:
+    """A reader sees the method: no code of figures, no alt text, no expected value, few bands."""
+    wrong = []
+    for cell in visible(nb):
+        first = f"the cell that begins {cell.source.strip().splitlines()[0]!r}"
+        draws = has_figure(cell) or "plots.show(" in cell.source
+        if draws and len(lines_of(cell)) > LONGEST_PLOT:
+            wrong.append(f"{first} draws in over {LONGEST_PLOT} lines: tag it 'hide-input'")
+        if re.search(r"plots\.show\(\s*f?[\"']", cell.source):
+            wrong.append(f"{first} gives an alt text away: tag it 'hide-input'")
+        if "book.record(" in cell.source:
+            wrong.append(f"{first} gives a band away: tag it 'hide-input' or 'remove-cell'")
+    shown = sum(len(said_by(cell)) for cell in told(nb, OUT_OF_SIGHT, by=False))
+    if shown > MOST_BANDS:
+        wrong.append(f"{shown} bands are shown, more than {MOST_BANDS}: tag some 'remove-cell'")
+    return wrong + [
+        f"a cell tagged {tag!r} lacks the metadata 'jupyter': {folded}"
+        for tag, folded in FOLDS.items()
+        for cell in told(nb, {tag}, by=True)
+        if cell.metadata.get("jupyter") != folded
+    ]
+
+
+def said_by(cell: NotebookNode) -> list[dict[str, object]]:
+    return said(NotebookNode(cells=[cell]))
+
+
+def check_captions(nb: NotebookNode) -> list[str]:
+    cells = [c for c in nb.cells if "remove-cell" not in c.metadata.get("tags", [])]
+    hidden = {id(cell) for cell in told(nb, OUT_OF_SIGHT, by=True)}
+    pairs = zip(cells, [*cells[1:], NotebookNode(source="", cell_type="")], strict=True)
+    wrong, number = [], 0
+    for cell, after in pairs:
+        if cell.cell_type == "code" and id(cell) not in hidden and has_figure(cell):
+            number += 1
+            found = FIGURE.match(after.source) if after.cell_type == "markdown" else None
+            if found is None or int(found[1]) != number:
+                wrong.append(f"the text below figure {number} must begin '**Figure {number}.** …'")
+    if not wrong and (many := len(FIGURE.findall(prose(nb)))) != number:
+        wrong.append(f"there are {many} captions for {number} figures")
+    return wrong
 
 
 def check_colab(nb: NotebookNode) -> list[str]:
@@ -189,8 +297,8 @@ def check_exercises(nb: NotebookNode) -> list[str]:
                     f"the solution of exercise {len(titles)} needs the tags 'solution' and "
                     f"'hide-cell' and the metadata {FOLDED}"
                 )
-    if len(titles) < 2:
-        wrong.append(f"there are {len(titles)} exercises, not two or more")
+    if not 3 <= len(titles) <= 5:
+        wrong.append(f"there are {len(titles)} exercises, not 3 to 5")
     if [int(title.split()[0]) for title in titles] != list(range(1, len(titles) + 1)):
         wrong.append(f"the exercises are not numbered 1, 2, …: {titles}")
     wrong += [
@@ -205,9 +313,14 @@ def check_exercises(nb: NotebookNode) -> list[str]:
 
 def _faults_for_students(nb: NotebookNode) -> Iterator[str]:
     try:
-        for one in exercises(nb):
+        found = exercises(nb)
+        for one in found:
             if not one.level:
-                yield f"below {str(one)!r} comes no line such as '*Easy, 10 minutes.*'"
+                yield f"below {str(one)!r} comes no line such as '*Easy, 3 minutes.*'"
+        if [m for m in sorted(one.minutes for one in found)[:-1] if m > 5]:
+            yield "an exercise takes 2 to 5 minutes, and one of them up to 8"
+        if sum(any(map(has_blanks, one.solution)) for one in found) < 2:
+            yield "fewer than two exercises have a line to fill in: end it in '  # fill in'"
         student(nb)
     except ExerciseError as error:
         yield f"no edition for students can be made: {error}"
@@ -218,25 +331,39 @@ def check_quiz(nb: NotebookNode) -> list[str]:
     blocks = re.findall(r'^<div class="quiz">\n\n(.*?)\n</div>$', text, flags=re.M | re.S)
     if not blocks or len(blocks) != text.count('class="quiz"'):
         return ['there must be a quiz, each block <div class="quiz">, blank line, …, </div>']
-    wrong = []
+    wrong, longest, questions = [], 0, 0
     for block in blocks:
         head, *parts = re.split(r"^\*\*(.+?)\*\*$", block, flags=re.M | re.S)
         if head.strip() or not parts:
             wrong.append("a quiz block does not start with its question in bold")
         for question, answers in zip(parts[::2], parts[1::2], strict=True):
             wrong += [f"quiz, {question!r}: {fault}" for fault in _faults_of_answers(answers)]
+            sizes = {kind: len(answer) for kind, answer, _ in sorted_answers(answers)}
+            longest += sizes.get("right", 0) > sizes.get("wrong", 0)
+            questions += 1
+    if questions < 3:
+        wrong.append(f"the quiz has {questions} questions, not three or more")
+    if longest > math.ceil(questions / 3):
+        wrong.append(f"the right answer is the longest in {longest} of {questions} questions")
     return wrong
 
 
+def sorted_answers(text: str) -> list[tuple[str, str, str]]:
+    """Return the answers of a question, as kind, answer and explanation, from short to long."""
+    return sorted(ANSWER.findall(text), key=lambda answer: len(answer[1]))
+
+
 def _faults_of_answers(text: str) -> Iterator[str]:
-    answers = ANSWER.findall(text)
+    answers = sorted_answers(text)
     if len(answers) != text.count("<details"):
         yield (
             'an answer must read <details class="right"> or "wrong", <summary>…</summary>, '
             "blank line, explanation, blank line, </details>"
         )
-    if {kind for kind, *_ in answers} != {"right", "wrong"}:
-        yield "it needs a right answer and a wrong one"
+    if not 3 <= len(answers) <= 4 or [kind for kind, *_ in answers].count("right") != 1:
+        yield "it needs three or four answers, of which one is right"
+    elif len(answers[-1][1]) > 1.6 * len(answers[0][1]) + 8:
+        yield f"answers of like length are wanted: {answers[0][1]!r}, {answers[-1][1]!r}"
     for kind, answer, why in answers:
         begin = {"right": "Right.", "wrong": "Not quite."}[kind]
         if not why.startswith(begin):
@@ -279,24 +406,14 @@ def check_lengths(nb: NotebookNode) -> list[str]:
         wrong.append(f"the median code cell has {median:g} lines, more than 5")
     if (long := sum(length > 12 for length in lengths)) > len(lengths) / 10:
         wrong.append(f"{long} of {len(lengths)} code cells have over 12 lines, more than 1 in 10")
-    return wrong
-
-
-def words_per_line(nb: NotebookNode) -> float:
-    """Words of prose for each line of code that is neither blank nor a comment.
-
-    HTML tags, directive fences and comments are no words; a formula within a line is one.
-    """
-    text = re.sub(r"<[^>]+>|^[:`]{3,}.*$", " ", prose(nb), flags=re.M)
-    words = re.findall(r"\S*\w\S*", re.sub(r"\$[^$\n]+\$", "formula", text))
-    lines = [line.strip() for cell in code_cells(nb) for line in cell.source.splitlines()]
-    return len(words) / max(1, sum(bool(line) and not line.startswith("#") for line in lines))
-
-
-def check_prose(nb: NotebookNode) -> list[str]:
-    if 12 <= (ratio := words_per_line(nb)) <= 25:
-        return []
-    return [f"there are {ratio:.1f} words of prose for each line of code, not 12 to 25"]
+    seen = {id(cell) for cell in visible(nb)}
+    return wrong + [
+        f"a line of code is {len(line)} characters wide, more than {most}: {line.strip()!r}"
+        for cell in code_cells(nb)
+        for most in [WIDEST if id(cell) in seen else WIDEST_FOLDED]
+        for line in cell.source.splitlines()
+        if len(line) > most
+    ]
 
 
 def check_tags(nb: NotebookNode) -> list[str]:
@@ -318,8 +435,8 @@ def check_slides(nb: NotebookNode) -> list[str]:
     wrong = []
     if not FEWEST_SLIDES <= len(cells) <= MOST_SLIDES:
         wrong.append(f"{len(cells)} cells are tagged 'slide', not {FEWEST_SLIDES} to {MOST_SLIDES}")
-    if any(cell.cell_type != "code" or "solution" in cell.metadata.tags for cell in cells):
-        wrong.append("only code cells that solve no exercise go into the slides")
+    if any(cell.cell_type != "code" or OUT_OF_SIGHT & {*cell.metadata.tags} for cell in cells):
+        wrong.append("only code cells whose output stands on the page go into the slides")
     return wrong
 
 
@@ -399,9 +516,14 @@ CHECKS: dict[str, Check] = {
 }
 
 
-def faults(nb: NotebookNode) -> dict[str, list[str]]:
-    """Run every check and keep those that complain."""
-    found = {name.removeprefix("check_"): check(nb) for name, check in CHECKS.items()}
+PLAIN = ("syntax", "colab", "parameters", "start", "profile", "executed", "stable", "figures")
+PLAIN += ("paths", "records", "metadata", "tags")
+
+
+def faults(nb: NotebookNode, *, appendix: bool = False) -> dict[str, list[str]]:
+    """Run every check, on an appendix the plain ones, and keep those that complain."""
+    names = PLAIN if appendix else [name.removeprefix("check_") for name in CHECKS]
+    found = {name: CHECKS[f"check_{name}"](nb) for name in names}
     return {name: wrong for name, wrong in found.items() if wrong}
 
 
