@@ -47,13 +47,12 @@ def edits(lines: list[str]) -> Iterator[Edit]:
             if node is None or value is None:
                 raise ExerciseError(f"no assignment, return or call to fill in: {line.strip()!r}")
             node.value = ast.Constant(...)  # type: ignore[attr-defined]
-            yield node.lineno - 1, number, written(node) + FILL_IN
+            yield node.lineno - 1, number, ours(ast.unparse(node)) + FILL_IN
         elif node and isinstance(value, ast.Call) and ast.unparse(value.func) == "book.record":
             one = wanted(value)
-            yield node.lineno - 1, number, f"{variable(one)} = {one.value}"
+            yield node.lineno - 1, number, f"{variable(one)} = {ours(one.value)}"
 
 
-def written(node: ast.AST) -> str:
-    """Return code on one line, with our quotes."""
-    text = ast.unparse(node)
+def ours(text: str) -> str:
+    """Return unparsed code with the quotes that the book uses."""
     return text if '"' in text else text.replace("'", '"')
