@@ -18,8 +18,8 @@ import keras
 import numpy as np
 import pandas as pd
 
-from book.studies.lung_sources import UNIT, Prepare, contrast, standardised, window
-from book.studies.study import ALL, Only, Study, curve
+from book.studies.lung_sources import UNIT, Prepare, contrast, standardised
+from book.studies.study import ALL, FILTERS, SHAPE, Only, Study, curve, lung_window
 from medxfer_utils import images, models, transfer
 from medxfer_utils.cohorts import Cohort
 from medxfer_utils.data import KNOWN_COPIES, lidc_nodules, medmnist
@@ -35,10 +35,10 @@ WORLDS, SIZES = range(1, 9), (20, 40, 80)  # of the divisions of `lidc_transfer`
 def as_nodule(hu: Array) -> Array:
     """A liver lesion, bright on dark and as far from its surroundings as a nodule, windowed."""
     away = hu - np.median(hu, axis=(1, 2), keepdims=True)
-    return window(LUNG - UNIT["lung"] / UNIT["liver"] * away)
+    return lung_window(LUNG - UNIT["lung"] / UNIT["liver"] * away)
 
 
-PREPARED: dict[str, Prepare] = {"window": window, "standardised": standardised}
+PREPARED: dict[str, Prepare] = {"window": lung_window, "standardised": standardised}
 
 
 def from_scratch(prepare: Prepare) -> Strategy:
@@ -80,7 +80,7 @@ def blind_source(world: int, shuffle: bool = False) -> keras.Model:
     nodules = Cohort("nodules", lung_real.middle(data.x), y, data.patient)
     if shuffle:
         nodules = lung_sources.shuffled(nodules, world)
-    network = models.image_network(lung_real.SHAPE, filters=lung_real.FILTERS, seed=world)
+    network = models.image_network(SHAPE, filters=FILTERS, seed=world)
     training = replace(lung_real.LONG, augment=contrast)
     x = minus_median(nodules.x, UNIT["lung"])
     return models.train(network, x, nodules.y, training, world)
