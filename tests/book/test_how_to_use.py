@@ -50,7 +50,11 @@ def test_the_table_and_the_readme_lead_to_every_lesson() -> None:
 def test_a_lesson_is_called_by_the_number_of_its_file_and_a_tool_by_its_version(
     tmp_path: Path,
 ) -> None:
-    pages = {"notebooks/07_x.md": "# From lung", "notebooks/A1_y.md": "# More", "book/p.md": "# Page"}
+    pages = {
+        "notebooks/07_x.md": "# From lung",
+        "notebooks/A1_y.md": "# More",
+        "book/p.md": "# Page",
+    }
     pages["notebooks/A1_y.md"] += "\n\nKeras {locked}`keras`, {doc}`07_x`\n\n## Not numbered"
     tiny = Tiny(tmp_path, pages, "generated")
     assert tiny.said == ""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
-from nbformat.v4 import new_markdown_cell, new_output
+from nbformat.v4 import new_output
 
 from tests.chapters import anatomy
 from tests.chapters.sample import save
@@ -100,11 +100,6 @@ def long_plot(nb: NotebookNode) -> None:
     add(FIGURE, "plt.title(text)\nplt.ylim(0, 1)\nplots.show(text)")(nb)
 
 
-def more_cells(nb: NotebookNode) -> None:
-    """Say in many cells what was said in one."""
-    nb.cells[HOW + 1 : HOW + 1] = [new_markdown_cell("And more.")] * 31
-
-
 def bands(more: int) -> Break:
     """Show so many records more."""
     return lambda nb: nb.cells[RECORD].outputs.extend([nb.cells[RECORD].outputs[0]] * more)
@@ -114,7 +109,6 @@ ANSWER = '<details class="right"><summary>The one with the labels.</summary>'
 FAULTS: list[tuple[str, Break, str]] = [
     ("syntax", swap(FAILS, "print", "!echo"), "code cell 6 is not plain Python"),
     ("opening", swap(OPENING, "# A sample", "A sample"), "starts with '# Title'"),
-    ("opening", add(HOW, "\n# Again"), "more than one"),
     ("opening", swap(OPENING, "better?", "better? It does."), "one sentence"),
     ("opening", swap(OPENING, "Prerequisites", "Needs"), "no '**Prerequisites:** '"),
     (
@@ -137,19 +131,15 @@ FAULTS: list[tuple[str, Break, str]] = [
     ("sight", bands(5), "6 bands are shown, more than 5"),
     ("sight", lambda nb: nb.cells[FIGURE].metadata.pop("jupyter"), "lacks the metadata"),
     ("captions", swap(CAPTION, "**Figure 1.** ", ""), "must begin '**Figure 1.** …'"),
-    ("captions", swap(CAPTION, "Figure 1", "Figure 2"), "must begin '**Figure 1.** …'"),
     ("captions", add(HOW, "\n**Figure 2.** More."), "2 captions for 1 figures"),
     ("colab", swap(COLAB, "--no-deps", ""), "the second cell must be"),
     ("parameters", tags(PARAMETERS), "must be tagged 'parameters'"),
     ("parameters", swap(PARAMETERS, "SEED = 0", "SEED = 1"), "must read"),
     ("start", add(START, "x = 1"), "must end with"),
-    ("start", swap(START, "book =", "n = 3\nbook ="), "nothing else"),
     ("profile", swap(FAILS, "noise[1]", "(PROFILE == 'fast')"), "code cell 6 branches"),
     ("exercises", swap(TASK, "Exercise 1 ·", "Exercise 2 ·"), "not numbered"),
-    ("exercises", swap(TASK, "### Exercise 1 ·", "### Task"), "there are 2 exercises"),
     ("exercises", tags(SOLUTION, "solution"), "needs the tags"),
     ("exercises", tags(SOLUTION, "remove-cell"), "exercise 1 has no solution"),
-    ("exercises", lambda nb: nb.cells[SOLUTION].metadata.pop("jupyter"), "needs the tags"),
     ("exercises", swap(WORDS, "</details>\n\n", "</details>\n\nOh.\n\n"), "an answer in words"),
     ("exercises", swap(THIRD, "\n\n*Medium", "\n*Medium"), "comes no line such as"),
     (
@@ -161,14 +151,11 @@ FAULTS: list[tuple[str, Break, str]] = [
     ("exercises", swap(SOLUTION, "book.record(", "print("), "exercise 1 · Double it: its solution"),
     ("quiz", swap(QUIZ, '<div class="quiz">', "<div>"), "must be a quiz"),
     ("quiz", swap(QUIZ, ANSWER, ANSWER.replace("right", "wrong")), "of which one is right"),
-    ("quiz", swap(QUIZ, ANSWER, ANSWER.replace("right", "maybe")), "an answer must read"),
     ("quiz", swap(QUIZ, "Right. Its", "Its"), "begin with 'Right.'"),
-    ("quiz", swap(QUIZ, "Its labels train the model that", "See"), "shorter than 8 words"),
     ("quiz", swap(QUIZ, "The one with the", "Of all, the one that has the"), "longest in 3 of 3"),
     ("quiz", swap(QUIZ, "the very nearest", "the nearest" * 5), "answers of like length"),
     ("quiz", swap(QUIZ, "**Which laboratory is the source, now?**\n\n", ""), "question in bold"),
     ("failure", tags(FAILS), "'fails-on-purpose'"),
-    ("closing", swap(CLOSING, "## On real", "## Of real"), "last three sections"),
     ("closing", swap(CLOSING, "- the source lends\n", ""), "2 take-aways answer 3"),
     ("closing", swap(CLOSING, "{cite:p}", ""), "cites nothing"),
     ("lengths", long_cells(26, NOISE), "26 lines, more than 25"),
@@ -184,17 +171,13 @@ FAULTS: list[tuple[str, Break, str]] = [
     ("tags", add(NOISE, "# NBVAL_IGNORE_OUTPUT"), "keeps nbval"),
     ("slides", untag(NOISE), "5 cells are tagged 'slide', not 6 to 20"),
     ("slides", lambda nb: nb.cells[SOLUTION].metadata.tags.append("slide"), "only code cells"),
-    ("slides", lambda nb: nb.cells[REMOVED].metadata.tags.append("slide"), "only code cells"),
     ("executed", lambda nb: setattr(nb.cells[NOISE], "execution_count", None), "count None, not 4"),
     ("executed", shows(NOISE, output_type="stream", name="stderr", text="Oh"), "stderr: 'Oh'"),
-    ("executed", shows(NOISE, output_type="error", ename="KeyError"), "ends in KeyError"),
     ("stable", shows(NOISE, output_type="stream", text="<A at 0x7f3a2c>"), "0x7f3a2c"),
-    ("figures", lambda nb: nb.cells[FIGURE].outputs.append(nb.cells[FIGURE].outputs[0]), "2 fig"),
     ("figures", lambda nb: nb.cells[FIGURE].outputs[0].metadata.clear(), "without alt text"),
     ("figures", add(HOW, "![](a.png)"), "in the text has no alt"),
     ("figures", add(HOW, "\n```{figure} a.png\n:width: 9px\n```"), "in the text has no alt"),
     ("paths", add(FAILS, "# see /home/me/data.csv"), "'/home/me/data.csv'"),
-    ("paths", shows(NOISE, output_type="stream", text="in /var/x.py"), "'/var/x.py'"),
     (
         "records",
         lambda nb: [nb.cells[cell].outputs.clear() for cell in (RECORD, REMOVED, SOLUTION)],
@@ -205,7 +188,6 @@ FAULTS: list[tuple[str, Break, str]] = [
         lambda nb: nb.cells[RECORD].outputs[0].metadata.medxfer.update(value=7.0),
         "mean: 7.0 is outside",
     ),
-    ("metadata", lambda nb: nb.metadata.kernelspec.update(name="venv"), "is not python3"),
     ("metadata", lambda nb: nb.cells[NOISE].metadata.update(papermill={}), "papermill's"),
 ]
 
