@@ -180,6 +180,7 @@ def untrained(*_: Any, **__: Any) -> keras.Model:
 def simulated(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both studies find simulated images, and a MobileNet that has seen none."""
     monkeypatch.setattr(recipe, "backbone", untrained)
+    monkeypatch.setattr(recipe, "imagenet_weights", lambda url: None)
     monkeypatch.setattr(recipe, "medmnist", lambda name, also=(): stand_in(name))
     monkeypatch.setattr(study, "medmnist", lambda name, also=(): stand_in(name))
     monkeypatch.setattr(recipe, "prepared", recipe.prepared.__wrapped__)
