@@ -5,14 +5,18 @@
 | `runs` | `full` or `fast` | what each chapter took, in its own run or the last rehearsal's |
 | `exercises` | | the exercises of all chapters, by difficulty |
 | `schedule` | a name in `book/teaching/schedules.yml` | the timetable of a workshop |
+| `running-order` | | the slides of each lesson, one after the other |
 | `cite` | | how to cite the book, from `CITATION.cff` |
+| `{locked}` (a role) | a package | its version in the lock |
 
-A picture of `pictures/` that has no description gets the one that was drawn with it.
+A picture of `pictures/` that has no description gets the one that was drawn with it. The title of a
+lesson begins with the number of its file, wherever it is shown.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,15 +26,19 @@ from docutils.statemachine import StringList
 from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
-from sphinx.util.docutils import SphinxDirective
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from book.tools.chapters.run import find_notebooks, load, title
 from book.tools.pages.citation import about, citation
 from book.tools.pages.pictures import PLOT
 from book.tools.pages.site import RUNS
 from book.tools.teach.index import by_difficulty
-from book.tools.teach.timetable import PLAN, chapter_of, schedule
+from book.tools.teach.notebooks import notes_on
+from book.tools.teach.plain import Plain
+from book.tools.teach.timetable import PLAN, lesson_of, running_order, schedule
 
+LESSON = re.compile(r"notebooks/([A-Z]?\d+)_")
+LOCK = Path(__file__).parents[2]  # the stage holds no lock
 NONE = "*No rehearsal was run where these pages were built. `make rehearse` makes one.*"
 
 
@@ -79,6 +87,10 @@ class Generated(SphinxDirective):
         known: dict[str, Any] = json.loads((self.root / RUNS).read_text("utf-8"))[profile]
         return known
 
+    def lessons(self) -> list[Path]:
+        """Return the notebooks that are taught: all but the appendices."""
+        return [path for path in find_notebooks(self.root) if path.name[0].isdigit()]
+
     def markdown(self) -> str:
         """Return the text; a ValueError says what hinders it."""
         raise NotImplementedError
@@ -111,7 +123,7 @@ class Exercises(Generated):
     """The exercises of all chapters by difficulty."""
 
     def markdown(self) -> str:
-        return by_difficulty({path.stem: load(path) for path in find_notebooks(self.root)})
+        return by_difficulty({path.stem: load(path) for path in self.lessons()})
 
 
 class Schedule(Generated):
@@ -120,10 +132,20 @@ class Schedule(Generated):
     required_arguments = 1
 
     def markdown(self) -> str:
-        runs = self.runs("full")
-        chapters = [chapter_of(p.stem, load(p), runs[p.stem]) for p in find_notebooks(self.root)]
+        found = [lesson_of(p.stem, load(p), notes_on(p)) for p in self.lessons()]
         plans = (self.root / PLAN).read_text("utf-8")
-        return schedule(plans, self.arguments[0], {chapter.stem: chapter for chapter in chapters})
+        return schedule(plans, self.arguments[0], {lesson.stem: lesson for lesson in found})
+
+
+class RunningOrder(Generated):
+    """The slides of each lesson, one after the other."""
+
+    def markdown(self) -> str:
+        plain = Plain(self.root, beside=".html")
+        tables = (
+            running_order(p.stem, plain.notebook(load(p)), notes_on(p)) for p in self.lessons()
+        )
+        return "\n\n".join(tables)
 
 
 class Cite(Generated):
@@ -131,6 +153,18 @@ class Cite(Generated):
 
     def markdown(self) -> str:
         return citation(about(self.root / "CITATION.cff"))
+
+
+class Locked(SphinxRole):
+    """The version of a package in the lock, of each where it depends on the Python."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        lock = (LOCK / "requirements.txt").read_text("utf-8")
+        found = re.findall(rf"^{re.escape(self.text)}==(\S+)", lock, flags=re.MULTILINE)
+        if found:
+            return [nodes.Text(" or ".join(dict.fromkeys(found)))], []
+        wrong = f"requirements.txt locks no package {self.text!r}"
+        return [], [self.inliner.reporter.error(wrong, line=self.lineno)]
 
 
 class DescribePictures(SphinxTransform):
@@ -151,10 +185,25 @@ class DescribePictures(SphinxTransform):
             image.parent.rawsource = source.replace("![](", f"![{image['alt']}](")
 
 
+class NumberLessons(SphinxTransform):
+    """Put the number of a lesson's file before its title."""
+
+    default_priority = 25  # after translators' titles have come (20)
+
+    def apply(self, **_: Any) -> None:
+        found = LESSON.match(self.env.docname)
+        title = next(iter(self.document.findall(nodes.title)), None)
+        if found and title is not None and self.app.builder.name != "gettext":
+            title.insert(0, nodes.Text(f"{found[1]} · "))
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to Sphinx."""
     directives = {"runs": Runs, "exercises": Exercises, "schedule": Schedule, "cite": Cite}
+    directives["running-order"] = RunningOrder
     for name, directive in directives.items():
         app.add_directive(name, directive)
+    app.add_role("locked", Locked())
     app.add_transform(DescribePictures)
+    app.add_transform(NumberLessons)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

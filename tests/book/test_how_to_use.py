@@ -1,71 +1,66 @@
-"""The map of the chapters and its table say what the chapters themselves say they need."""
+"""The map of the lessons, its table and the front page of the repository name what is there."""
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 from bs4 import BeautifulSoup
 
+from book.tools.chapters.keys import source
+from book.tools.chapters.run import load
+from tests.tools.tiny import Tiny
+
 ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = {path.stem: path for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))}
 PAGE = (ROOT / "book" / "how_to_use.md").read_text("utf-8")
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+MAP = BeautifulSoup(PAGE, "html.parser").select_one(".map svg")
 
 
-def opening(notebook: Path) -> str:
-    """Return the first cell of a chapter."""
-    return "".join(json.loads(notebook.read_text("utf-8"))["cells"][0]["source"])
+def titles() -> dict[str, str]:
+    """Return the title of each lesson, by the stem of its file."""
+    first = {stem: source(load(path)["cells"][0]) for stem, path in NOTEBOOKS.items()}
+    return {stem: text.splitlines()[0].removeprefix("# ") for stem, text in first.items()}
 
 
-def needed() -> dict[str, set[str]]:
-    """Return which chapters each chapter asks for, in its own words."""
-    asked = {nb.name[:2]: re.findall(r"\{doc\}`(\d\d)_\w+`", opening(nb)) for nb in NOTEBOOKS}
-    return {chapter: set(numbers) for chapter, numbers in asked.items()}
+def test_the_map_has_a_box_for_each_lesson_and_names_all_in_its_text() -> None:
+    assert MAP is not None
+    boxes = [text.get_text()[:2] for text in MAP.select("text")]
+    numbers = [stem[:2] for stem in NOTEBOOKS]
+    assert sorted(boxes) == numbers
+    assert len(MAP.select("rect")) == len(numbers)
+    assert [number for number in numbers if number not in str(MAP["aria-label"])] == []
 
 
-def test_the_table_names_what_each_chapter_asks_for() -> None:
-    rows = re.findall(r"^\| \{doc\}`(\d\d) <\S+>` \| ([\d, ]*)\|", PAGE, re.MULTILINE)
-    assert {chapter: set(re.findall(r"\d\d", cell)) for chapter, cell in rows} == needed()
+def test_the_arrows_lead_from_lower_numbers_to_each_lesson_once() -> None:
+    assert MAP is not None
+    arrows = [(str(a["data-needs"]), str(a["data-lesson"])) for a in MAP.select("path[data-needs]")]
+    assert sorted(to for _, to in arrows) == [stem[:2] for stem in NOTEBOOKS][1:]
+    assert all(needed < to for needed, to in arrows)
 
 
-def test_the_arrows_of_the_map_lead_from_what_is_needed() -> None:
-    arrows = BeautifulSoup(PAGE, "html.parser").select("path[data-needs]")
-    direct = {(str(arrow["data-needs"]), str(arrow["data-chapter"])) for arrow in arrows}
+def test_the_table_and_the_readme_lead_to_every_lesson() -> None:
+    assert re.findall(r"\{doc\}`\d\d <\.\./notebooks/(\d\d_\w+)>`", PAGE) == [*NOTEBOOKS]
+    readme = (ROOT / "README.md").read_text("utf-8")
+    found = re.findall(r"\| (\d\d) \| \[([^]]+)\]\(notebooks/(\w+)\.ipynb\)", readme)
+    assert {stem: title for _, title, stem in found} == titles()
+    assert all(stem.startswith(number) for number, _, stem in found)
 
-    def before(chapter: str) -> set[str]:
-        above = {source for source, target in direct if target == chapter}
-        return above.union(*(before(each) for each in above))
 
-    # What is needed by way of another chapter has no arrow of its own.
-    assert {chapter: numbers - before(chapter) for chapter, numbers in needed().items()} == {
-        chapter: set() for chapter in needed()
+def test_a_lesson_is_called_by_the_number_of_its_file_and_a_tool_by_its_version(
+    tmp_path: Path,
+) -> None:
+    pages = {
+        "notebooks/07_x.md": "# From lung",
+        "notebooks/A1_y.md": "# More",
+        "book/p.md": "# Page",
     }
-    assert all(source in needed()[target] for source, target in direct)
+    pages["notebooks/A1_y.md"] += "\n\nKeras {locked}`keras`, {doc}`07_x`\n\n## Not numbered"
+    tiny = Tiny(tmp_path, pages, "generated")
+    assert tiny.said == ""
+    names = {name: tiny.app.env.titles[name].astext() for name in tiny.app.env.titles}
+    assert names["notebooks/07_x"] == "07 · From lung"
+    assert names["book/p"] == "Page"
 
-
-def test_the_map_has_a_box_for_each_chapter_and_names_all_in_its_text() -> None:
-    drawing = BeautifulSoup(PAGE, "html.parser").select_one(".map svg")
-    assert drawing is not None
-    names = [text.get_text() for text in drawing.select("text")]
-    titles = [opening(nb).splitlines()[0].removeprefix("# ") for nb in NOTEBOOKS]
-    assert len(names) == len(titles) == len(drawing.select("rect"))
-    for notebook, name, title in zip(NOTEBOOKS, names, titles, strict=True):
-        assert name.startswith(notebook.name[:2])
-        assert title.startswith(name[3:])
-        assert notebook.name[:2] in str(drawing["aria-label"])
-
-
-def test_sections_that_the_paths_name_exist() -> None:
-    headings = {
-        line.lstrip("# ").split("?")[0].split(":")[0]
-        for notebook in NOTEBOOKS
-        for cell in json.loads(notebook.read_text("utf-8"))["cells"]
-        if cell["cell_type"] == "markdown"
-        for line in "".join(cell["source"]).splitlines()
-        if line.startswith("##")
-    }
-    paths = PAGE.split("## Three readers")[1].split("## Pages or JupyterLab")[0]
-    named = re.findall(r"(?<!\*)\*([^*]+)\*(?!\*)", paths)
-    assert len(named) >= 4
-    assert {" ".join(name.split()).rstrip("?") for name in named} <= headings
+    text = tiny.page("notebooks/A1_y").astext()
+    assert re.match(r"A1 · More\s+Keras \d+\.\d+\.\d+, 07 · From lung\s+Not numbered", text)

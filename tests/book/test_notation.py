@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from book.tools.chapters.keys import source
+from book.tools.chapters.run import load
+
 ROOT = Path(__file__).resolve().parents[2]
 FORMULA = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+)\$", re.DOTALL)
 # Between two symbols, and not one: brackets, fractions, spaces.
-COMMANDS = "mid frac tfrac lVert rVert min qquad cdot"
+COMMANDS = "mid frac tfrac lVert rVert min qquad cdot leftarrow"
 SYMBOL = re.compile(r"\\([A-Za-z]+)(?:_([A-Za-z]))?|([A-Za-z])(?:_([A-Za-z]))?")
 # A formula in a sentence: Greek letters, and letters with something below.
 IN_PROSE = re.compile(r"[α-ωΑ-Ω](?:_[a-z]+)?|\b[A-Za-z]_[A-Z]\b|[a-z]₀")
-ROW = re.compile(r"^\| (.+?) \| (.+?) \| (.*?) ?\| <a href=\"(.+?)\">(.+?)</a> \|$", re.MULTILINE)
+ROW = re.compile(r"^\| (.+?) \| .+ \| \{doc\}`(\w+) <\.\./notebooks/(\w+)>` \|$", re.MULTILINE)
 
 
 def of_formula(text: str) -> Iterator[str]:
@@ -36,55 +38,22 @@ def symbols(text: str) -> list[str]:
 
 @cache
 def uses() -> dict[str, str]:
-    """Return where each symbol is first used: "02, A section"."""
+    """Return the lesson that first uses each symbol, by the stem of its file."""
     first: dict[str, str] = {}
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        section = ""
-        for cell in json.loads(path.read_text("utf-8"))["cells"][1:]:
-            if cell["cell_type"] != "markdown":
-                continue
-            # A heading names what its section explains, so it is not the first use.
-            for part in re.split(r"^(?=#)", "".join(cell["source"]), flags=re.MULTILINE):
-                heading, _, prose = part.partition("\n") if part.startswith("#") else ("", "", part)
-                if heading.startswith("## "):
-                    section = heading.removeprefix("## ")
-                for symbol in symbols(prose):
-                    first.setdefault(symbol, f"{path.name[:2]}, {section}")
+        cells = [c for c in load(path)["cells"][1:] if c["cell_type"] == "markdown"]
+        # A heading names what its section explains, so it is not the first use.
+        text = "\n\n".join(re.sub(r"^#.*$", "", source(c), flags=re.MULTILINE) for c in cells)
+        for symbol in symbols(text):
+            first.setdefault(symbol, path.stem)
     return first
 
 
-def explained() -> dict[str, tuple[str, str]]:
-    """Return the link and the words for the first use of each symbol, as the page gives them."""
+def test_the_page_explains_exactly_the_symbols_of_the_lessons_and_where_they_come_first() -> None:
     page = (ROOT / "book" / "notation.md").read_text("utf-8")
-    return {
-        symbol: (link, words)
-        for row, _, _, link, words in ROW.findall(page)
-        for symbol in symbols(row)
-    }
-
-
-def test_the_page_explains_exactly_the_symbols_of_the_chapters() -> None:
-    assert set(uses()) == set(explained())
-    assert len(uses()) > 20
-
-
-def test_each_symbol_is_linked_to_its_first_use() -> None:
-    # θ and λ in a sentence are the same letters as in a formula, which came first.
-    same = {"θ": "\\theta", "λ": "\\lambda"}
-    wanted = {symbol: uses()[same.get(symbol, symbol)] for symbol in explained()}
-    assert {symbol: words for symbol, (_, words) in explained().items()} == wanted
-
-
-def test_the_link_leads_where_its_words_say() -> None:
-    for link, words in explained().values():
-        page, _, place = link.partition("#")
-        chapter, _, section = words.partition(", ")
-        assert re.fullmatch(rf"\.\./notebooks/{chapter}_\w+\.html", page)
-        assert place == re.sub(r"[^a-z0-9]+", "-", section.lower()).strip("-")
-
-
-def test_what_counts_as_a_symbol() -> None:
-    text = r"$p(y \mid x)$ and $$\min_\theta\; L_T + \tfrac12\lVert\theta_S\rVert^2, \text{w}$$"
-    assert set(symbols(text)) == {"p", "y", "x", "\\theta", "\\theta_S", "L_T"}
-    prose = symbols("½‖θ − θ_source‖², λ · L_A, w₀, `y_B`, a word")
-    assert prose == ["θ", "θ_source", "λ", "L_A", "w₀"]
+    rows = [(symbols(row), number, stem) for row, number, stem in ROW.findall(page)]
+    # θ and λ in a sentence are the same letters as in a formula.
+    explained = {symbol: stem for found, _, stem in rows for symbol in found}
+    assert set(explained) == set(uses())
+    assert {s: stem for s, stem in explained.items() if s not in "θλ" and uses()[s] != stem} == {}
+    assert all(stem.startswith(f"{number}_") for _, number, stem in rows)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 import yaml
 
 from book.tools.chapters.keys import source
@@ -17,8 +17,9 @@ from book.tools.teach.notebooks import BY_SECTION
 ROOT = Path(__file__).resolve().parents[2]
 TEACHING = ROOT / "book" / "teaching"
 SECTIONS = ["What students get wrong", "Questions to ask", "What to skip", BY_SECTION]
-CHAPTERS = find_notebooks(ROOT)
-each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+CHAPTERS = [path for path in find_notebooks(ROOT) if path.name[0].isdigit()]
+TIMED = re.compile(r"\*\*(Homework|\d+( to \d+)? minutes?[^*]*)\.\*\* ")
+ANSWERED = re.compile(r"\*[^*]+[.?]\*\s\S", re.DOTALL)
 
 
 def notes(chapter: Path) -> dict[str, str]:
@@ -32,51 +33,43 @@ def sections(chapter: Path) -> list[str]:
     return [h.title for cell in cells for h in headings(source(cell), 2) if h.level == 2]
 
 
-@each_chapter
-def test_notes_have_the_agreed_sections_and_one_for_each_of_the_chapter(chapter: Path) -> None:
-    assert list(notes(chapter)) == SECTIONS
-    assert all(text.strip() for text in notes(chapter).values())
-    found = by_title(notes(chapter)[BY_SECTION], 3)
-    assert list(found) == sections(chapter)
-    timed = re.compile(r"\*\*(Homework|\d+( to \d+)? minutes[^*]*)\.\*\* ")
-    assert [name for name, text in found.items() if not timed.match(text)] == []
-
-
-@each_chapter
-def test_what_to_skip_names_sections_and_three_lengths(chapter: Path) -> None:
-    text = " ".join(notes(chapter)["What to skip"].split())
-    assert re.findall(r"\*\*(\d+) minutes\.\*\*", text) == ["30", "60", "90"]
-    named = re.findall(r"(?<!\*)\*([A-Z][^*]+)\*(?!\*)", text)
-    assert named
-    assert set(named) - set(sections(chapter)) == set()
-
-
-@each_chapter
-def test_each_question_has_an_answer_and_all_can_stand_in_a_notebook(chapter: Path) -> None:
-    """The teacher's notebooks quote the notes, and Jupyter knows no roles of Sphinx."""
-    asked = notes(chapter)["Questions to ask"].split("\n\n")
-    answered = re.compile(r"\*[^*]+[.?]\*\s\S", re.DOTALL)
-    assert len(asked) >= 5
-    assert [text for text in asked if not answered.match(text)] == []
+def faults(chapter: Path) -> Iterator[str]:
+    """Yield what is wrong with the notes on a lesson."""
     text = (TEACHING / f"{chapter.stem}.md").read_text("utf-8")
-    assert re.findall(r"\{\w+\}`|\]\((?!https?:)", text) == []
+    found, there = notes(chapter), sections(chapter)
+    if list(found) != SECTIONS or not all(part.strip() for part in found.values()):
+        yield f"its sections are {[*found]}, not {SECTIONS}"
+        return
+    by_section = by_title(found[BY_SECTION], 3)
+    if list(by_section) != there:
+        yield f"it has notes on {[*by_section]}, and the lesson has {there}"
+    yield from (f"no minutes for {name}" for name, n in by_section.items() if not TIMED.match(n))
+    skip = " ".join(found["What to skip"].split())
+    if re.findall(r"\*\*(\d+) minutes\.\*\*", skip) != ["30", "60", "90"]:
+        yield "'What to skip' does not say what fits into 30, 60 and 90 minutes"
+    named = set(re.findall(r"(?<!\*)\*([A-Z][^*]+)\*(?!\*)", skip))
+    yield from (f"'What to skip' names no section: {name}" for name in named - {*there})
+    asked = found["Questions to ask"].split("\n\n")
+    yield from (f"no answer to expect: {one}" for one in asked if not ANSWERED.match(one))
+    if len(asked) < 3:
+        yield f"{len(asked)} questions, not one for each quarter of an hour"
+    if roles := re.findall(r"\{\w+\}`|\]\((?!https?:)", text):  # Jupyter knows no roles of Sphinx
+        yield f"what no notebook can show: {roles}"
+    exercises_named = {int(n) for n in re.findall(r"[Ee]xercises? (\d)", text)}
+    if unknown := exercises_named - {one.number for one in exercises(load(chapter))}:
+        yield f"no such exercise: {unknown}"
 
 
-@each_chapter
-def test_notes_name_only_exercises_that_exist(chapter: Path) -> None:
-    text = (TEACHING / f"{chapter.stem}.md").read_text("utf-8")
-    named = {int(n) for n in re.findall(r"[Ee]xercises? (\d)", text)}
-    there = {exercise.number for exercise in exercises(load(chapter))}
-    by_section = by_title(notes(chapter)[BY_SECTION], 3)
-    assert named <= there
-    last = next(text for name, text in by_section.items() if name in ("Exercises", "Your turn"))
-    assert {int(n) for n in re.findall(r"[Ee]xercise (\d)", last)} == there
+def test_the_notes_on_each_lesson_are_whole_and_name_what_is_there() -> None:
+    found = [f"{chapter.stem}: {fault}" for chapter in CHAPTERS for fault in faults(chapter)]
+    assert not found, "\n" + "\n".join(found)
 
 
 def test_every_teaching_page_is_in_the_contents() -> None:
     parts = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text("utf-8"))["parts"]
     [part] = [part for part in parts if part["caption"] == "Teach with it"]
-    listed = {entry["file"] for entry in part["chapters"]}
+    [entry] = part["chapters"]  # one line of the menu, and the others below it
+    listed = {entry["file"], *(inner["file"] for inner in entry["sections"])}
     assert listed == {f"book/teaching/{path.stem}" for path in TEACHING.glob("*.md")}
 
 

@@ -1,104 +1,34 @@
-"""The anatomy of a chapter, as checks: each takes a notebook and returns what is wrong with it."""
+"""The anatomy of a lesson, as checks: each takes a notebook and returns what is wrong with it.
+
+An appendix, `A1_…`, is checked by those of this file alone, a lesson by those of `lesson`, too.
+"""
 
 # nbformat says nothing of its types.
 # mypy: allow-untyped-calls, no-warn-return-any
 
 import ast
 import re
-import statistics
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nbformat import NotebookNode
 
 from book.tools.pages import address
-from book.tools.teach.exercises import FOLD, FOLD_END, ExerciseError, exercises, in_words
-from book.tools.teach.notebooks import student
+from tests.chapters import lesson
+from tests.chapters.parts import ON_COLAB, code_cells, output_texts, prose, syntax, tagged
 from tests.chapters.running import ROOT, off_band, said
 
 Check = Callable[[NotebookNode], list[str]]
 
 PARAMETERS = {"PROFILE": "full", "SEED": 0, "DATA": "builtin"}
-# No tag of nbval, papermill or Jupyter Book that skips, hides for good or accepts an error.
-TAGS = {
-    *("parameters", "solution", "hide-cell", "hide-input", "hide-output"),
-    *("fails-on-purpose", "slide"),
-}
-ON_COLAB = ["colab", "remove-cell"]
-FEWEST_SLIDES, MOST_SLIDES = 8, 20
-# How a solution is folded, on the pages and in Jupyter.
-FOLDED = {
-    "mystnb": {
-        "code_prompt_show": "Show the solution",
-        "code_prompt_hide": "Hide the solution",
-    },
-    "jupyter": {"outputs_hidden": True, "source_hidden": True},
-}
-CLOSING = ["Take-aways", "On real patients", "Further reading"]
+# No tag of nbval or papermill that skips a cell or accepts an error.
+TAGS = {"parameters", "solution", "hide-cell", "hide-input", "remove-cell"}
+TAGS |= {"fails-on-purpose", "slide"}
 SHORTEST_ALT = 40
 LARGEST_BYTES = 1_000_000
 ABSOLUTE_PATH = re.compile(r"(?:^|[\s\"'(=])((?:/[\w.-]+){2,}|[A-Za-z]:\\\w+|file://\S+)", re.M)
 UNSTABLE = re.compile(r"\b0x[0-9a-f]{6,}|[CG]PU times|Wall time|\d ?m?s/(?:step|epoch)|\d+it/s")
 DIRECTIVE_IMAGE = re.compile(r"^([:`]{3,})\{(?:image|figure)\}(.*?)^\1", re.M | re.S)
-ANSWER = re.compile(
-    r'<details class="(right|wrong)"><summary>(.+?)</summary>\n\n(.+?)\n\n</details>', re.S
-)
-
-
-def code_cells(nb: NotebookNode) -> list[NotebookNode]:
-    """Return the code cells that a reader sees: all but the one for Colab."""
-    tags = [cell.metadata.get("tags", []) for cell in nb.cells]
-    return [
-        cell
-        for cell, tagged in zip(nb.cells, tags, strict=True)
-        if cell.cell_type == "code" and tagged != ON_COLAB
-    ]
-
-
-def syntax(cell: NotebookNode) -> ast.Module:
-    """Parse a code cell; one that is not plain Python is empty here and found by check_syntax."""
-    try:
-        return ast.parse(cell.source)
-    except SyntaxError:
-        return ast.Module([], [])
-
-
-def tagged(nb: NotebookNode, tag: str) -> list[NotebookNode]:
-    return [cell for cell in nb.cells if tag in cell.metadata.get("tags", [])]
-
-
-def prose(nb: NotebookNode) -> str:
-    """All markdown, without blocks of code or mathematics; the text in MyST directives stays."""
-    text = "\n\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
-    text = re.sub(r"^(`{3,})(?!`|\{)[^\n]*\n.*?^\1`*[ ]*$", "", text, flags=re.M | re.S)
-    return re.sub(r"\$\$.*?\$\$", "", text, flags=re.S)
-
-
-def sections(nb: NotebookNode) -> list[tuple[str, str]]:
-    """Title and text of each `##` section, in order."""
-    parts = re.split(r"^## +(.+)$", prose(nb), flags=re.M)[1:]
-    return [(title.strip(), text) for title, text in zip(parts[::2], parts[1::2], strict=True)]
-
-
-def bullets(text: str) -> list[str]:
-    return re.findall(r"^(?:[-*+]|\d+\.) +(.+)$", text, flags=re.M)
-
-
-def opening_points(nb: NotebookNode) -> list[str]:
-    """The bullets right after *What you will be able to do*."""
-    after = nb.cells[0].source.partition("**What you will be able to do**")[2]
-    block = re.match(r"\W*\n+((?:(?:[-*+]|\d+\.| ) *.+\n?)+)", after)
-    return bullets(block[1]) if block else []
-
-
-def output_texts(nb: NotebookNode) -> Iterator[tuple[int, str]]:
-    """Yield the index of a code cell and the text of one of its outputs."""
-    for index, cell in enumerate(code_cells(nb)):
-        for output in cell.outputs:
-            yield index, output.get("text", "")
-            for kind, data in output.get("data", {}).items():
-                if kind.startswith("text/"):
-                    yield index, data
 
 
 def check_syntax(nb: NotebookNode) -> list[str]:
@@ -108,26 +38,6 @@ def check_syntax(nb: NotebookNode) -> list[str]:
         if cell.source.strip()
         and not (syntax(cell).body or re.fullmatch(r"(\s*#.*)+", cell.source))
     ]
-
-
-def check_opening(nb: NotebookNode) -> list[str]:
-    first = nb.cells[0]
-    if first.cell_type != "markdown" or not first.source.startswith("# "):
-        return ["the first cell is not markdown that starts with '# Title'"]
-    wrong = []
-    if len(re.findall(r"^# ", prose(nb), flags=re.M)) > 1:
-        wrong.append("there is more than one '# Title'")
-    paragraphs = [part.strip() for part in first.source.split("\n\n")][1:]
-    sentence = paragraphs[0] if paragraphs else ""
-    if not re.fullmatch(r"[^.?!]+(?:[.?!](?!\s)[^.?!]*)*[.?!]", sentence):
-        wrong.append("after the title comes not one sentence that says which question is answered")
-    if not 3 <= (points := len(opening_points(nb))) <= 5:
-        wrong.append(
-            f"'**What you will be able to do**' is followed by {points} points, not 3 to 5"
-        )
-    wanted = ("prerequisites", "reading", "running")
-    missing = [word for word in wanted if word not in first.source.lower()]
-    return wrong + [f"the first cell says nothing of {word}" for word in missing]
 
 
 def check_colab(nb: NotebookNode) -> list[str]:
@@ -170,135 +80,6 @@ def check_profile(nb: NotebookNode) -> list[str]:
     ]
 
 
-def check_exercises(nb: NotebookNode) -> list[str]:
-    wrong: list[str] = []
-    titles: list[str] = []
-    solved: set[int] = set()
-    for cell in nb.cells:
-        if cell.cell_type == "markdown":
-            titles += re.findall(r"^### Exercise (\d+ · \S.*)$", cell.source, flags=re.M)
-            wrong += [
-                f"{head!r} must read '### Exercise N · title'"
-                for head in re.findall(r"^#+ *Exercise\b(?! \d+ · \S).*$", cell.source, flags=re.M)
-            ]
-        elif {"solution", "hide-cell"} & (tags := set(cell.metadata.get("tags", []))):
-            solved.add(len(titles))
-            metadata = {name: cell.metadata.get(name) for name in FOLDED}
-            if not {"solution", "hide-cell"} <= tags or metadata != FOLDED:
-                wrong.append(
-                    f"the solution of exercise {len(titles)} needs the tags 'solution' and "
-                    f"'hide-cell' and the metadata {FOLDED}"
-                )
-    if len(titles) < 2:
-        wrong.append(f"there are {len(titles)} exercises, not two or more")
-    if [int(title.split()[0]) for title in titles] != list(range(1, len(titles) + 1)):
-        wrong.append(f"the exercises are not numbered 1, 2, …: {titles}")
-    wrong += [
-        f"an answer in words must stand between {FOLD!r} and {FOLD_END!r}, not {text[:40]!r}"
-        for text in in_words(nb)
-        if not (text.startswith(FOLD) and text.endswith(FOLD_END) and text.count("<details") == 1)
-    ]
-    unsolved = set(range(1, len(titles) + 1)) - solved
-    wrong += [f"exercise {number} has no solution cell after it" for number in unsolved]
-    return wrong + list(_faults_for_students(nb))
-
-
-def _faults_for_students(nb: NotebookNode) -> Iterator[str]:
-    try:
-        for one in exercises(nb):
-            if not one.level:
-                yield f"below {str(one)!r} comes no line such as '*Easy, 10 minutes.*'"
-        student(nb)
-    except ExerciseError as error:
-        yield f"no edition for students can be made: {error}"
-
-
-def check_quiz(nb: NotebookNode) -> list[str]:
-    text = prose(nb)
-    blocks = re.findall(r'^<div class="quiz">\n\n(.*?)\n</div>$', text, flags=re.M | re.S)
-    if not blocks or len(blocks) != text.count('class="quiz"'):
-        return ['there must be a quiz, each block <div class="quiz">, blank line, …, </div>']
-    wrong = []
-    for block in blocks:
-        head, *parts = re.split(r"^\*\*(.+?)\*\*$", block, flags=re.M | re.S)
-        if head.strip() or not parts:
-            wrong.append("a quiz block does not start with its question in bold")
-        for question, answers in zip(parts[::2], parts[1::2], strict=True):
-            wrong += [f"quiz, {question!r}: {fault}" for fault in _faults_of_answers(answers)]
-    return wrong
-
-
-def _faults_of_answers(text: str) -> Iterator[str]:
-    answers = ANSWER.findall(text)
-    if len(answers) != text.count("<details"):
-        yield (
-            'an answer must read <details class="right"> or "wrong", <summary>…</summary>, '
-            "blank line, explanation, blank line, </details>"
-        )
-    if {kind for kind, *_ in answers} != {"right", "wrong"}:
-        yield "it needs a right answer and a wrong one"
-    for kind, answer, why in answers:
-        begin = {"right": "Right.", "wrong": "Not quite."}[kind]
-        if not why.startswith(begin):
-            yield f"the explanation of {answer!r} must begin with {begin!r}"
-        if len(why.removeprefix(begin).split()) < 8:
-            yield f"the explanation of {answer!r} is shorter than 8 words"
-
-
-def check_failure(nb: NotebookNode) -> list[str]:
-    if any(cell.cell_type == "code" for cell in tagged(nb, "fails-on-purpose")):
-        return []
-    return ["nothing goes wrong on purpose: no code cell is tagged 'fails-on-purpose'"]
-
-
-def check_closing(nb: NotebookNode) -> list[str]:
-    last = sections(nb)[-len(CLOSING) :]
-    if [title for title, _ in last] != CLOSING:
-        return [f"the last three sections must be {', '.join(CLOSING)}"]
-    (_, lessons), (_, patients), (_, reading) = last
-    wrong = []
-    if len(bullets(lessons)) != len(opening_points(nb)):
-        wrong.append(
-            f"{len(bullets(lessons))} take-aways answer {len(opening_points(nb))} opening points"
-        )
-    if not patients.strip():
-        wrong.append("'On real patients' is empty")
-    if "{cite" not in reading:
-        wrong.append("'Further reading' cites nothing: use {cite}")
-    return wrong
-
-
-def check_lengths(nb: NotebookNode) -> list[str]:
-    lengths = [len(cell.source.splitlines()) for cell in code_cells(nb)]
-    wrong = [
-        f"code cell {index} has {length} lines, more than 25"
-        for index, length in enumerate(lengths)
-        if length > 25
-    ]
-    if (median := statistics.median(lengths)) > 5:
-        wrong.append(f"the median code cell has {median:g} lines, more than 5")
-    if (long := sum(length > 12 for length in lengths)) > len(lengths) / 10:
-        wrong.append(f"{long} of {len(lengths)} code cells have over 12 lines, more than 1 in 10")
-    return wrong
-
-
-def words_per_line(nb: NotebookNode) -> float:
-    """Words of prose for each line of code that is neither blank nor a comment.
-
-    HTML tags, directive fences and comments are no words; a formula within a line is one.
-    """
-    text = re.sub(r"<[^>]+>|^[:`]{3,}.*$", " ", prose(nb), flags=re.M)
-    words = re.findall(r"\S*\w\S*", re.sub(r"\$[^$\n]+\$", "formula", text))
-    lines = [line.strip() for cell in code_cells(nb) for line in cell.source.splitlines()]
-    return len(words) / max(1, sum(bool(line) and not line.startswith("#") for line in lines))
-
-
-def check_prose(nb: NotebookNode) -> list[str]:
-    if 12 <= (ratio := words_per_line(nb)) <= 25:
-        return []
-    return [f"there are {ratio:.1f} words of prose for each line of code, not 12 to 25"]
-
-
 def check_tags(nb: NotebookNode) -> list[str]:
     wrong = [
         f"cell {index} has the tag {tag!r}; allowed are {', '.join(sorted(TAGS))}"
@@ -311,16 +92,6 @@ def check_tags(nb: NotebookNode) -> list[str]:
         for index, cell in enumerate(code_cells(nb))
         if re.search(r"#\s*(NBVAL_|PYTEST_VALIDATE_)", cell.source)
     ]
-
-
-def check_slides(nb: NotebookNode) -> list[str]:
-    cells = tagged(nb, "slide")
-    wrong = []
-    if not FEWEST_SLIDES <= len(cells) <= MOST_SLIDES:
-        wrong.append(f"{len(cells)} cells are tagged 'slide', not {FEWEST_SLIDES} to {MOST_SLIDES}")
-    if any(cell.cell_type != "code" or "solution" in cell.metadata.tags for cell in cells):
-        wrong.append("only code cells that solve no exercise go into the slides")
-    return wrong
 
 
 def check_executed(nb: NotebookNode) -> list[str]:
@@ -394,14 +165,22 @@ def check_metadata(nb: NotebookNode) -> list[str]:
     return wrong
 
 
-CHECKS: dict[str, Check] = {
-    name: check for name, check in list(globals().items()) if name.startswith("check_")
-}
+def checks(names: Mapping[str, object]) -> dict[str, Check]:
+    """Return the checks among the names of a module."""
+    return {
+        n.removeprefix("check_"): c
+        for n, c in names.items()
+        if n.startswith("check_") and callable(c)
+    }
 
 
-def faults(nb: NotebookNode) -> dict[str, list[str]]:
-    """Run every check and keep those that complain."""
-    found = {name.removeprefix("check_"): check(nb) for name, check in CHECKS.items()}
+PLAIN = checks(globals())
+ALL = PLAIN | checks(vars(lesson))
+
+
+def faults(nb: NotebookNode, *, appendix: bool = False) -> dict[str, list[str]]:
+    """Run every check, on an appendix the plain ones, and keep those that complain."""
+    found = {name: check(nb) for name, check in (PLAIN if appendix else ALL).items()}
     return {name: wrong for name, wrong in found.items() if wrong}
 
 

@@ -10,32 +10,8 @@ import papermill
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from tests.chapters.nbval_plugin import align
 from tests.chapters.running import nbval
 from tests.chapters.sample import save
-
-CLOSE = {
-    "AUROC 0.991.": "AUROC 0.983.",
-    "loss 1043.0 in (0.1, 2e-3)": "loss 1001.5 in (0.1, 2e-3)",
-    "<td>0.991</td>\n<td>12</td>": "<td>0.983</td>\n<td>12</td>",
-    "B   0.01\nA  -0.99": "B  -0.01\nA  -0.99",
-    "gain −0.01": "gain 0.01",
-}
-FAR = {
-    "AUROC 0.991": "AUROC 0.941",
-    "0.99 of 12": "0.99 of 13",
-    "0.99 better": "0.99 worse",
-    "0.99 0.98": "0.99",
-    "version 1.2.3": "version 1.2.4",
-    "<td>0.991</td>": "<td>0.5</td>",
-    "nan 0.1": "0.1 0.1",
-}
-
-
-def test_close_numbers_are_made_equal_and_other_differences_stay() -> None:
-    assert {test: align(test, reference) for test, reference in CLOSE.items()} == CLOSE
-    assert {test: align(test, reference) for test, reference in FAR.items()} == {t: t for t in FAR}
-
 
 PRELUDE = """\
 import matplotlib.pyplot as plt
@@ -58,29 +34,23 @@ RECORD = "book.record({!r}, {}, (0, 1), 'AUROC')"
 PASSES = {
     "the same": ("print('n', 3)", "print('n', 3)"),
     "a low digit": ("print(0.991)", "print(0.983)"),
-    "a low digit in a table": (TABLE.format(0.991, 8), TABLE.format(0.983, 8)),
     "a value that moved within its band": (RECORD.format("a", 0.9), RECORD.format("a", 0.2)),
     "an explorer with another risk": ("explore('A', 0.46, 0.47)", "explore('A', 0.48, 0.49)"),
     "other pixels": (f"draw({ALT.format(2)!r}, 1, 3, 2)", f"draw({ALT.format(2)!r}, 1, 2)"),
 }
 FAILS = {
     "a number": ("print(0.991)", "print(0.93)"),
-    "a number in a table": (TABLE.format(0.991, 8), TABLE.format(0.93, 8)),
     "a count": (TABLE.format(0.991, 8), TABLE.format(0.991, 9)),
     "a word": ("print('better')", "print('worse')"),
     "a value that left its band": (RECORD.format("b", 0.9), RECORD.format("b", 1.01)),
     "another label": (RECORD.format("c", 0.9), RECORD.format("c", 0.9).replace("AUROC", "Brier")),
     "a missing output": ("print('n')", "pass"),
-    "a new output": ("pass", "print('n')"),
-    "a missing figure": (f"draw({ALT.format(2)!r}, 1, 3, 2)", "pass"),
     "words for a figure": (f"draw({ALT.format(2)!r}, 1)", f"say('Figure: ' + {ALT.format(2)!r})"),
     "another alt text": (f"draw({ALT.format(2)!r}, 1)", f"draw({ALT.format(1)!r}, 1)"),
     "an explorer of another curve": ("explore('A', 0.46, 0.47)", "explore('A', 0.46, 0.8)"),
-    "an explorer with another title": ("explore('A', 0.4, 0.4)", "explore('B', 0.4, 0.4)"),
     "an error": ("print('n')", "print('n')\n1 / 0"),
     "an error that is said to be meant": ("pass", "# NBVAL_RAISES_EXCEPTION\n1 / 0"),
     "a cell that asks to be skipped": ("print(1)", "# NBVAL_SKIP\nprint(2)"),
-    "a cell that asks to be ignored": ("print(1)", "# NBVAL_IGNORE_OUTPUT\nprint(2)"),
     "a cell that was not run": (None, "print(2)"),
 }
 

@@ -4,19 +4,12 @@
 # mypy: allow-untyped-calls, no-warn-return-any
 
 import copy
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from nbformat import NotebookNode
-from papermill.exceptions import PapermillExecutionError
 
 from tests.chapters.running import (
-    NEWER,
-    another_processor,
     differences,
     moved,
     not_called_simulated,
@@ -71,18 +64,3 @@ def test_only_what_differs_between_two_runs_is_named(saved: Saved) -> None:
     assert len(list(moved(one, other))) == 1
     other.cells = [cell for cell in other.cells if "0.51" not in cell.source]
     assert not list(differences(one, other)), "only what they have in common is compared"
-
-
-def test_error_names_the_cell(saved: Saved) -> None:
-    with pytest.raises(PapermillExecutionError, match="no such luck"):
-        run(saved(append("raise RuntimeError('no such luck')")))
-
-
-def test_numpy_does_without_the_newer_instructions_and_does_not_complain() -> None:
-    told = {**os.environ, **another_processor(), "PYTHONWARNINGS": "error"}
-    ask = "import numpy; print(numpy.show_config(mode='dicts')['SIMD Extensions']['found'])"
-    done = subprocess.run(
-        [sys.executable, "-c", ask], env=told, capture_output=True, text=True, check=True
-    )
-    assert not [name for name in NEWER if name in done.stdout]
-    assert done.stderr == ""

@@ -20,8 +20,8 @@ import nbformat
 import pytest
 
 from book.tools.chapters.run import load
-from book.tools.teach.exercises import Wanted, exercises
-from book.tools.teach.notebooks import student, variable
+from book.tools.teach.exercises import Wanted, exercises, variable
+from book.tools.teach.notebooks import student
 from medxfer_utils.chapter import Chapter
 from tests.chapters import running
 from tests.chapters.running import STAND_INS, another_processor, off_band, run, said

@@ -21,7 +21,7 @@ from book.tools.env import venv_python
 from book.tools.teach import workshop
 from tests.chapters.running import ROOT, off_band, said
 
-QUICKEST = "05_four_hospitals.ipynb"
+QUICKEST = "09_four_hospitals.ipynb"
 PARAMETER = 'PROFILE = "full"'
 # What every Python of the environment does first.
 CUT_OFF = '''"""Let no connection leave this machine."""

@@ -32,6 +32,7 @@ ANSWER = re.compile(
 ON_DEMAND = r'<li>\2\n<div class="fragment \1">\n\n\3\n\n</div>\n</li>'
 SET_APART = {"math_block": "formula", "table": "table", "blockquote": "admonition"}
 SET_APART |= dict.fromkeys(("bullet_list", "ordered_list"), "list")
+NUMBERED = re.compile(r"^\*\*Figure \d+\.\*\*\s*")
 # Prose that points elsewhere on the page says nothing on a slide, nor does what leads to it.
 POINTS_AWAY = re.compile(r"\b(the table|above|below)\b|:$")
 # A sentence that begins so needs the one before it, as does a question of a few words.
@@ -85,6 +86,8 @@ def words(text: str, **about: Any) -> NotebookNode:
 def items(cells: Iterable[Mapping[str, Any]]) -> Iterator[Item]:
     """Yield the blocks, the quizzes and the code of a chapter, in their order."""
     for cell in cells:
+        if "remove-cell" in cell["metadata"].get("tags", []):
+            continue
         if cell["cell_type"] == "code":
             yield Item("code", source(dict(cell)), cell)
             continue
@@ -136,7 +139,8 @@ def gist(points: str) -> str:
 
 def caption(beside: Item | None, *, before: bool) -> list[NotebookNode]:
     """Return the sentence that leads to something, or that says what to see, if it is short."""
-    said = sentences(beside.text) if beside and beside.kind == "paragraph" else []
+    text = NUMBERED.sub("", beside.text) if beside and beside.kind == "paragraph" else ""
+    said = sentences(text)
     line = (said[-1] if before else said[0]) if said else ""
     alone = not (before and LEANS.match(line)) and not POINTS_AWAY.search(line.rstrip(":"))
     alone &= before or not (line.endswith(":") or line[:1].islower())
@@ -158,12 +162,14 @@ def of_cell(label: str, item: Item, around: Sequence[Item | None]) -> Iterator[S
     """Yield the slide of a tagged cell; code that fails and draws has one of its own before it."""
     outputs = item.cell["outputs"]
     kinds = {kind for output in outputs for kind in output.get("data", {})} - {"text/plain"}
-    fails = "fails-on-purpose" in item.cell["metadata"]["tags"]
+    tags = item.cell["metadata"]["tags"]
+    fails, folded = "fails-on-purpose" in tags, "hide-input" in tags
     look = "fails cell" if fails else "cell"
-    if apart := fails and "image/png" in kinds:
+    if apart := fails and not folded and "image/png" in kinds:
         yield Slide(look, [words(f"### {label}"), new_code_cell(item.text)])
     few = not kinds and len(item.text.splitlines()) <= LONGEST_CODE
-    hidden = {"transient": {"remove_source": apart or not (fails or few or not outputs)}}
+    away = apart or folded or not (fails or few or not outputs)
+    hidden = {"transient": {"remove_source": away}}
     shown = new_code_cell(item.text, outputs=outputs, metadata=hidden)
     yield framed(look, label, shown, around, told=bool(outputs))
 

@@ -37,6 +37,7 @@ class Wanted:
     name: str
     band: str
     label: str
+    value: str
 
 
 @dataclass
@@ -90,14 +91,20 @@ def wanted(call: ast.Call) -> Wanted:
     try:
         name, label = ast.literal_eval(given["name"]), ast.literal_eval(given["label"])
         low, high = (float(end) for end in ast.literal_eval(given["band"]))
-        usable = f"answer_{name}".isidentifier() and low <= high
+        usable = f"answer_{name}".isidentifier() and low <= high and "value" in given
     except (KeyError, TypeError, ValueError):
         usable = False
     if not usable:
         raise ExerciseError(
             f"name, band and label must be written out, and the name be a word: {ast.unparse(call)}"
         )
-    return Wanted(name, ast.unparse(given["band"]), label)
+    value = ast.unparse(given["value"])
+    return Wanted(name, ast.unparse(given["band"]), label, value)
+
+
+def variable(one: Wanted) -> str:
+    """Return the name under which a student keeps an answer."""
+    return f"answer_{one.name}"
 
 
 def is_solution(cell: dict[str, Any]) -> bool:

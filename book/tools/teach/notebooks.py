@@ -20,6 +20,7 @@ from book.tools.chapters.keys import code_cells, source
 from book.tools.chapters.run import Edition, find_notebooks, load, save, stored_statistics
 from book.tools.chapters.text import by_title, headings, split_at
 from book.tools.pages.site import page_of, put_in_place, recover
+from book.tools.teach.blanks import has_blanks, with_blanks
 from book.tools.teach.exercises import (
     FOLD,
     Exercise,
@@ -29,6 +30,7 @@ from book.tools.teach.exercises import (
     exercises,
     is_solution,
     title,
+    variable,
 )
 from book.tools.teach.plain import Plain
 
@@ -38,15 +40,10 @@ quoted = partial(json.dumps, ensure_ascii=False)  # as Python writes it, in doub
 BY_SECTION = "Section by section"
 
 
-def new_cell(kind: str, text: str, name: str, tag: str) -> Cell:
+def new_cell(kind: str, text: str, name: str, *tags: str) -> Cell:
     """Return a new cell; one of code has not been run."""
-    cell = {"cell_type": kind, "id": name, "metadata": {"tags": [tag]}, "source": text}
+    cell = {"cell_type": kind, "id": name, "metadata": {"tags": [*tags]}, "source": text}
     return cell | ({"execution_count": None, "outputs": []} if kind == "code" else {})
-
-
-def variable(wanted: Wanted) -> str:
-    """Return the name under which a student keeps an answer."""
-    return f"answer_{wanted.name}"
 
 
 def call_of_check(wanted: Wanted) -> str:
@@ -59,13 +56,34 @@ def call_of_check(wanted: Wanted) -> str:
 def for_students(exercise: Exercise) -> list[Cell]:
     """Return what stands in the place of a solution: room for an answer, and its check."""
     wanted = exercise.wanted()
+    check = "\n".join(map(call_of_check, wanted))
+    name = f"exercise-{exercise.number}"
+    room = with_room if any(map(has_blanks, exercise.solution)) else open_room
+    return [*room(exercise, name), new_cell("code", check, f"{name}-check", "check")]
+
+
+def open_room(exercise: Exercise, name: str) -> Iterator[Cell]:
+    """Yield the empty cell of an exercise whose solution leaves no blanks."""
+    wanted = exercise.wanted()
     s = "s" if len(wanted) > 1 else ""
     first = f"# Your code goes here, above the last line{s}."
-    room = [f"{first} Put its result{s} in place of the dots."]
-    room += [f"{variable(one)} = ...  # {one.label}" for one in wanted]
-    parts = {"answer": room, "check": map(call_of_check, wanted)}
-    name = f"exercise-{exercise.number}"
-    return [new_cell("code", "\n".join(p), f"{name}-{tag}", tag) for tag, p in parts.items()]
+    lines = [f"{first} Put its result{s} in place of the dots.", *map(open_answer, wanted)]
+    yield new_cell("code", "\n".join(lines), f"{name}-answer", "answer")
+
+
+def open_answer(wanted: Wanted) -> str:
+    """Return the line in which an answer is still open."""
+    return f"{variable(wanted)} = ...  # {wanted.label}"
+
+
+def with_room(exercise: Exercise, name: str) -> Iterator[Cell]:
+    """Yield the cells of a solution with their blanks; one that is not filled in stops nothing."""
+    first, *others = map(with_blanks, exercise.solution)
+    told = '# Replace the dots in each line that ends in "fill in". Until then this stays open:'
+    first = "\n".join([told, *map(open_answer, exercise.wanted()), "", first])
+    for number, text in enumerate([first, *others]):
+        place = f"{name}-answer{f'-{number + 1}' * (number > 0)}"
+        yield new_cell("code", text, place, "answer", "raises-exception")
 
 
 def bare(cell: Cell) -> Cell:

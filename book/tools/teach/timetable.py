@@ -1,15 +1,15 @@
-"""Timetables of a workshop: times of day, from planned minutes and from measured runs.
+"""Timetables of a workshop, and the order in which its slides run: times of day, from minutes.
 
-What is planned stands in `book/teaching/schedules.yml`. How long exercises take stands in the
-chapters, and how long cells run was measured when the chapters ran. All that a block names must be
-there, or an error says where it is not.
+Which lessons a half-day has stands in `book/teaching/schedules.yml`. How long a section takes, with
+its exercises, stands in the notes on the lesson; how long the exercises take, in the lesson.
+Running is not counted: in the fast profile all cells above run in seconds, while people talk.
 """
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,47 +17,60 @@ from typing import Any
 import jsonschema
 import yaml
 
-from book.tools.chapters.statistics import by_section
-from book.tools.teach.exercises import Exercise
+from book.tools.chapters.keys import source
+from book.tools.chapters.text import headings
+from book.tools.teach.decks import Slide, columns
+from book.tools.teach.exercises import HEADING, Exercise, title
 from book.tools.teach.index import cell_text, link, link_to, timed
+from book.tools.teach.notebooks import by_section_of
 
 PLAN = "book/teaching/schedules.yml"
-BUDGET = 120.0  # seconds that a chapter may run: CONTRIBUTING.md
-CLOCK = "%H:%M"
-STEP = 5  # minutes to which a block is rounded up
 FORM = Path(__file__).parents[2] / "teaching" / "schedules.schema.yml"
+CLOCK = "%H:%M"
+MINUTES = re.compile(r"\*\*(?:\d+ to )?(\d+) minutes?")
+QUIZ = "Quiz"
+DOING = ("exercises", "quiz", "practice")  # what people do themselves
 
 
 class ScheduleError(ValueError):
     """A schedule names what is not there, or is too long; the message says what and where."""
 
 
+@dataclass
+class Section:
+    """A section of a lesson: the minutes that the notes give it, and its exercises."""
+
+    title: str
+    minutes: int
+    exercises: list[Exercise] = field(default_factory=list)
+
+    def parts(self) -> dict[str, int]:
+        """Return the minutes of talking and of doing; exercises are never cut short."""
+        tasks = sum(one.minutes for one in self.exercises)
+        if self.title == QUIZ:
+            return {"quiz": self.minutes}
+        found = {"talk": max(self.minutes - tasks, 0), "exercises": tasks}
+        return {name: minutes for name, minutes in found.items() if minutes}
+
+
 @dataclass(frozen=True)
-class Chapter:
-    """A chapter as a schedule sees it: seconds of each section, exercises by number."""
+class Lesson:
+    """A lesson as a schedule sees it."""
 
     stem: str = ""
-    sections: Mapping[str, float] = field(default_factory=dict)
-    exercises: Mapping[int, Exercise] = field(default_factory=dict)
-    measured: str = ""
-
-    def slower(self, times: float, most: float = math.inf) -> Chapter:
-        """Return it on a slower machine, of which it takes no more than `most` seconds on ours."""
-        total = sum(self.sections.values())
-        factor = times * (min(total, most) / total if total else 1)
-        return replace(self, sections={name: s * factor for name, s in self.sections.items()})
+    title: str = ""
+    sections: tuple[Section, ...] = ()
 
 
 @dataclass(frozen=True)
 class Block:
-    """What is done without looking at the clock; `talk`, `reading` and `pause` are minutes."""
+    """A lesson, or something else; `talk`, `practice` and `pause` are minutes."""
 
     what: str = ""
-    chapter: str = ""
-    sections: tuple[str, ...] = ()
-    exercises: tuple[int, ...] = ()
+    lesson: str = ""
+    skip: tuple[str, ...] = ()
     talk: int = 0
-    reading: int = 0
+    practice: int = 0
     pause: int = 0
 
 
@@ -71,50 +84,38 @@ class Day:
     blocks: tuple[Block, ...]
 
 
-def divided(notebook: Mapping[str, Any], seconds: float) -> dict[str, float]:
-    """Divide the seconds of a chapter over its sections, in proportion to their cells of code."""
-    one = {"metadata": {"papermill": {"duration": 1.0}}}
-    cells = [{**c, **one} if c["cell_type"] == "code" else c for c in notebook["cells"]]
-    counts = by_section({"cells": cells})
-    return {name: count * seconds / sum(counts.values()) for name, count in counts.items()}
+Row = tuple[str, dict[str, int]]  # what is done, and the minutes of its parts
 
 
-def chapter_of(stem: str, notebook: dict[str, Any], run: Mapping[str, Any] | None) -> Chapter:
-    """Return what a schedule needs to know of a chapter.
-
-    Parameters
-    ----------
-    run
-        What `measured` kept of its last run, None if there is none. Seconds of the
-        sections that it lacks, or that belong to other sections, are divided out of the whole.
-    """
-    seconds = divided(notebook, run["seconds"] if run else BUDGET)
-    if run is None:
-        measured = f"not run here: {BUDGET:.0f} s assumed, the most that it may take"
-    elif set(run.get("sections", {})) == set(seconds):
-        seconds, measured = dict(run["sections"]), "measured section by section"
-    else:
-        measured = "measured as a whole, and divided by the number of cells"
-    numbered = {exercise.number: exercise for exercise in timed(stem, notebook)}
-    return Chapter(stem, seconds, numbered, measured)
+def lesson_of(stem: str, notebook: dict[str, Any], notes: str) -> Lesson:
+    """Return what a schedule needs to know of a lesson; a section without minutes is homework."""
+    noted = by_section_of(notes)
+    tasks = {one.number: one for one in timed(stem, notebook)}
+    found: list[Section] = []
+    for cell in notebook["cells"]:
+        for heading in headings(source(cell), 3) if cell["cell_type"] == "markdown" else ():
+            exercise = HEADING.fullmatch(heading.title)
+            if heading.level == 2:
+                told = MINUTES.search(noted.get(heading.title, ""))
+                found.append(Section(heading.title, int(told[1]) if told else 0))
+            elif exercise and found:
+                found[-1].exercises.append(tasks[int(exercise[1])])
+    return Lesson(stem, title(notebook), tuple(found))
 
 
-def check_names(block: Block, chapters: Mapping[str, Chapter], where: str) -> None:
-    """Raise a ScheduleError if a block names a chapter, section or exercise that is not there."""
-    chapter = chapters.get(block.chapter, Chapter())
-    named: list[tuple[str, Any, Collection[Any]]] = []
-    named += [("chapter", block.chapter, chapters)] if block.chapter else []
-    named += [("section", name, chapter.sections) for name in block.sections]
-    named += [("exercise", number, chapter.exercises) for number in block.exercises]
-    for kind, name, there in named:
-        if name not in there:
-            has = "; ".join(map(str, there))
-            home = f"{chapter.stem} has" if chapter.stem else "there is"
-            raise ScheduleError(f"{where}: {home} no {kind} {name!r}, only: {has}")
+def check_names(block: Block, lessons: Mapping[str, Lesson], where: str) -> None:
+    """Raise a ScheduleError if a block names a lesson or a section that is not there."""
+    named: list[tuple[str, str, Collection[str]]] = []
+    named += [("lesson", block.lesson, lessons)] if block.lesson else []
+    there = [one.title for one in lessons.get(block.lesson, Lesson()).sections]
+    named += [("section", name, there) for name in block.skip]
+    for kind, name, known in named:
+        if name not in known:
+            raise ScheduleError(f"{where}: there is no {kind} {name!r}, only: {'; '.join(known)}")
 
 
-def plan_of(text: str, name: str, chapters: Mapping[str, Chapter]) -> tuple[float, list[Day]]:
-    """Return how many times slower a laptop may be, and the days of one schedule.
+def plan_of(text: str, name: str, lessons: Mapping[str, Lesson]) -> list[Day]:
+    """Return the days of one schedule.
 
     Raises
     ------
@@ -136,103 +137,98 @@ def plan_of(text: str, name: str, chapters: Mapping[str, Chapter]) -> tuple[floa
         where, start = f"{PLAN}, {name}, day {number}", datetime.strptime(day["start"], CLOCK)
         blocks = tuple(Block(**entry) for entry in day["blocks"])
         for k, block in enumerate(blocks, 1):
-            check_names(block, chapters, f"{where}, block {k}")
+            check_names(block, lessons, f"{where}, block {k}")
         days.append(Day(where, start, day["limit"], blocks))
-    return told["reserve"], days
+    return days
 
 
-def timed_blocks(
-    day: Day, chapters: Mapping[str, Chapter]
-) -> Iterator[tuple[Block, dict[str, int], int]]:
-    """Yield each block of a day, the minutes of its parts, and its length, rounded up.
-
-    Sections that are left out run too, since later cells use what they made. Exercises stand behind
-    all sections and need every one of them. A new day begins with a new kernel.
-    """
-    reached: dict[str, int] = {}
+def rows(day: Day, lessons: Mapping[str, Lesson]) -> Iterator[Row]:
+    """Yield what is done in a day, and the minutes of its parts: a row for each section."""
     for block in day.blocks:
-        chapter = chapters.get(block.chapter, Chapter())
-        names, first = list(chapter.sections), reached.get(block.chapter, 0)
-        ends = [names.index(name) + 1 for name in block.sections]
-        last = max([first, *ends, len(names) if block.exercises else 0])
-        reached[block.chapter] = last
-        seconds = sum(chapter.sections[name] for name in names[first:last])
-        tasks = sum(chapter.exercises[number].minutes for number in block.exercises)
-        parts = {"talk": block.talk, "reading": block.reading, "exercises": tasks}
-        parts |= {"running": math.ceil(seconds / 60), "pause": block.pause}
-        parts = {name: minutes for name, minutes in parts.items() if minutes}
-        yield block, parts, STEP * math.ceil(sum(parts.values()) / STEP)
+        lesson, first = lessons.get(block.lesson, Lesson()), True
+        for section in lesson.sections:
+            if section.title in block.skip or not section.minutes:
+                continue
+            named = [f"**Lesson {lesson.stem[:2]}, {cell_text(lesson.title)}**"] * first
+            named.append(link(section.title, lesson.stem, section.title))
+            named += [f"exercise {t.number}, {link_to(t, lesson.stem)}" for t in section.exercises]
+            yield "<br>".join(named), section.parts()
+            first = False
+        own = {name: getattr(block, name) for name in ("talk", "practice", "pause")}
+        if parts := {name: minutes for name, minutes in own.items() if minutes}:
+            yield cell_text(block.what), parts
 
 
-def check_fits(day: Day, chapters: Mapping[str, Chapter]) -> None:
-    """Raise a ScheduleError if a day is too long although no chapter takes more than it may.
+def share_of_doing(day: Day, lessons: Mapping[str, Lesson]) -> float:
+    """Return which share of the time, pauses apart, people do something themselves."""
+    spent = [part for _, parts in rows(day, lessons) for part in parts.items()]
+    whole = sum(minutes for name, minutes in spent if name != "pause")
+    return sum(minutes for name, minutes in spent if name in DOING) / max(whole, 1)
 
-    On a machine that is slower than that, a page says so instead: the plan is not at fault.
+
+def day_table(day: Day, lessons: Mapping[str, Lesson]) -> str:
+    """Return the table of one day.
+
+    Raises
+    ------
+    ScheduleError
+        If the day is longer than it may be.
     """
-    minutes = sum(length for *_, length in timed_blocks(day, chapters))
-    if minutes > day.limit:
-        raise ScheduleError(
-            f"{day.name}: {minutes} minutes do not fit into {day.limit}. Leave out a section or an "
-            "exercise, or raise the limit"
-        )
-
-
-def shown(block: Block, chapters: Mapping[str, Chapter]) -> str:
-    """Return what is done in a block, with links, as the cell of a table."""
-    chapter = chapters.get(block.chapter, Chapter())
-    named = [f"**Chapter {chapter.stem[:2]}**"] * bool(chapter.stem)
-    named += [cell_text(block.what)] * bool(block.what)
-    named += [link(name, chapter.stem, name) for name in block.sections]
-    tasks = [chapter.exercises[number] for number in block.exercises]
-    named += [f"exercise {one.number}, {link_to(one, chapter.stem)} ({one.level})" for one in tasks]
-    return "<br>".join(named)
-
-
-def day_table(day: Day, chapters: Mapping[str, Chapter]) -> str:
-    """Return the table of one day, and a warning under it if it is too long on this machine."""
-    rows, clock = ["| From | What | Minutes | Made of |", "|---|---|--:|---|"], day.start
-    for block, parts, length in timed_blocks(day, chapters):
-        made = ", ".join(f"{name} {minutes}" for name, minutes in parts.items())
-        rows.append(f"| {clock:{CLOCK}} | {shown(block, chapters)} | {length} | {made} |")
+    lines, clock = ["| From | What | Minutes | Made of |", "|---|---|--:|---|"], day.start
+    for what, parts in rows(day, lessons):
+        made, length = ", ".join(f"{n} {m}" for n, m in parts.items()), sum(parts.values())
+        lines.append(f"| {clock:{CLOCK}} | {what} | {length} | {made} |")
         clock += timedelta(minutes=length)
     minutes = (clock - day.start) // timedelta(minutes=1)
-    rows.append(f"| {clock:{CLOCK}} | End | {minutes} | of at most {day.limit} |")
     if minutes > day.limit:
-        late = f"it makes the day {minutes - day.limit} minutes too long"
-        slow = "The machine that built this page ran the chapters slowly"
-        rows.append(f"\n:::{{warning}}\n{slow}: {late}.\n:::")
-    return "\n".join(rows)
+        raise ScheduleError(
+            f"{day.name}: {minutes} minutes do not fit into {day.limit}. Skip a section, or raise "
+            "the limit"
+        )
+    share = f"{100 * share_of_doing(day, lessons):.0f} % of it, pauses apart, hands-on"
+    lines.append(f"| {clock:{CLOCK}} | End | {minutes} | {share} |")
+    return "\n".join(lines)
 
 
-def schedule(text: str, name: str, chapters: Mapping[str, Chapter]) -> str:
+def schedule(text: str, name: str, lessons: Mapping[str, Lesson]) -> str:
     """Return a schedule in Markdown.
-
-    Parameters
-    ----------
-    text
-        The file of plans.
-    name
-        Which schedule of the file.
-    chapters
-        By the stems of their notebooks.
 
     Raises
     ------
     ScheduleError
         If the plan names what is not there, or does not fit into its day.
     """
-    reserve, days = plan_of(text, name, chapters)
-    slow = {stem: chapter.slower(reserve) for stem, chapter in chapters.items()}
-    allowed = {stem: chapter.slower(reserve, BUDGET) for stem, chapter in chapters.items()}
-    out = []
-    for number, day in enumerate(days, 1):
-        check_fits(day, allowed)
-        out += [f"### Day {number}"] * (len(days) > 1)
-        out.append(day_table(day, slow))
-    used = sorted({block.chapter for day in days for block in day.blocks} - {""})
-    measured = "\n".join(f"- Chapter {stem[:2]}: {chapters[stem].measured}." for stem in used)
-    lead = (
-        f"*Running* is what the cells took when these pages were built, times {reserve:g} for "
-        f"slow laptops. Every block is rounded up to {STEP} minutes."
-    )
-    return "\n\n".join([*out, lead, measured])
+    return "\n\n".join(day_table(day, lessons) for day in plan_of(text, name, lessons))
+
+
+def running_order(stem: str, notebook: dict[str, Any], notes: str) -> str:
+    """Return which slides a lesson has, one after the other, with the minutes of its sections."""
+    lesson = lesson_of(stem, notebook, notes)
+    minutes = {section.title: section.minutes for section in lesson.sections}
+    lines = ["| Slide | Section, minutes | Shows |", "|--:|---|---|"]
+    number = 0
+    for column in columns(notebook, {}):
+        for slide in column:
+            number += 1
+            name = heading_of(slide)
+            spent = minutes.get(name, 0) if slide is column[0] else 0
+            head = f"{cell_text(name)}, {spent} min" if spent else ""
+            lines.append(f"| {number} | {head} | {shows(slide)} |")
+    return "\n".join([f"## {stem[:2]} · {lesson.title}", "", *lines])
+
+
+def heading_of(slide: Slide) -> str:
+    """Return the heading of a slide."""
+    first: str = slide.parts[0].source.splitlines()[0]
+    return first.lstrip("# ")
+
+
+def shows(slide: Slide) -> str:
+    """Return what a slide shows, in a few words."""
+    kind = slide.look.split()[-1]
+    words = {"section": "its question", "title": "title and question", "cell": "an output"}
+    about = "fails on purpose" if slide.look.startswith("fails") else words.get(kind, kind)
+    outputs = [o for part in slide.parts for o in part.get("outputs", [])]
+    if any("image/png" in output.get("data", {}) for output in outputs):
+        about = about.replace("an output", "a figure")
+    return about if kind == "section" else f"{about}: {cell_text(heading_of(slide))}"
