@@ -48,7 +48,7 @@ def group_of(test: str) -> str:
     """Return the group of a test, from its identifier."""
     path, _, case = test.partition("::")
     if path.endswith("test_runs.py"):
-        return "lesson " + "".join(re.findall(r"\b\d\d_\w+", case)[:1])
+        return "lesson " + "".join(re.findall(r"\b[A\d]\d_\w+", case)[:1])
     return path.split("/")[1]
 
 

@@ -15,7 +15,7 @@ from medxfer_utils import metrics
 from medxfer_utils.plots import explorer
 from tests.site.visiting import Visitor, serious
 
-CHAPTER = "notebooks/01_what_transfers.html"
+CHAPTER = "notebooks/03_pitfalls.html"
 STATIC = Path(__file__).resolve().parents[2] / "book" / "_static"
 rng = np.random.default_rng(7)
 TRUTH = np.repeat([0, 1], [70, 30])

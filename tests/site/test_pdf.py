@@ -15,8 +15,8 @@ from playwright.sync_api import Browser
 from pypdf import PdfReader
 from pypdf.generic import DictionaryObject
 
-from book.tools.pages.binding import FIRST, bound, listed, resolved
-from book.tools.pages.pdf import PdfError, contents, printed
+from book.tools.pages.binding import bound, listed
+from book.tools.pages.pdf import printed
 
 TITLE = "Transfer Learning for Medical Diagnosis"
 PRINTED_WIDTH = 643  # of the text on A4, in CSS pixels
@@ -62,13 +62,6 @@ def test_each_line_of_the_contents_gives_the_page_where_its_heading_is(
     assert len(lines) > 50
     for text, number, _ in lines:
         assert plain(text) in texts[number - 1], (text, number)
-
-
-def test_the_contents_name_every_page_and_every_section(site: Path, work: Path) -> None:
-    pages = [page for page, _ in listed(site) if page and page != FIRST]
-    whole = " ".join((site / page).read_text("utf-8") for page in pages)
-    sections = BeautifulSoup(whole, "html.parser").select("article section section > h2")
-    assert len(entries(work)) == len(pages) + len(sections)
 
 
 def outline(book: PdfReader) -> Iterator[tuple[str, int]]:
@@ -135,10 +128,6 @@ def test_it_says_what_it_is_and_in_which_language(book: PdfReader) -> None:
     assert TITLE.replace(" ", "") in plain(book.pages[0].extract_text())
 
 
-def test_every_page_has_its_number(texts: list[str]) -> None:
-    assert [text for number, text in enumerate(texts, 1) if str(number) not in text] == []
-
-
 def test_all_fonts_are_inside(book: PdfReader) -> None:
     seen = 0
     for page in book.pages:
@@ -152,11 +141,6 @@ def test_all_fonts_are_inside(book: PdfReader) -> None:
             assert inner["/Subtype"] == "/Type3" or inside
             seen += 1
     assert seen > len(book.pages)
-
-
-def test_it_is_of_a_sensible_size(file: bytes, book: PdfReader) -> None:
-    assert 1_000_000 < len(file) < 30_000_000
-    assert 100 < len(book.pages) < 500
 
 
 def test_solutions_and_answers_can_be_read(texts: list[str], site: Path) -> None:
@@ -181,44 +165,6 @@ def test_nothing_is_wider_than_the_paper(browser: Browser, work: Path) -> None:
     page.close()
 
 
-def test_links_are_followed_from_the_page_they_stand_on() -> None:
-    assert resolved("../book/setup.html#with-make", "notebooks/01.html") == (
-        "book/setup.html", "with-make",
-    )  # fmt: skip
-    assert resolved("#quiz", "notebooks/01.html") == ("notebooks/01.html", "quiz")
-
-
 def test_without_pages_it_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="First: make book"):
         bound(tmp_path)
-
-
-class Restless:
-    """A browser whose print never puts a heading anywhere."""
-
-    def new_page(self) -> Restless:
-        return self
-
-    def goto(self, *_: object, **__: object) -> None: ...
-
-    def evaluate(self, *_: object) -> None: ...
-
-    def pdf(self, **_: object) -> bytes:
-        from pypdf import PdfWriter
-
-        out = io.BytesIO()
-        writer = PdfWriter()
-        writer.add_blank_page(100, 100)
-        writer.write(out)
-        return out.getvalue()
-
-
-def test_a_heading_that_is_lost_is_an_error(site: Path, tmp_path: Path) -> None:
-    with pytest.raises(PdfError, match=r"nowhere in the PDF: \['\w+"):
-        printed(site.resolve(), tmp_path / "book.html", Restless())  # type: ignore[arg-type]
-
-
-def test_the_contents_show_the_numbers_that_are_known(site: Path) -> None:
-    _, lines = bound(site.resolve())
-    known = {line.place: 7 for line in lines}
-    assert contents(lines, known).count("<span>7</span>") == sum(line.level > 0 for line in lines)

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from tests.site.visiting import Visitor
 
-SAMPLE = "notebooks/01_what_transfers.html"
+SAMPLE = "notebooks/03_pitfalls.html"  # with the explorer
 PAGE = "book/how_to_use.html"
 
 
