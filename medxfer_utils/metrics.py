@@ -350,7 +350,7 @@ def bootstrap_interval(
 
 
 def _rows_of_patients(groups: Values, n: int) -> list[Array]:
-    """For each patient in `groups`, the positions of their rows."""
+    """For each patient (or other group) in `groups`, the positions of their rows."""
     patient, names = pd.factorize(np.asarray(groups))
     if len(patient) != n or (patient < 0).any() or len(names) < 2:
         raise ValueError(
@@ -360,12 +360,14 @@ def _rows_of_patients(groups: Values, n: int) -> list[Array]:
     return np.split(np.argsort(patient, kind="stable"), np.cumsum(np.bincount(patient))[:-1])
 
 
-def mean_interval(differences: Values, level: float = 0.95) -> tuple[float, float, float]:
+def mean_interval(
+    differences: Values, level: float = 0.95, groups: Values | None = None
+) -> tuple[float, float, float]:
     """Mean of paired differences over draws, and its interval by Student's t.
 
     It speaks of new draws of the labelled patients, with the test patients as they are: draws
     share that test set, and the interval does not say how another hospital would differ. Taught in
-    lesson 01.
+    lesson 04; with `groups` in lesson 07.
 
     Parameters
     ----------
@@ -373,6 +375,9 @@ def mean_interval(differences: Values, level: float = 0.95) -> tuple[float, floa
         At least two, finite.
     level : float
         Coverage, in (0, 1).
+    groups : array of shape (draws,), optional
+        What several draws share, such as their source network. Each group then counts as one
+        value, its mean, so that the interval speaks of another group, too.
 
     Returns
     -------
@@ -384,6 +389,8 @@ def mean_interval(differences: Values, level: float = 0.95) -> tuple[float, floa
             "differences must be one-dimensional, finite and at least two, one for each draw; "
             f"got shape {values.shape} with {(~np.isfinite(values)).sum()} NaN or infinite"
         )
+    if groups is not None:
+        values = np.array([values[rows].mean() for rows in _rows_of_patients(groups, len(values))])
     half = stats.t.ppf((1 + level) / 2, len(values) - 1) * stats.sem(values)
     return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
 

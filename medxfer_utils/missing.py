@@ -122,7 +122,10 @@ def median_scaler(x: Array) -> Pipeline:
     """The scaler of a hospital with gaps: fill with the median, then standardise; fitted on `x`.
 
     It stands where `models.fit_scaler` stands for complete patients: as a model's `prepare`. A
-    column of `x`, shape (n, d), without any value is filled with 0 and stays 0.
+    column of `x`, shape (n, d), without any value is 0 for everybody, also for later patients who
+    have a value: nobody knows its mean or spread.
     """
     median = SimpleImputer(strategy="median", keep_empty_features=True)
-    return make_pipeline(median, StandardScaler()).fit(x)
+    scaler = make_pipeline(median, StandardScaler()).fit(x)
+    scaler[-1].scale_[np.isnan(x).all(axis=0)] = np.inf
+    return scaler

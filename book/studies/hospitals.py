@@ -97,7 +97,7 @@ def without_labels(others: Sequence[Cohort], x: Array, seed: int) -> dict[str, S
     average = Average(each, of="log odds")
     model = transfer.one_hospital(together(others), transfer.common_scaler(others, x))
     made: dict[str, Predicts] = {
-        "one heap": model,
+        "pooled, one intercept": model,
         "pooled": transfer.pooled(others, x),
         "pooled by similarity": transfer.pooled(others, x, likeness),
         "average of hospitals": average,

@@ -1,6 +1,6 @@
 """Four hospitals: choosing a source before training, and what makes one a good source.
 
-Chapter 05 draws these tables. All models are the course's tabular network, so that scores of
+Lesson 10 and appendix A2 draw these tables. All models are the course's tabular network, so that scores of
 features have features to look at. It has three thousand weights for a few hundred patients, so it
 is stopped early: after the 300 steps of chapter 02, the AUROC elsewhere would be .08 lower.
 """
@@ -90,10 +90,14 @@ def distances(model: Model, source: Cohort, x: Array, seed: int) -> dict[str, fl
 
 
 def promises(model: Model, few: Cohort) -> dict[str, float]:
-    """Scores of a source network on labelled target patients; larger promises more."""
+    """Scores of a source network on labelled target patients; larger promises more.
+
+    LogME has no value where fewer distinct patients than features explain every label.
+    """
     p, inner = model.probability(few.x), model.features(few.x, "body_2")
+    alike = len(np.unique(inner, axis=0)) < len(inner) <= inner.shape[1]
     return {
-        "LogME": transfer.logme(inner, few.y),
+        "LogME": np.nan if alike else transfer.logme(inner, few.y),
         "LEEP": transfer.leep(np.column_stack([1 - p, p]), few.y),
         "H-score": transfer.h_score(inner, few.y),
         "TransRate": transfer.transrate(inner, few.y),
@@ -186,7 +190,7 @@ def scheme(source: Cohort, few: Cohort, scaler: Pipeline, seed: int) -> dict[str
         "as at the target": trained(source, scaler, seed),
         "classes weighted equally": balanced,
         "ten times as long": trained(source, scaler, seed, steps=10 * STEPS),
-        "another ruler": transfer.restandardised(trained(source, own, seed), few.x),
+        "another scaler": transfer.restandardised(trained(source, own, seed), few.x),
     }
     return {name: transfer.fine_tuned(model, few, TUNED) for name, model in starts.items()}
 

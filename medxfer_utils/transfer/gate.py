@@ -85,7 +85,7 @@ def ask_gate(
 ) -> Answer:
     """Ask the labelled target patients whether `transfer` does better than `alone`.
 
-    Taught in lesson 05.
+    Taught in lesson 10.
 
     Parameters
     ----------

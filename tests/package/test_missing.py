@@ -133,6 +133,12 @@ def test_the_median_scaler_fills_with_the_median_and_standardises() -> None:
     np.testing.assert_allclose(median_scaler(x).transform(x), expected)
 
 
+def test_a_feature_that_the_fitted_patients_lack_is_zero_for_everybody() -> None:
+    x = np.array([[1.0, np.nan], [3.0, np.nan]])
+    later = np.array([[3.0, 246.0], [np.nan, np.nan]])
+    assert median_scaler(x).transform(later).tolist() == [[1, 0], [0, 0]]
+
+
 def test_the_median_scaler_prepares_for_a_model() -> None:
     y = (clinic(1)[:, 6] > np.median(clinic(1)[:, 6])).astype(float)
     scaler = median_scaler(TRAIN)

@@ -80,6 +80,9 @@ TABLES = {
     "lung_to_liver_shifts": Expected(1200, 15, 0.02, dear=True),
     "lung_to_liver_extras": Expected(240, 6, 0.02, {"log loss": 0.2}, dear=True),
     "lung_to_liver_starts": Expected(20, 6, 0.02, dear=True),
+    "lung_to_liver_prepared": Expected(200, 5, 0.02, {"log loss": 0.2}, dear=True),
+    "lung_to_liver_curves": Expected(180, 3, 0.02, {"log loss": 0.2}, dear=True),
+    "ultrasound_prepared": Expected(144, 6, 0.03, {"log loss": 0.2}, "lidc", dear=True),
 }  # fmt: skip
 LOOSE = {"calibration slope": 0.3, "average precision": 0.05}
 TURNS = [  # `lung_sources` trains for minutes; its stored networks are looked at elsewhere
