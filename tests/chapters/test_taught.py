@@ -61,7 +61,7 @@ class Pair:
 # What cells find when they are run: a lesson's names for one small input.
 SHARED = {"p": P, "y": B.y, "few": B, "SEED": 3, "book": SimpleNamespace(rng=lambda name: RNG)}
 GIVEN: dict[str, dict[str, Any]] = {
-    "fits": {"z": ROWS_FEW.z, "y": ROWS_FEW.y, "theta": SOURCE.theta},
+    "fits": {"z": ROWS_FEW.z, "y": ROWS_FEW.y, "theta_a": SOURCE.theta},
     "nets": {"image": HU[0], "kernel": KERNEL, "source": ONE, "other": OTHER},
     "sites": {"a": A.x, "b": C.x, "width": 2.0, "z": SCALED, "others": [A, C, D], "gains": GAINS},
 }
@@ -70,12 +70,14 @@ HELD = replace(SOURCE, hold_intercept=True)
 # fmt: off
 PAIRS = [
     Pair("sites", "pairs_in_order", "pairs_in_order(y, p)", lambda c: metrics.auroc(B.y, P)),
-    Pair("fits", "loss_and_gradient", "np.append(*loss_and_gradient(theta, z, y))",
+    Pair("fits", "loss_and_gradient", "np.append(*loss_and_gradient(theta_a, z, y))",
          lambda c: np.append(*models.logistic_loss(SOURCE.theta, ROWS_FEW))),
-    Pair("fits", "loss_and_gradient l2_sp_fit", "l2_sp_fit(z, y, theta, 0.3, True)",
+    Pair("fits", "loss_and_gradient l2_sp_minimum", "l2_sp_minimum(z, y, 0.3, True)",
          lambda c: transfer.l2_sp(HELD, FEW, 0.3).theta, 1e-3),
-    Pair("fits", "l2_sp_fit loss_and_gradient", "l2_sp_fit(z, y, theta, 0.3, False)",
+    Pair("fits", "l2_sp_minimum loss_and_gradient", "l2_sp_minimum(z, y, 0.3, False)",
          lambda c: transfer.l2_sp(SOURCE, FEW, 0.3).theta, 1e-3),
+    Pair("fits", "loss_and_gradient gradient_steps", "gradient_steps(z, y)",
+         lambda c: transfer.fine_tuned(SOURCE, FEW).theta),
     Pair("nets", "convolve", "convolve(image, kernel)", lambda c:
          tf.nn.conv2d(HU[:1, ..., None], KERNEL[..., None, None], 1, "SAME")[0, ..., 0], 1e-3),
     Pair("nets", "backbone_only",
