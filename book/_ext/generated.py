@@ -31,14 +31,13 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 from book.tools.chapters.run import find_notebooks, load, title
 from book.tools.pages.citation import about, citation
 from book.tools.pages.pictures import PLOT
-from book.tools.pages.site import RUNS
+from book.tools.pages.site import HERE, RUNS
 from book.tools.teach.index import by_difficulty
 from book.tools.teach.notebooks import notes_on
 from book.tools.teach.plain import Plain
 from book.tools.teach.timetable import PLAN, lesson_of, running_order, schedule
 
 LESSON = re.compile(r"notebooks/([A-Z]?\d+)_")
-LOCK = Path(__file__).parents[2]  # the stage holds no lock
 NONE = "*No rehearsal was run where these pages were built. `make rehearse` makes one.*"
 
 
@@ -51,7 +50,7 @@ def table(runs: Sequence[tuple[str, Mapping[str, Any] | None]]) -> str:
         Title of each chapter, and what `measured` returned; None if it was not measured.
     """
     rows = [
-        "| Chapter | Seconds | Longest cell | Its seconds | Memory, MB | Cells of code |",
+        "| Lesson | Seconds | Longest cell | Its seconds | Memory, MB | Cells of code |",
         "|---|--:|---|--:|--:|--:|",
     ]
     made: dict[str, list[str]] = {}
@@ -71,7 +70,7 @@ def table(runs: Sequence[tuple[str, Mapping[str, Any] | None]]) -> str:
         seconds, cells = (sum(run[what] for run in done) for what in ("seconds", "cells"))
         peak = max(run["peak_mb"] for run in done)
         rows.append(f"| **All** | {seconds:.0f} | | | {peak:,} | {cells} |")
-    return "\n".join([*rows, "", *(f"- Chapters {', '.join(n)}: {p}." for p, n in made.items())])
+    return "\n".join([*rows, "", *(f"- Lessons {', '.join(n)}: {p}." for p, n in made.items())])
 
 
 class Generated(SphinxDirective):
@@ -159,7 +158,7 @@ class Locked(SphinxRole):
     """The version of a package in the lock, of each where it depends on the Python."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        lock = (LOCK / "requirements.txt").read_text("utf-8")
+        lock = (HERE / "requirements.txt").read_text("utf-8")
         found = re.findall(rf"^{re.escape(self.text)}==(\S+)", lock, flags=re.MULTILINE)
         if found:
             return [nodes.Text(" or ".join(dict.fromkeys(found)))], []

@@ -1,7 +1,7 @@
 """Four hospitals: what the other three are worth to one that has 0 to 80 labelled patients.
 
-Chapter 05 draws these tables. In each repeat the target's patients are divided anew: one half may
-be labelled (and are there without labels), the other half is tested on.
+Lesson 10 and appendix A2 draw these tables. In each repeat the target's patients are divided anew:
+one half may be labelled (and are there without labels), the other half is tested on.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Four hospitals: choosing a source before training, and what makes one a good source.
 
-Lesson 10 and appendix A2 draw these tables. All models are the course's tabular network, so that scores of
+Appendix A2 draws these tables. All models are the course's tabular network, so that scores of
 features have features to look at. It has three thousand weights for a few hundred patients, so it
-is stopped early: after the 300 steps of chapter 02, the AUROC elsewhere would be .08 lower.
+is stopped early: after the 300 steps of lesson 02, the AUROC elsewhere would be .08 lower.
 """
 
 from __future__ import annotations

@@ -57,7 +57,6 @@ def test_a_lesson_is_called_by_the_number_of_its_file_and_a_tool_by_its_version(
     }
     pages["notebooks/A1_y.md"] += "\n\nKeras {locked}`keras`, {doc}`07_x`\n\n## Not numbered"
     tiny = Tiny(tmp_path, pages, "generated")
-    assert tiny.said == ""
     names = {name: tiny.app.env.titles[name].astext() for name in tiny.app.env.titles}
     assert names["notebooks/07_x"] == "07 · From lung"
     assert names["book/p"] == "Page"

@@ -5,14 +5,12 @@
 
 import copy
 from collections.abc import Callable
-from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
 from tests.chapters import anatomy
-from tests.chapters.sample import save
 
 Break = Callable[[NotebookNode], object]
 
@@ -118,13 +116,6 @@ FAULTS: list[tuple[str, Break, str]] = [
     ),
     ("minutes", swap(OPENING, "12 minutes", "9 minutes"), "**Exercises:** 12 minutes."),
     ("sizes", swap(HOW, "A cohort", "$x$\n\n" * 2000 + "A cohort"), "words, more than 2500"),
-    (
-        "sizes",
-        lambda nb: setattr(
-            nb, "cells", nb.cells[:HOW] + [nb.cells[REMOVED - 3]] * 31 + nb.cells[HOW:]
-        ),
-        "51 cells, more than 50",
-    ),
     ("sight", lambda nb: folded(nb, FIGURE, None), "gives an alt text away"),
     ("sight", lambda nb: folded(nb, RECORD, None), "gives a band away"),
     ("sight", long_plot, "draws in over 4 lines"),
@@ -227,10 +218,3 @@ def test_function_in_two_notebooks_is_found(sound: NotebookNode) -> None:
     add(NOISE, "def twice(x):\n    return 2 * x")(sound)
     (fault,) = anatomy.defined_twice({"a": sound, "b": sound, "c": one})
     assert "twice is defined in a and b" in fault
-
-
-def test_heavy_file_is_found(sound: NotebookNode, tmp_path: Path) -> None:
-    path = save(sound, tmp_path / "a.ipynb")
-    assert anatomy.too_large(path) == []
-    path.write_bytes(b" " * 1_000_001)
-    assert "1000001 bytes" in anatomy.too_large(path)[0]

@@ -62,7 +62,13 @@ class Pair:
 SHARED = {"p": P, "y": B.y, "few": B, "SEED": 3, "book": SimpleNamespace(rng=lambda name: RNG)}
 GIVEN: dict[str, dict[str, Any]] = {
     "fits": {"z": ROWS_FEW.z, "y": ROWS_FEW.y, "theta_a": SOURCE.theta},
-    "nets": {"image": HU[0], "kernel": KERNEL, "source": ONE, "other": OTHER},
+    "nets": {
+        "image": HU[0],
+        "kernel": KERNEL,
+        "source": ONE,
+        "other": OTHER,
+        "alike": np.repeat(HU[:1, ..., None], 8, axis=0),
+    },
     "sites": {"a": A.x, "b": C.x, "width": 2.0, "z": SCALED, "others": [A, C, D], "gains": GAINS},
 }
 GIVEN["sites"] |= {"labels": np.concatenate([A.y, C.y, D.y]), "pooled": POOLED}
@@ -83,6 +89,10 @@ PAIRS = [
     Pair("nets", "backbone_only",
          "np.concatenate([w.numpy().ravel() for w in backbone_only(source, other).weights])",
          lambda c: numbers(models.with_backbone_of(ONE, OTHER))),
+    Pair("nets", "with_own_statistics",  # of images all alike: whichever are drawn, the same
+         "np.concatenate([w.numpy().ravel() for w in"
+         " with_own_statistics(source, alike, 60, book.rng('own')).weights])",
+         lambda c: numbers(models.with_statistics_of(ONE, c.alike, seed=3)), 1e-3),
     Pair("sites", "risk needed", "risk(np.log(p / (1 - p)), 0.4)",
          lambda c: shifts.at_prevalence(P, 0.4, 0.2)),
     Pair("sites", "folds both classifier guess error", "2 * (1 - 2 * error)", lambda c:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from book.studies import lung_sources, lung_to_liver
+from book.studies import lung_prepared, lung_sources, lung_to_liver
 
 # isort: split
 import numpy as np
 import pandas as pd
 import pytest
 
-from medxfer_utils import models, results, transfer
+from medxfer_utils import metrics, models, results, transfer
 from medxfer_utils.cohorts import require_disjoint
 
 SOURCES = results.load(lung_sources.TABLE)
@@ -91,6 +91,24 @@ def test_measurements_by_rule_find_a_disc() -> None:
     assert disc[0] == pytest.approx(np.sqrt(np.pi) * 9, rel=0.15)
     assert disc[1] == pytest.approx(-60, abs=15)  # smoothing and the blurred edge take a quarter
     assert nothing[1] == pytest.approx(0)
+
+
+def test_a_dark_lesion_of_the_liver_is_made_to_look_like_a_nodule() -> None:
+    hu = np.full((1, 32, 32), 100.0)
+    hu[0, 14:18, 14:18] = 60  # 40 HU darker: 300 HU brighter than lung
+    shown = lung_prepared.as_nodule(hu)
+    wanted = lung_sources.window(np.array([[[-830.0, -530.0]]]))
+    np.testing.assert_allclose(shown[0, [0, 15], [0, 15], 0], wanted[0, 0, :, 0], atol=1e-6)
+
+
+def test_a_better_preparation_helps_without_any_lung() -> None:
+    prepared = results.load(lung_prepared.LIVER)
+    frame = pd.concat([results.load(lung_to_liver.TABLE), prepared])
+    for n in lung_to_liver.COMPARED:
+        wide = frame[frame["n"] == n].pivot(index="repeat", columns="strategy", values="AUROC")
+        nodule = wide["scratch, as a nodule"]
+        for gain in (nodule - wide["scratch"], wide["as a nodule"] - nodule):
+            assert metrics.mean_interval(gain, groups=np.asarray(wide.index) % 4)[1] > 0
 
 
 def test_features_are_those_of_the_network() -> None:

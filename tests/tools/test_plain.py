@@ -111,7 +111,7 @@ def test_no_myst_is_left_in_an_edition_and_its_links_lead_on(kind: str, path: Pa
     *others, last = [source(cell) for cell in made["cells"] if cell["cell_type"] == "markdown"]
     assert not re.findall(r"\{[\w:]+\}`|`{3,}\{|^\(.*\)=$|^%", "\n".join(others), flags=re.M)
     assert len(others) == len(prose)
-    assert len(re.findall(r"^- ", last, flags=re.M)) == len(keys) > 5
+    assert len(re.findall(r"^- ", last, flags=re.M)) == len(keys) >= 3
     targets = [
         str(token.attrs["href"])
         for text in [*others, last]

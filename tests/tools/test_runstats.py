@@ -133,8 +133,8 @@ def test_the_table_has_a_row_for_each_chapter_and_says_where_it_ran() -> None:
     assert all(line.replace("\\|", "").count("|") == 7 for line in lines[:7])
     assert lines[7:] == [
         "",
-        "- Chapters 01, 03: A processor, 2 threads, 2026-11-20.",
-        "- Chapters 04: A processor, 4 threads, 2026-11-20.",
+        "- Lessons 01, 03: A processor, 2 threads, 2026-11-20.",
+        "- Lessons 04: A processor, 4 threads, 2026-11-20.",
     ]
 
 
