@@ -76,11 +76,9 @@ def test_every_teaching_page_is_in_the_contents() -> None:
 def test_the_handout_has_the_pitfalls_of_the_lesson_in_their_order() -> None:
     (lesson,) = (path for path in CHAPTERS if path.stem == "03_pitfalls")
     text = "\n".join(source(c) for c in load(lesson)["cells"] if c["cell_type"] == "markdown")
-    headings_there = re.findall(r"^### Pitfall (\d) · (.+)$", text, re.MULTILINE)
+    shown = re.findall(r"^### Pitfall (\d) · (\S+)", text, re.MULTILINE)
     handout = (TEACHING / "handout.md").read_text("utf-8")
-    rows = re.findall(r"^\| (\d) \| (.+?) \|", handout, re.MULTILINE)
-    assert [number for number, _ in rows] == [number for number, _ in headings_there]
-    assert all(a.split()[0] == b.split()[0] for (_, a), (_, b) in zip(rows, headings_there))
+    assert re.findall(r"^\| (\d) \| (\S+)", handout, re.MULTILINE) == shown
 
 
 def test_every_command_on_the_teaching_pages_exists() -> None:
