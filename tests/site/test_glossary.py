@@ -34,7 +34,7 @@ def term_links(page: BeautifulSoup) -> list[str]:
 def test_each_term_is_linked_once_and_lands_on_its_entry(site: Path) -> None:
     there = {str(term["id"]) for term in parsed(site / "book" / "glossary.html").select("dt[id]")}
     links = {path: Counter(term_links(parsed(site / path))) for path in all_chapters(site)}
-    assert [path for path, those in links.items() if len(those) <= 20] == []
+    assert [path for path, those in links.items() if len(those) <= 10] == []
     twice = {
         (path, at) for path, those in links.items() for at, times in those.items() if times > 1
     }
