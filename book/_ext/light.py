@@ -3,12 +3,13 @@
 The theme loads on every page a script that draws each icon of Font Awesome (1.5 MB; its own font
 has the same icons), the whole search index, and the styles of cards and tabs. It brings with it
 sphinx-thebe, which would load code from another host. As long as the book has no address, no button
-of the theme leads to one.
+of the theme leads to one. A button that opens a part of the list of pages gets the name it lacks.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ TAG = (
 )
 SEARCH = ("searchtools.js", "language_data.js", "searchindex.js")
 CARDS = ("sphinx-design", "design-tabs.js")
+OPENS = {"en": "show or hide the pages of this part", "zh_CN": "展开或收起这一部分"}
 IMAGE = re.compile(r'<img (?=[^>]*\bsrc="[^"]*_images/(?P<name>[^"]+)")(?![^>]*\bloading=)')
 
 
@@ -53,12 +55,24 @@ def lazy(body: str, sizes: dict[str, tuple[int, int]]) -> str:
     return IMAGE.sub(tag, body)
 
 
+def named(contents: Callable[..., object], label: str) -> Callable[..., str]:
+    """Return the theme's list of pages with a name for each button that opens a part of it."""
+
+    def made(*about: Any, **more: Any) -> str:
+        button = f'<summary aria-label="{label}">'
+        return str(contents(*about, **more)).replace("<summary>", button)
+
+    return made
+
+
 def lighten(
     app: Sphinx, page: str, _template: str, context: dict[str, Any], _doctree: object
 ) -> None:
     """Give the template what it needs to leave things out, and change the page's pictures."""
     body = context.get("body", "")
     context["light"] = partial(light, names=unused(page, body))
+    label = OPENS.get(app.config.language, OPENS["en"])
+    context["generate_toctree_html"] = named(context["generate_toctree_html"], label)
     images: dict[str, str] = getattr(app.builder, "images", {})
     wanted = {match["name"] for match in IMAGE.finditer(body)}
     sizes = {
