@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
-from tests.site.visiting import Visit
+from tests.site.visiting import Visit, is_lesson
 
 BARS = ".bd-sidebar-primary, .bd-sidebar-secondary, .bd-header-article, .prev-next-area, .copybtn"
 WORDS = "article p, article h2, article pre span, article a, article td, article b"
@@ -20,7 +20,7 @@ FILTERS = "all => all.map(image => getComputedStyle(image).filter)"
 
 def on_paper(visit: Visit, path: str) -> None:
     """Hold a chapter to be what it should be when it is printed, and put it back."""
-    if not path.startswith("notebooks/"):
+    if not is_lesson(path):
         return
     page, before = visit.page, visit.page.viewport_size
     assert before is not None

@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Locator, Page, expect
 
 from tests.site.paper import on_paper
-from tests.site.visiting import Visit, Visitor, cleanly, faults, serious
+from tests.site.visiting import Visit, Visitor, cleanly, faults, is_lesson, serious
 
 MOST_BYTES, MOST_REQUESTS = 2_000_000, 60
 # The part of a page that is the same on every page.
@@ -59,7 +59,7 @@ def every_formula_is_drawn_in_the_font_for_formulas(visit: Visit, _path: str) ->
 
 
 def exercises_open_and_close(visit: Visit, path: str) -> None:
-    if not path.startswith("notebooks/"):
+    if not is_lesson(path):
         return
     solutions = visit.page.locator(".tag_solution details").all()
     answers = visit.page.locator("details.answer").all()
@@ -75,7 +75,7 @@ def exercises_open_and_close(visit: Visit, path: str) -> None:
 
 
 def quiz_can_be_taken(visit: Visit, path: str) -> None:
-    if not path.startswith("notebooks/"):
+    if not is_lesson(path):
         return
     quizzes = visit.page.locator("div.quiz")
     for quiz in quizzes.all():

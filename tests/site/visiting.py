@@ -120,6 +120,11 @@ def all_chapters(site: Path) -> list[str]:
     return [page for page in all_pages(site) if page.startswith("notebooks/")]
 
 
+def is_lesson(page: str) -> bool:
+    """Tell lessons from appendices, which have no exercises and no quiz."""
+    return page.startswith("notebooks/") and not page.startswith("notebooks/A")
+
+
 def serious(page: Page, where: str = "html", dark: bool = False) -> list[str]:
     """Return the rule and the element of what axe, a checker of accessibility, calls serious.
 

@@ -31,7 +31,7 @@ def notebook(*times: str) -> dict[str, Any]:
 def rows(text: str, level: str) -> list[list[str]]:
     """Return the cells of each exercise under a heading."""
     under = f"{text}\n## {level}\n".split(f"## {level}\n")[1].split("\n## ")[0]
-    lines = [line for line in under.splitlines() if line.startswith("| 0")]
+    lines = [line for line in under.splitlines() if re.match(r"\| [A\d]\d ", line)]
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
 
 

@@ -88,7 +88,7 @@ def exporter() -> SlidesExporter:
 
 
 def write_decks(edition: Edition, folder: Path) -> None:
-    """Write a deck for each chapter, and the page that lists them.
+    """Write a deck for each lesson (an appendix has none), and the page that lists them.
 
     Raises
     ------
@@ -97,7 +97,8 @@ def write_decks(edition: Edition, folder: Path) -> None:
     """
     plain, book, made = Plain(edition.root, beside=".html"), imprint(edition.root), exporter()
     listed: list[Mapping[str, Any]] = []
-    for path in find_notebooks(edition.root):
+    lessons = [path for path in find_notebooks(edition.root) if path.stem[0].isdigit()]
+    for path in lessons:
         chapter = nbformat.reads(page_of(path, edition).decode("utf-8"), as_version=4)
         try:
             slides = deck(plain.notebook(chapter), by_section_of(notes_on(path)))
