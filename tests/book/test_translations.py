@@ -58,7 +58,7 @@ def test_translations_are_whole_looked_at_and_chinese(page: str) -> None:
     assert [message.id for message in messages if message.fuzzy] == []
     for text, said in ((str(m.id), str(m.string)) for m in messages if m.string):
         assert parts(text) == parts(said), text
-        if re.search(r"[a-z]{2}", PARTS["code"].sub("", text)):
+        if re.search(r"[a-z]{2}", re.sub(r"\$[^$]*\$", "", PARTS["code"].sub("", text))):
             assert re.search(r"[\u4e00-\u9fff]", said), text
 
 

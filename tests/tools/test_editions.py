@@ -124,7 +124,8 @@ def test_what_students_fill_in_is_blank_and_the_rest_is_given() -> None:
         'book.record(\n    "sum", f(x, "all") + 1, (0, 1),\n    "Its sum",\n)'
     )
     assert with_blanks(code) == (
-        "def ahead(x, y):\n    gain = y - x\n    return ...  # fill in\n...  # fill in\n"
+        "def ahead(x, y):\n    gain = y - x\n    return ...  # fill in\n"
+        "raise NotImplementedError  # fill in\n"
         'total: int = ...  # fill in\nprint("done")  # fill in it, or not\n'
         'answer_sum = f(x, "all") + 1'
     )

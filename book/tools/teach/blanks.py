@@ -1,6 +1,7 @@
 """The blanks of an exercise: what students are given of a solution, and what they fill in.
 
-A statement of a solution whose last line ends in `# fill in` is theirs: its value becomes `...`.
+A statement of a solution whose last line ends in `# fill in` is theirs: its value becomes `...`,
+and a call an error.
 The rest is given to them as it is, but for what the solution records: that becomes their answer.
 """
 
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from book.tools.teach.exercises import ExerciseError, variable, wanted
 
 FILL_IN = "  # fill in"
+CALL = "raise NotImplementedError"  # where a call is to be filled in
 Edit = tuple[int, int, str]  # first line, last line, what stands there instead
 
 
@@ -46,6 +48,9 @@ def edits(lines: list[str]) -> Iterator[Edit]:
         if line.endswith(FILL_IN):
             if node is None or value is None:
                 raise ExerciseError(f"no assignment, return or call to fill in: {line.strip()!r}")
+            if isinstance(node, ast.Expr):  # without it, the rest would go on with what is wrong
+                yield node.lineno - 1, number, CALL + FILL_IN
+                continue
             node.value = ast.Constant(...)  # type: ignore[attr-defined]
             yield node.lineno - 1, number, ours(ast.unparse(node)) + FILL_IN
         elif node and isinstance(value, ast.Call) and ast.unparse(value.func) == "book.record":
