@@ -28,7 +28,7 @@ from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from book.tools.chapters.run import find_notebooks, load, title
+from book.tools.chapters.run import find_lessons, find_notebooks, load, title
 from book.tools.pages.citation import about, citation
 from book.tools.pages.pictures import PLOT
 from book.tools.pages.site import HERE, RUNS
@@ -86,10 +86,6 @@ class Generated(SphinxDirective):
         known: dict[str, Any] = json.loads((self.root / RUNS).read_text("utf-8"))[profile]
         return known
 
-    def lessons(self) -> list[Path]:
-        """Return the notebooks that are taught: all but the appendices."""
-        return [path for path in find_notebooks(self.root) if path.name[0].isdigit()]
-
     def markdown(self) -> str:
         """Return the text; a ValueError says what hinders it."""
         raise NotImplementedError
@@ -122,7 +118,7 @@ class Exercises(Generated):
     """The exercises of all chapters by difficulty."""
 
     def markdown(self) -> str:
-        return by_difficulty({path.stem: load(path) for path in self.lessons()})
+        return by_difficulty({path.stem: load(path) for path in find_lessons(self.root)})
 
 
 class Schedule(Generated):
@@ -131,7 +127,7 @@ class Schedule(Generated):
     required_arguments = 1
 
     def markdown(self) -> str:
-        found = [lesson_of(p.stem, load(p), notes_on(p)) for p in self.lessons()]
+        found = [lesson_of(p.stem, load(p), notes_on(p)) for p in find_lessons(self.root)]
         plans = (self.root / PLAN).read_text("utf-8")
         return schedule(plans, self.arguments[0], {lesson.stem: lesson for lesson in found})
 
@@ -142,7 +138,8 @@ class RunningOrder(Generated):
     def markdown(self) -> str:
         plain = Plain(self.root, beside=".html")
         tables = (
-            running_order(p.stem, plain.notebook(load(p)), notes_on(p)) for p in self.lessons()
+            running_order(path.stem, plain.notebook(load(path)), notes_on(path))
+            for path in find_lessons(self.root)
         )
         return "\n\n".join(tables)
 

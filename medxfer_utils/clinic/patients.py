@@ -23,12 +23,20 @@ from medxfer_utils.cohorts import Cohort
 from medxfer_utils.metrics import auroc
 
 CHOICES: dict[str, tuple[Any, ...]] = {
-    **{"organ": (*signs.FINDINGS,), "kernel": (*scanner.KERNELS,), "case_mix": (*signs.CASE_MIX,)},
-    **{"phase": ("unenhanced", "portal"), "polarity": (1, -1), "modality": ("CT", "MR")},
+    "organ": tuple(signs.FINDINGS),
+    "kernel": tuple(scanner.KERNELS),
+    "case_mix": tuple(signs.CASE_MIX),
+    "phase": ("unenhanced", "portal"),
+    "polarity": (1, -1),
+    "modality": ("CT", "MR"),
 }
 RANGES = {
-    **{"size": (8, 512), "pixel": (0.2, 4.0), "blur": (0.0, 6.0), "dose": (0.01, 100.0)},
-    **{"slice_thickness": (0.3, 10.0), "prevalence": (0.0, 1.0)},
+    "size": (8, 512),
+    "pixel": (0.2, 4.0),
+    "blur": (0.0, 6.0),
+    "dose": (0.01, 100.0),
+    "slice_thickness": (0.3, 10.0),
+    "prevalence": (0.0, 1.0),
 }
 # Patients are drawn in lots of this many, always the same ones together, so that every way of
 # asking for them gives the same bits. With fewer, numpy's overhead is as dear as the work.

@@ -85,6 +85,11 @@ def find_notebooks(root: Path) -> list[Path]:
     return sorted((root / "notebooks").glob("*.ipynb"))
 
 
+def find_lessons(root: Path) -> list[Path]:
+    """Return the notebooks that are taught, in order: all but the appendices."""
+    return [path for path in find_notebooks(root) if path.name[0].isdigit()]
+
+
 def load(path: Path) -> dict[str, Any]:
     """Read a notebook file."""
     content: dict[str, Any] = json.loads(path.read_text("utf-8"))

@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader
 from nbconvert import SlidesExporter
 from pygments.formatters import HtmlFormatter
 
-from book.tools.chapters.run import Edition, find_notebooks
+from book.tools.chapters.run import Edition, find_lessons
 from book.tools.pages.site import page_of
 from book.tools.teach.decks import SlidesError, deck
 from book.tools.teach.exercises import question, title
@@ -97,8 +97,7 @@ def write_decks(edition: Edition, folder: Path) -> None:
     """
     plain, book, made = Plain(edition.root, beside=".html"), imprint(edition.root), exporter()
     listed: list[Mapping[str, Any]] = []
-    lessons = [path for path in find_notebooks(edition.root) if path.stem[0].isdigit()]
-    for path in lessons:
+    for path in find_lessons(edition.root):
         chapter = nbformat.reads(page_of(path, edition).decode("utf-8"), as_version=4)
         try:
             slides = deck(plain.notebook(chapter), by_section_of(notes_on(path)))
