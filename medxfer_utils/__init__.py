@@ -21,7 +21,7 @@ for _name, _value in {
 _seed = 0
 
 
-def require(fine: object, message: str, error: type[ValueError] = ValueError) -> None:
+def require(fine: object, message: str, error: type[Exception] = ValueError) -> None:
     """Raise `error` with a message that says what is wrong and what to do, unless all is fine."""
     if not fine:
         raise error(message)

@@ -22,12 +22,20 @@ class ImagingError(ValueError):
 _require = partial(require, error=ImagingError)
 
 
-def _numbers(values: ArrayLike) -> Image:
-    """The values as float32; ImagingError if any is no number."""
+def finite(values: ArrayLike) -> Image:
+    """The values as float32; ImagingError if any is NaN or infinite."""
     source = np.asarray(values, dtype=np.float32)
     strange = int(source.size - np.isfinite(source).sum())
     lost = f"{strange} of {source.size} values are NaN or infinite: put what lies outside"
     _require(not strange, f"{lost}, {AIR:g} HU (air) or the least value of MR, in their place.")
+    return source
+
+
+def _set(images: ArrayLike) -> Image:
+    """The values of a set of images."""
+    source = finite(images)
+    shape = f"Images of shape (n, height, width) are needed, not {source.shape}"
+    _require(source.ndim == 3, f"{shape}: one image alone goes in as image[None].")
     return source
 
 
@@ -39,7 +47,7 @@ def crop(
     Parameters
     ----------
     image : array_like
-        Its first `len(size)` axes are cut.
+        One image: its `len(size)` axes are cut, and it may have colours.
     size : sequence of int
         Of the patch, in pixels.
     fill : float
@@ -51,9 +59,13 @@ def crop(
     Raises
     ------
     ImagingError
-        If the centre is not inside the image, or its type cannot hold the fill.
+        If it is a set of images, the centre is not inside, or its type cannot hold the fill.
     """
     source = np.asarray(image)
+    beyond = source.shape[len(size) :]
+    one = source.ndim >= len(size) and beyond in ((), (1,), (3,), (4,))
+    sizes = f"An image of {source.shape} is not of {len(size)} axes (and colours)"
+    _require(one, f"{sizes}: cut one image of a set after the other.")
     extent = np.array(source.shape[: len(size)])
     middle = np.asarray(extent // 2 if centre is None else np.rint(np.asarray(centre, float)))
     inside = middle.shape == extent.shape and ((middle >= 0) & (middle < extent)).all()
@@ -77,10 +89,10 @@ def window(values: ArrayLike, level: float, width: float) -> Image:
     Raises
     ------
     ImagingError
-        If the width is not positive.
+        If the width is not positive, or a value is NaN.
     """
     _require(width > 0, f"The width of a window must be positive, not {width}.")
-    grey = (np.asarray(values, dtype=np.float32) - np.float32(level - width / 2)) / width
+    grey = (finite(values) - np.float32(level - width / 2)) / width
     return np.asarray(np.clip(grey, 0, 1), dtype=np.float32)
 
 
@@ -94,7 +106,7 @@ def percentile_window(values: ArrayLike, low: float = 1, high: float = 99) -> Im
     ImagingError
         If the two percentiles are the same number: nothing could be seen. Also for NaN.
     """
-    dark, bright = np.percentile(_numbers(values), [low, high])
+    dark, bright = np.percentile(finite(values), [low, high])
     _require(bright > dark, f"Percentiles {low} and {high} are {dark:.3g} and {bright:.3g}.")
     return window(values, float(dark + bright) / 2, float(bright - dark))
 
@@ -113,7 +125,7 @@ def standardised(images: ArrayLike, cut: float = 4) -> Image:
     ImagingError
         If an image has one value only, or NaN.
     """
-    source = _numbers(images)
+    source = _set(images)
     spread = source.std((1, 2), keepdims=True)
     flat = int(np.argmin(spread))
     _require((spread > 0).all(), f"Image {flat} has one value only: nothing to scale.")
@@ -142,7 +154,7 @@ def contrast(images: ArrayLike, unit: float, cut: float = 4) -> Image:
         If the unit is not positive, or a value is NaN.
     """
     _require(unit > 0, f"The unit of contrast must be positive, not {unit}.")
-    source = _numbers(images)
+    source = _set(images)
     away = source - np.median(source, axis=(1, 2), keepdims=True)
     return np.asarray(np.clip(away / np.float32(unit), -cut, cut))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from medxfer_utils import require
 from medxfer_utils.clinic import reports, scanner, signs, tissue
 from medxfer_utils.clinic.scanner import Doubles
 from medxfer_utils.cohorts import Cohort
@@ -106,12 +108,12 @@ class Site:
             n: f"choose from {some}" for n, some in CHOICES.items() if vars(self)[n] not in some
         }
         for name, (low, high) in RANGES.items():
-            if not low <= vars(self)[name] <= high:
+            if not (isinstance(vars(self)[name], Real) and low <= vars(self)[name] <= high):
                 wrong[name] = f"choose from {low} to {high}"
-        if self.size % 1:
-            wrong.setdefault("size", "give a whole number of pixels")
-        for name, advice in wrong.items():
-            raise ValueError(f"Site: {name} is {vars(self)[name]!r}; {advice}.")
+        if "size" not in wrong and self.size % 1:
+            wrong["size"] = "give a whole number of pixels"
+        told = " ".join(f"{name} is {vars(self)[name]!r}; {wrong[name]}." for name in wrong)
+        require(not wrong, f"Site: {told}")
 
     @property
     def grid(self) -> scanner.Grid:
@@ -268,11 +270,9 @@ def stream(site: Site, patients: int, seed: int, batch: int = 10 * LOT) -> Itera
     ValueError
         As `simulate`.
     """
-    if patients < 1 or batch < 1 or seed < 0:
-        raise ValueError(
-            f"{patients} patients in parts of {batch} from seed {seed}: "
-            "ask for 1 patient or more, parts of 1 or more, and a seed of 0 or more."
-        )
+    asked = f"{patients} patients in parts of {batch} from seed {seed}"
+    advice = "ask for 1 patient or more, parts of 1 or more, and a seed of 0 or more."
+    require(patients >= 1 and batch >= 1 and seed >= 0, f"{asked}: {advice}")
     lots = [range(start, min(start + LOT, patients)) for start in range(0, patients, LOT)]
     step = max(1, batch // LOT)
     for first in range(0, len(lots), step):

@@ -16,7 +16,7 @@ from .hospitals import restricted as restricted, simulated_hospitals as simulate
 from .image_sets import MedMNIST as MedMNIST, Nodules as Nodules, Part as Part
 from .image_sets import lidc_nodules as lidc_nodules, medmnist as medmnist
 from .laboratories import breast_cancer as breast_cancer, two_laboratories as two_laboratories
-from .lesions import Lesions as Lesions, msd_cohort as msd_cohort
+from .lesions import msd_cohort as msd_cohort
 from .lesions import read_lung_and_liver as read_lung_and_liver
 from .own import ARRAYS as ARRAYS, own_arrays as own_arrays
 from .scans import Volume as Volume, read_dicom as read_dicom, read_nifti as read_nifti

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from medxfer_utils import require
 from medxfer_utils.images import ImagingError
 
 T = TypeVar("T")
@@ -14,10 +15,9 @@ T = TypeVar("T")
 def refuse(
     error: type[Exception], faults: Mapping[str, Any], before: str = "", after: str = ""
 ) -> None:
-    """Raise `error` for the first of `faults` (words: whether it is there), between two texts."""
+    """`require` none of several `faults` (words: whether it is there), between two texts."""
     for words, there in faults.items():
-        if there:
-            raise error(f"{before}{words}{after}")
+        require(not there, f"{before}{words}{after}", error)
 
 
 def attempt(call: Callable[[], T], words: Callable[[Exception], str]) -> T:

@@ -18,6 +18,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from medxfer_utils import require
 from medxfer_utils.data.catalogue import KNOWN_COPIES, REGISTRY, RemoteFile
 from medxfer_utils.data.checking import refuse
 
@@ -29,10 +30,13 @@ with warnings.catch_warnings():
 pooch.get_logger().setLevel("WARNING")  # where a file comes from is told by who needs to know
 # What the first 512 bytes of a file look like; a .data file is text.
 SIGNATURES = {".npz": rb"PK\x03\x04", ".h5": rb"\x89HDF\r\n\x1a\n", ".data": rb"[ -~\r\n\t]+\Z"}
-# Why a connection fails, where a reader of a hospital can do something about it.
+# Words of errors where a reader of a hospital can do something about it, and what.
 ADVICE = {
-    "SSLError": ", its certificate was refused: name your hospital's in REQUESTS_CA_BUNDLE",
-    "ProxyError": ", the proxy of HTTPS_PROXY refused",
+    "CERTIFICATE_VERIFY_FAILED": "its certificate was refused: name that of your hospital in "
+    "REQUESTS_CA_BUNDLE",
+    "ProxyError": "the proxy of HTTPS_PROXY refused, or is not there: ask for its address, and "
+    "for a password if it wants one (http://name:password@host:port)",
+    "InvalidProxyURL": "HTTPS_PROXY is no address such as http://host:port",
 }
 # To connect, and without an answer of the server. The first is short: where there is no network
 # but a chapter can do without the file, nobody should have to wait.
@@ -82,7 +86,7 @@ def find_local(name: str, folder: str) -> Path | None:
     if not (named := os.environ.get("MEDXFER_DATA")):
         return None
     root = Path(named).expanduser()
-    refuse(DataError, {f"MEDXFER_DATA is {named!r}: there is no such folder.": not root.is_dir()})
+    require(root.is_dir(), f"MEDXFER_DATA is {named!r}: there is no such folder.", DataError)
     return find_in(root, name, folder)
 
 
@@ -117,7 +121,7 @@ def _require_sum(file: RemoteFile, path: Path, also: Collection[str]) -> None:
 def read_array(stored: Any, name: str, path: Path) -> NDArray[np.generic]:
     """Read one array of an open npz file; ContentError if it is missing, damaged or of objects."""
     missing = f"{path} has no array {name!r}, only {', '.join(stored.files)}."
-    refuse(ContentError, {missing: name not in stored.files})
+    require(name in stored.files, missing, ContentError)
     try:
         return cast(NDArray[np.generic], stored[name])
     except Exception as error:  # of NumPy, zipfile or zlib
@@ -138,9 +142,9 @@ def read_arrays(file: RemoteFile, path: Path) -> dict[str, NDArray[np.generic]]:
         for name, shape in file.arrays.items():
             array = arrays[name] = read_array(stored, name, path)
             whole = array.dtype.kind in "iu" and name.endswith("_labels")
-            wrong = array.shape != shape or not (whole or array.dtype == np.uint8)
+            right = array.shape == shape and (whole or array.dtype == np.uint8)
             found = f"shape {array.shape} and type {array.dtype}, expected {shape} and uint8."
-            refuse(ContentError, {f"{path}: {name!r} has {found}": wrong})
+            require(right, f"{path}: {name!r} has {found}", ContentError)
     return arrays
 
 
@@ -164,9 +168,10 @@ def _reason(error: OSError) -> str:
     answer, kind = getattr(error, "response", None), type(error).__name__
     if answer is not None:
         return f"the server answered {answer.status_code} {answer.reason}"
-    if error.errno is not None:
-        return str(error)  # of this machine: no space left, no permission
-    return f"no connection, or it broke off: {kind}{ADVICE.get(kind, '')}"
+    if error.errno is not None or kind == "OSError":
+        return str(error)  # of this machine: no space left, no permission, no file of certificates
+    known = (advice for word, advice in ADVICE.items() if word in repr(error))
+    return f"{next(known, 'no connection, or it broke off')}: {kind}"
 
 
 def fetch(file: RemoteFile, also: Collection[str] = ()) -> Path:
@@ -209,7 +214,7 @@ def _download(file: RemoteFile, folder: Path, also: Collection[str]) -> Path:
     except OSError as error:  # what requests raises is one, too
         raise DownloadError(
             f"{file.name} is neither on this machine nor to be had from {file.url} "
-            f"({_reason(error)}). Without a network, get it elsewhere, put it into a folder "
+            f"({_reason(error)}). If that cannot be mended, get it elsewhere, put it into a folder "
             f"called {file.folder}, and set MEDXFER_DATA to the folder above that one."
         ) from error
 

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from medxfer_utils import require
 from medxfer_utils.cohorts import Cohort
 from medxfer_utils.data.catalogue import HEART, RemoteFile
 from medxfer_utils.data.checking import refuse
@@ -75,12 +76,14 @@ def _value(text: str, column: str, where: str) -> float:
 
 def _patient(line: str, where: str) -> list[float]:
     """Read one patient."""
-    fields, wanted = line.split(","), len(_COLUMNS)
+    fields, wanted = [field.strip(" \t\"'") for field in line.split(",")], len(_COLUMNS)
+    columns, words = ", ".join(_COLUMNS), sum(field[:1].isalpha() for field in fields)
+    heading = f"is a heading, not a patient: remove it, if these are its columns: {columns}."
+    other = f"has {len(fields)} fields between commas, not {wanted}: {columns}."
     faults = {
         "is blank; remove it.": not line.strip(),
-        "is a heading, not a patient: remove it.": sum(f[:1].isalpha() for f in fields)
-        > wanted / 2,
-        f"has {len(fields)} fields, not {wanted}: {', '.join(_COLUMNS)}.": len(fields) != wanted,
+        heading: words > wanted / 2,
+        other: len(fields) != wanted,
     }
     refuse(ContentError, faults, f"{where} ")
     return [_value(text, column, where) for text, column in zip(fields, _COLUMNS, strict=True)]
@@ -90,12 +93,12 @@ def _lines(path: Path) -> list[str]:
     """The lines of a text file, without the end of the last."""
     raw = path.read_bytes()
     try:
-        text = raw.decode("utf-8")
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         where = f"{path}, line {1 + raw[: error.start].count(10)}: "  # of line ends
         what = f"byte {raw[error.start]:#04x} is not text in UTF-8; save the file as UTF-8."
         raise ContentError(where + what) from error
-    refuse(ContentError, {f"{path} is empty; it should hold one line a patient.": not text.strip()})
+    require(text.strip(), f"{path} is empty; it should hold one line a patient.", ContentError)
     return re.split("\r\n|\n|\r", text.rstrip("\r\n"))
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from medxfer_utils import require
 from medxfer_utils.data import files
 from medxfer_utils.data.catalogue import LIDC, REGISTRY, SETS, RemoteFile
 from medxfer_utils.data.checking import refuse
@@ -80,7 +81,7 @@ def medmnist(name: str, size: int = 28, also: Collection[str] = ()) -> MedMNIST:
     """
     sizes = SETS[name].md5 if name in SETS else {}
     at = f"{name} at {', '.join(map(str, sizes))} pixels" if sizes else ", ".join(SETS)
-    refuse(ValueError, {f"There is no {name!r} of size {size}: choose {at}.": size not in sizes})
+    require(size in sizes, f"There is no {name!r} of size {size}: choose {at}.")
     about = SETS[name]
     file = REGISTRY[about.file(name, size).name]
     path = files.fetch(file, also)

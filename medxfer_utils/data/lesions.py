@@ -7,6 +7,7 @@ Volumes are read one at a time, so that memory does not grow with their number. 
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,15 +20,20 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.measure import label, regionprops
 
+from medxfer_utils import require
 from medxfer_utils.cohorts import Cohort
 from medxfer_utils.data.checking import attempt, refuse
 from medxfer_utils.data.own import AERATED, ARRAYS, LOWEST, own_arrays
-from medxfer_utils.data.scans import Volume, read_nifti, resample
+from medxfer_utils.data.scans import Volume, open_nifti, read_nifti, resample
 from medxfer_utils.images import AIR, Image, ImagingError, crop
 
 TUMOUR = {"lung": 1, "liver": 2}  # in the masks of the Decathlon; the liver itself is 1
 LIVER = (-100.0, 300.0)  # HU between which the median of any liver lies, fatty or enhanced
 SMALLEST = 4.0  # mm, of a lesion that is cut out; as in the simulated clinic
+ROUNDED = 0.01  # by which a label may miss a whole number, after slope and intercept of its file
+# A volume of a task or its mask, and the name that both have: nnU-Net's images add a channel, and
+# hidden are those of macOS.
+VOLUME = re.compile(r"([^.].*?)(?:_0000)?\.nii(?:\.gz)?", re.IGNORECASE)
 TRACE = 0.001  # share of a pixel from which on it shows a lesion; less is rounding
 SLICES = 20  # in which a place for a background patch is looked for
 SAME_DEPTH = 2.0  # pixels by which the depths of a lesion and of its background may differ
@@ -35,24 +41,8 @@ LEAST_AERATED = 0.05  # share of a slice that is lung, where there is lung
 TASKS = ("Task06_Lung", "Task03_Liver")
 
 
-class Lesions(NamedTuple):
-    """A cohort of patches, and how large each lesion is.
-
-    Parameters
-    ----------
-    cohort : Cohort
-        Images in HU, shape (n, size, size).
-    diameter_mm : ndarray, shape (n,)
-        Of the circle of the same area in the slice shown; NaN for background.
-    """
-
-    cohort: Cohort
-    diameter_mm: NDArray[np.floating]
-
-
-@dataclass(frozen=True)
-class _Lesion:
-    """A connected lesion in its largest slice; centre in pixels of the file."""
+class _Lesion(NamedTuple):
+    """A connected lesion in its largest slice; centre in pixels of the file, diameter in mm."""
 
     slice: int
     centre: tuple[float, float]
@@ -60,11 +50,10 @@ class _Lesion:
 
 
 class _Patch(NamedTuple):
-    """An image, its label, and the diameter of the lesion in mm."""
+    """An image, and its label."""
 
     image: Image
     y: int
-    diameter: float
 
 
 def read_lung_and_liver(
@@ -95,19 +84,19 @@ def read_lung_and_liver(
     ImagingError
         The folder has no known layout, or what is in it cannot be used.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     if any((folder / name).exists() for name in ARRAYS):
         return own_arrays(folder)
     missing = " and ".join(name for name in TASKS if not (folder / name).is_dir())
     needed = f"Needed is either {', '.join(ARRAYS)}; or the folders {' and '.join(TASKS)}, of which"
     unknown = f"DATA is no folder with data in a known layout. {needed} {missing} is missing."
-    refuse(ImagingError, {unknown: missing})
+    require(not missing, unknown, ImagingError)
     rest = (size, pixel, seed)
     lung = msd_cohort(folder / TASKS[0], "lung", *rest)
-    return lung.cohort, msd_cohort(folder / TASKS[1], "liver", *rest).cohort
+    return lung, msd_cohort(folder / TASKS[1], "liver", *rest)
 
 
-def msd_cohort(folder: str | Path, organ: str, size: int, pixel: float, seed: int) -> Lesions:
+def msd_cohort(folder: str | Path, organ: str, size: int, pixel: float, seed: int) -> Cohort:
     """Cut lesions and background out of Task06_Lung or Task03_Liver of the Decathlon.
 
     The task is **lesion or background, not malignant or benign**: the Decathlon outlines tumours
@@ -131,43 +120,50 @@ def msd_cohort(folder: str | Path, organ: str, size: int, pixel: float, seed: in
 
     Returns
     -------
-    Lesions
+    Cohort
+        Images in HU, shape (n, size, size).
         Patients are "msd-lung-001", …: running numbers of the volumes, not their names.
 
     Raises
     ------
     ImagingError
-        A file is missing or cannot be read, image and mask do not belong together, the values are
-        no HU, no volume has a lesion, or a thorax has no lung.
+        The folder is of another task, no volume can be used, or none has a lesion.
 
     Warns
     -----
     UserWarning
-        How many lesions have no background patch, and how many volumes have voxels of exactly
-        1 × 1 × 1 mm, as a header has when the true spacing was lost.
+        Which volumes were left out, and why: a file is missing or cannot be read, image and mask do
+        not belong together, the values are no HU, or the organ is not there. How many lesions have
+        no background patch, and how many volumes have voxels of exactly 1 × 1 × 1 mm, as a header
+        has when the true spacing was lost.
     """
-    pairs, found = _pairs(folder, organ), list[list[_Patch]]()
-    lonely = bare = 0
+    pairs, found, odd = _pairs(folder, organ), dict[int, list[_Patch]](), list[str]()
+    bare, scan = 0, None
     for k, pair in enumerate(pairs, 1):
-        place = f"Volume {k} of {len(pairs)}"
-        scan = _Scan(*_read(*pair, organ, place), organ, size, pixel)
-        found.append(_from_volume(scan, place, np.random.default_rng([seed, k])))
-        lonely += max(0, sum(2 * patch.y - 1 for patch in found[-1]))
-        bare += scan.volume.spacing_mm == (1, 1, 1)
-        del scan  # before the next one is read
-    patches = [patch for one in found for patch in one]
+        rng, place = np.random.default_rng([seed, k]), f"Volume {k} of {len(pairs)}"
+        try:
+            scan = _Scan(*_read(*pair, organ, place), organ, size, pixel)
+            found[k] = _from_volume(scan, place, rng)
+            bare += scan.volume.spacing_mm == (1, 1, 1)
+        except ImagingError as error:
+            odd.append(str(error))
+        scan = None  # before the next one is read
+    require(found, [*odd, ""][0], ImagingError)
+    patches = [patch for one in found.values() for patch in one]
     y = np.array([patch.y for patch in patches], dtype=np.int64)
-    none = f"None of {len(pairs)} volumes has a lesion of {SMALLEST:g} mm."
-    refuse(ImagingError, {none: not y.any()})
-    if lonely:
-        said = f"{organ}: {lonely} lesions have no background patch: there is no room."
-        warnings.warn(said, stacklevel=2)
-    if bare:
-        warnings.warn(f"{organ}: {bare} volumes have voxels of 1 x 1 x 1 mm.", stacklevel=2)
+    none = f"None of {len(found)} volumes has a lesion of {SMALLEST:g} mm."
+    require(y.any(), none, ImagingError)
+    lonely = sum(max(0, sum(2 * patch.y - 1 for patch in one)) for one in found.values())
+    told = {
+        f"{len(odd)} of {len(pairs)} volumes were left out. {' '.join(odd[:3])}": odd,
+        f"{lonely} lesions have no background patch: there is no room.": lonely,
+        f"{bare} volumes have voxels of 1 x 1 x 1 mm.": bare,
+    }
+    for words in (words for words, there in told.items() if there):
+        warnings.warn(f"{organ}: {words}", stacklevel=2)
     x = np.stack([patch.image for patch in patches])
-    patient = [f"msd-{organ}-{k:03d}" for k, one in enumerate(found, 1) for _ in one]
-    diameters = np.array([patch.diameter for patch in patches])
-    return Lesions(Cohort(f"{organ} (Decathlon)", x, y, np.array(patient)), diameters)
+    patient = [f"msd-{organ}-{k:03d}" for k, one in found.items() for _ in one]
+    return Cohort(f"{organ} (Decathlon)", x, y, np.array(patient))
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,7 +213,7 @@ class _Scan:
             aerated = ((few > AERATED[0]) & (few < AERATED[1])).mean(axis=(1, 2))
             shown = np.flatnonzero(aerated >= LEAST_AERATED)
         none = f"{place} shows no {self.organ}: is it this task, and in HU?"
-        refuse(ImagingError, {none: not len(shown)})
+        require(len(shown), none, ImagingError)
         return shown
 
 
@@ -255,11 +251,11 @@ def _from_volume(scan: _Scan, place: str, rng: np.random.Generator) -> list[_Pat
         if lesion:
             image = scan.drawn(scan.volume.values[level])
             centre = scan.place(lesion.centre, image)
-            patches.append(_Patch(scan.patch(image, centre), 1, lesion.diameter))
+            patches.append(_Patch(scan.patch(image, centre), 1))
             deep = scan.tissue(level, image) | scan.tumour(level)
             depth = float(ndimage.distance_transform_edt(deep)[tuple(centre)])
         background = _background(scan, slices, level, depth, rng)
-        patches += [] if background is None else [_Patch(background, 0, np.nan)]
+        patches += [] if background is None else [_Patch(background, 0)]
     return patches
 
 
@@ -286,13 +282,13 @@ def _background(
 # --- Reading the Decathlon ---
 
 
-def _pairs(folder: str | Path, organ: str) -> list[tuple[Path, Path]]:
+def _pairs(folder: str | Path, organ: str) -> list[tuple[Path, Path | None]]:
     """Return the images of a task of the Decathlon with their masks, in the order of the names.
 
     Raises
     ------
     ImagingError
-        `dataset.json`, `imagesTr` or a mask is missing, or it is another task's folder.
+        `dataset.json` or `imagesTr` is missing, or it is another task's folder.
     """
     folder = Path(folder)
 
@@ -300,33 +296,34 @@ def _pairs(folder: str | Path, organ: str) -> list[tuple[Path, Path]]:
         about = json.loads((folder / "dataset.json").read_text(encoding="utf-8-sig"))
         modality = (about.get("modality") or about["channel_names"])["0"]
         # nnU-Net, which keeps the same data, writes {"liver": 1} for {"1": "liver"}.
-        return modality, {str(k) for pair in about["labels"].items() for k in pair}
+        # Regions there are lists of labels.
+        return modality, {str(k) for pair in about["labels"].items() for k in np.hstack(pair)}
 
     unread = "dataset.json cannot be read ({}); it lies beside imagesTr and labelsTr."
     modality, labels = attempt(described, lambda error: unread.format(type(error).__name__))
     digits, wanted = {k for k in labels if k.isdigit()}, {str(k) for k in range(TUMOUR[organ] + 1)}
     needed = f"CT of the {organ} with a tumour labelled {TUMOUR[organ]} is needed."
-    other = modality != "CT" or digits != wanted
-    refuse(ImagingError, {f"dataset.json describes another task: {needed}": other})
-    # The archives hold files of macOS too, whose names begin with "._".
-    images = sorted(p for p in folder.glob("imagesTr/*.nii.gz") if not p.name.startswith("."))
-    packed = "imagesTr holds no .nii.gz file: is the archive unpacked?"
-    refuse(ImagingError, {packed: not images})
-    # In nnU-Net's layout the name of an image, unlike that of its mask, ends in a channel.
-    masks = (f"{path.name.removesuffix('.nii.gz').removesuffix('_0000')}.nii.gz" for path in images)
-    pairs = [(path, folder / "labelsTr" / mask) for path, mask in zip(images, masks, strict=True)]
-    each = f"of {len(pairs)} has no mask in labelsTr."
-    absent = {f"Volume {k} {each}": not mask.is_file() for k, (_, mask) in enumerate(pairs, 1)}
-    refuse(ImagingError, absent)
-    return pairs
+    same = str(modality).upper() == "CT" and digits == wanted
+    require(same, f"dataset.json describes another task: {needed}", ImagingError)
+    images, masks = (_named(folder / kind) for kind in ("imagesTr", "labelsTr"))
+    packed = "imagesTr holds no .nii or .nii.gz file: is the archive unpacked?"
+    require(images, packed, ImagingError)
+    return [(path, masks.get(name)) for name, path in images.items()]
 
 
-def _read(image: Path, mask: Path, organ: str, place: str) -> tuple[Volume, NDArray[np.uint8]]:
+def _named(folder: Path) -> dict[str, Path]:
+    return {n[1]: p for p in sorted(folder.glob("*")) if (n := VOLUME.fullmatch(p.name))}
+
+
+def _read(
+    image: Path, mask: Path | None, organ: str, place: str
+) -> tuple[Volume, NDArray[np.uint8]]:
     """Read one volume and its mask, both with axes "SPL", and check that they belong together.
 
     Parameters
     ----------
     image, mask : Path
+        The mask may be missing.
     organ : {"lung", "liver"}
     place : str
         What an error calls it: "Volume 3 of 20".
@@ -334,12 +331,15 @@ def _read(image: Path, mask: Path, organ: str, place: str) -> tuple[Volume, NDAr
     Raises
     ------
     ImagingError
-        Either cannot be read, the grids differ, the mask has other labels, or the values are no HU.
+        Either cannot be read, there is no mask, the grids differ, the mask has other labels, or the
+        values are no HU.
     """
+    if mask is None:
+        raise ImagingError(f"{place} has no mask in labelsTr.")
     try:
         labels, volume = _labels(mask, organ), read_nifti(image, "HU")
         same = volume.values.shape == labels.shape and _aligned(image, mask)
-        refuse(ImagingError, {"the mask is not on the grid of the image.": not same})
+        require(same, "the mask is not on the grid of the image.", ImagingError)
         np.maximum(volume.values, LOWEST, out=volume.values)
         _require_hu(volume.values, labels, organ)
         return volume, labels
@@ -351,20 +351,18 @@ def _read(image: Path, mask: Path, organ: str, place: str) -> tuple[Volume, NDAr
 def _labels(path: Path, organ: str) -> NDArray[np.uint8]:
     """Read a mask; one byte a voxel, because a volume has up to a quarter of a billion."""
     values = read_nifti(path, "grey").values
-    most = TUMOUR[organ]
-    other = not (values.min() >= 0 and values.max() <= most)  # or NaN
-    refuse(ImagingError, {f"the mask has labels other than 0 to {most}.": other})
-    labels = values.astype(np.uint8)
+    most, whole = TUMOUR[organ], np.rint(values)
+    fine = whole.min() >= 0 and whole.max() <= most  # neither is NaN
+    require(fine, f"the mask has labels other than 0 to {most}.", ImagingError)
     fractions = "the mask holds fractions: it is no mask, or was resampled."
-    refuse(ImagingError, {fractions: (labels != values).any()})
-    return labels
+    require(np.abs(whole - values).max() < ROUNDED, fractions, ImagingError)
+    return whole.astype(np.uint8)
 
 
 def _aligned(image: Path, mask: Path) -> bool:
     """Whether corresponding voxels of two files lie within half a voxel of each other."""
     first, second = (_canonical(path) for path in (image, mask))
-    loaded: Any = nibabel.load(image)
-    corners = np.array(list(np.ndindex(2, 2, 2))) * max(loaded.shape)
+    corners = np.array(list(np.ndindex(2, 2, 2))) * max(open_nifti(image).shape)
     apart = nibabel.affines.apply_affine(first - second, corners)
     half = min(nibabel.affines.voxel_sizes(first)) / 2
     return bool(np.abs(apart).max() <= half)
@@ -372,7 +370,7 @@ def _aligned(image: Path, mask: Path) -> bool:
 
 def _canonical(path: Path) -> NDArray[np.float64]:
     """Affine of a file after its axes are turned to lead right, anterior and superior."""
-    image: Any = nibabel.load(path)
+    image = open_nifti(path)
     turn = nibabel.io_orientation(image.affine)
     return np.asarray(image.affine @ nibabel.orientations.inv_ornt_aff(turn, image.shape))
 
@@ -383,7 +381,9 @@ def _require_hu(values: Image, labels: NDArray[np.uint8], organ: str) -> None:
     tissue = float(np.median(liver)) if len(liver) else np.nan
     outside = organ == "liver" and labels.any() and not LIVER[0] <= tissue <= LIVER[1]
     faults = {
-        "it has NaN or infinite values.": not np.isfinite([lowest, highest]).all(),
+        f"it has NaN or infinite values: make them {AIR:g} HU, air.": not np.isfinite(
+            [lowest, highest]
+        ).all(),
         f"it has no air (lowest value {lowest:g}): its values are no HU.": lowest > AERATED[1],
         f"the median of the liver is {tissue:g}, not from {LIVER[0]:g} to {LIVER[1]:g} HU: the "
         "mask lies elsewhere, or the values are no HU.": outside,

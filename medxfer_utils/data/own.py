@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medxfer_utils import require
 from medxfer_utils.cohorts import Cohort
 from medxfer_utils.data.checking import attempt, refuse
 from medxfer_utils.images import AIR, Image, ImagingError
@@ -56,7 +57,7 @@ def own_arrays(folder: str | Path) -> tuple[Cohort, Cohort]:
     folder = Path(folder)
     missing = [name for name in ARRAYS if not (folder / name).is_file()]
     needed = f"The folder needs {', '.join(ARRAYS)}; lung_patients.npy and liver_patients.npy are"
-    refuse(ImagingError, {f"Missing: {', '.join(missing)}. {needed} optional.": missing})
+    require(not missing, f"Missing: {', '.join(missing)}. {needed} optional.", ImagingError)
     ids = {organ: _patients(folder, organ) for organ in ORGANS}
     for organ in ORGANS:
         if not ids[organ].size:
@@ -68,11 +69,11 @@ def own_arrays(folder: str | Path) -> tuple[Cohort, Cohort]:
     shared = len(np.intersect1d(ids["lung"].astype(str), ids["liver"].astype(str)))
     both = f"{shared} patient identifiers are in both lung_patients.npy and liver_patients.npy: "
     advice = "leave these patients out of one, or, if they are other people, number them apart."
-    refuse(ImagingError, {both + advice: shared})
+    require(not shared, both + advice, ImagingError)
     lung, liver = (_own_cohort(folder, organ, ids[organ]) for organ in ORGANS)
     sizes = f"Lung images are {_by(lung.x)} pixels and liver images {_by(liver.x)}: one network "
     advice = "is to see both; cut them (images.crop) or resize them to one size."
-    refuse(ImagingError, {sizes + advice: lung.x.shape[1:] != liver.x.shape[1:]})
+    require(lung.x.shape[1:] == liver.x.shape[1:], sizes + advice, ImagingError)
     return lung, liver
 
 
@@ -90,7 +91,7 @@ def _load(folder: Path, name: str, kinds: str) -> NDArray[Any]:
         return f"{name} {what}: {again}"
 
     array = attempt(lambda: np.load(folder / name, allow_pickle=False), words)
-    refuse(ImagingError, {f"{name} is an .npz archive: {again}": not isinstance(array, np.ndarray)})
+    require(isinstance(array, np.ndarray), f"{name} is an .npz archive: {again}", ImagingError)
     faults = {
         f"has the type {array.dtype}, with which nothing can be done.": array.dtype.kind
         not in kinds,
@@ -104,7 +105,7 @@ def _rows(folder: Path, organ: str, kind: str, kinds: str) -> NDArray[Any]:
     """Read an array with one entry for each image."""
     values = _load(folder, name := f"{organ}_{kind}.npy", kinds)
     values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
-    refuse(ImagingError, {f"{name} has {values.ndim} dimensions; it needs one.": values.ndim != 1})
+    require(values.ndim == 1, f"{name} has {values.ndim} dimensions; it needs one.", ImagingError)
     return values
 
 

@@ -10,7 +10,10 @@ import io
 import os
 import pickle
 import re
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -340,6 +343,34 @@ def test_without_a_network_nobody_waits(place: Place) -> None:
     faults = {name: (file, message) for name, file in data.HEART.items()}
     assert untold(faults, lambda _, file: data.fetch(file), data.DownloadError) == {}
     assert place.kept() == []
+
+
+def secured(port_of: ThreadingHTTPServer, folder: Path) -> str:
+    """Serve with a certificate that nobody has signed; the address."""
+    named = ["-keyout", str(folder / "key"), "-out", str(folder / "cert"), "-subj", "/CN=localhost"]
+    named += ["-addext", "subjectAltName=DNS:localhost"]
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", *named]
+    subprocess.run(make, capture_output=True, check=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert", folder / "key")
+    port_of.socket = context.wrap_socket(port_of.socket, server_side=True)
+    return f"https://localhost:{port_of.server_port}/t.data"
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
+def test_a_certificate_is_not_called_a_missing_network(place: Place) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        place.patch.setenv(name, "localhost")
+    file = replace(place.text, url=secured(place.http, place.folder))
+    refused = r"\(its certificate was refused: name that of your hospital in REQUESTS_CA_BUNDLE"
+    with pytest.raises(data.DownloadError, match=refused):
+        data.fetch(file)
+    place.patch.setenv("REQUESTS_CA_BUNDLE", str(place.folder / "not there"))
+    with pytest.raises(data.DownloadError, match=r"invalid path: .*not there"):
+        data.fetch(file)
+    place.patch.setenv("REQUESTS_CA_BUNDLE", str(place.folder / "cert"))
+    place.content = TEXT
+    assert data.fetch(file).read_bytes() == TEXT  # what is advised helps
 
 
 # --- The catalogue -------------------------------------------------------------------------------

@@ -140,8 +140,9 @@ def test_every_way_to_write_a_patient_that_occurs_is_understood(tmp_path: Path) 
     rows = [with_field("ST depression", text) for text in (".7", "-2.6", "0", "?", "1.")]
     rows += [with_field("diagnosis", text) for text in ("0", "0.0", "1", "4")]
     rows += [with_field("resting pressure", text) for text in ("0", "0.0", "?", "80")]
-    for end in ("\n", "\r", "\r\n"):
-        cohort = read(end.join([*rows, "", ""]), tmp_path / "some.data", "Basel")
+    for end, mark in (("\n", ""), ("\r", ""), ("\r\n", "\ufeff"), (" \n", "")):
+        text = mark + end.join([*rows, "", ""]).replace(",", ", " if end == " \n" else ",")
+        cohort = read(text, tmp_path / "some.data", "Basel")
         assert cohort.patient.tolist() == [f"Basel-{n:03d}" for n in range(1, 14)]
     np.testing.assert_array_equal(column(cohort, "ST depression")[:5], [0.7, -2.6, 0, np.nan, 1])
     np.testing.assert_array_equal(column(cohort, "resting pressure")[9:], [*[np.nan] * 3, 80])
@@ -149,14 +150,15 @@ def test_every_way_to_write_a_patient_that_occurs_is_understood(tmp_path: Path) 
 
 
 FAULTS = {
-    "a field too few": (PATIENT[:-2], "line 2 has 13 fields, not 14: age, sex, .*, diagnosis"),
-    "a field too many": (f"{PATIENT},", "line 2 has 15 fields, not 14"),
-    "semicolons": (PATIENT.replace(",", ";"), "line 2 has 1 fields, not 14"),
+    "a field too few": (PATIENT[:-2], "has 13 fields between commas, not 14: age, .*, diagnosis"),
+    "a field too many": (f"{PATIENT},", "line 2 has 15 fields between commas, not 14"),
+    "semicolons": (PATIENT.replace(",", ";"), "line 2 has 1 fields between commas, not 14"),
     "blank": ("", "line 2 is blank; remove it"),
     "spaces only": ("  ", "line 2 is blank"),
     "no diagnosis": (with_field("diagnosis", "?"), "line 2, diagnosis: it is missing"),
     "word": (with_field("sex", "male"), "line 2, sex: 'male' is not a number; write [?]"),
     "heading": (",".join([*HEART_FEATURES, "num"]), "line 2 is a heading, not a patient: remove"),
+    "quoted heading": ('"' + '","'.join([*HEART_FEATURES, "num"]) + '"', "line 2 is a heading"),
     "empty field": (with_field("vessels", ""), "line 2, vessels: '' is not a number"),
     "codes": (with_field("chest pain", "0"), "must be one of 1, 2, 3, 4; correct it"),
     "range": (with_field("cholesterol", "6.0"), "must be from 50 to 1000; correct it"),

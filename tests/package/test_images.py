@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -69,16 +70,24 @@ def test_each_fault_has_its_own_error() -> None:
         for centre in ((-1, 2), (2, 6), (np.inf, 0))
     }
     faults["fill"] = lambda: crop(plane.astype(np.uint8), (8, 8), AIR), "uint8 cannot hold"
+    faults["one of a set"] = partial(crop, np.zeros((10, 64, 64)), (32, 32), 0), "cut one image of"
+    faults["flat"] = partial(crop, np.zeros(64), (32, 32), 0), "is not of 2 axes"
     for width in (0, -1, np.nan):
         faults[f"width {width}"] = partial(window, [0], 0, width), "width"
     one_value = "Percentiles 1 and 99 are 3 and 3"
     faults["one value"] = lambda: percentile_window(np.full(10, 3)), one_value
-    faults["flat"] = lambda: images.standardised(np.ones((2, 4, 4))), "Image 0 has one value only"
+    faults["one grey"] = (
+        lambda: images.standardised(np.ones((2, 4, 4))),
+        "Image 0 has one value only",
+    )
     faults["unit"] = lambda: images.contrast(np.ones((1, 2, 2)), 0), "unit of contrast"
-    for name in ("percentile_window", "standardised", "contrast"):  # NaN must not spread
-        arguments = (40,) if name == "contrast" else ()
+    rest = {"percentile_window": (), "standardised": (), "contrast": (40,), "window": (0, 1)}
+    for name, arguments in rest.items():  # NaN must not spread
         call = partial(getattr(images, name), holed, *arguments)
         faults[f"NaN, {name}"] = call, "8 of 64 values are NaN"
+    for name, shape in product(("standardised", "contrast"), ((8, 8), (2, 8, 8, 3))):
+        call = partial(getattr(images, name), RNG.random(shape), *rest[name])
+        faults[f"{shape}, {name}"] = call, r"shape \(n, height, width\) are needed, not \("
     # Hounsfield units are never divided by 255.
     for kind in (np.float32, np.float64, np.int16, np.int64, bool):
         hint = "use `window` for Hounsfield units"

@@ -169,6 +169,8 @@ def test_an_impossible_site_or_number_is_refused() -> None:
     }
     faults["whole"] = {"size": 32.5}, "size is 32.5; give a whole number of pixels"
     faults["least"] = {"dose": 0.0}, "dose is 0.0; choose from 0.01 to 100"
+    faults["text"] = {"dose": "1"}, "dose is '1'; choose from 0.01 to 100"
+    faults["two"] = {"size": 4, "dose": 0}, "size is 4; choose from 8 to 512. dose is 0; choose"
     assert untold(faults, lambda _, axis: Site(**axis), ValueError) == {}
     none = {
         str(asked): (asked, "1 patient or more") for asked in ((0, 0, 24), (5, -1, 24), (5, 0, 0))

@@ -29,6 +29,7 @@ from pydicom.uid import (
     EnhancedCTImageStorage,
     ExplicitVRLittleEndian,
     MediaStorageDirectoryStorage,
+    SecondaryCaptureImageStorage,
     generate_uid,
 )
 from skimage.transform import resize
@@ -40,6 +41,7 @@ from tests.package.scan_files import MARK, nifti, save
 
 Patch = pytest.MonkeyPatch
 Make = Callable[[Path], Path]
+Array = np.ndarray[Any, Any]
 
 SERIES, OTHER_SERIES = generate_uid(entropy_srcs=["a"]), generate_uid(entropy_srcs=["b"])
 AXIAL = [1, 0, 0, 0, 1, 0]
@@ -132,10 +134,27 @@ def test_rescale_gives_hounsfield_units_and_spacing(tmp_path: Path) -> None:
     assert read_dicom(bare, pixel_mm=(0.1, 0.2)).spacing_mm[1:] == (0.1, 0.2)
     assert read_dicom(tmp_path / "a", pixel_mm=(9, 9)).spacing_mm[1:] == (0.5, 0.75)
     pixels = np.array([[-2000, 40], [41, 42]], np.int16)
+    plain = {"RescaleSlope": 1, "RescaleIntercept": 0}
     for padding in (("SS", -2000), ("US", 63536)):  # the same bits
-        about = {"RescaleSlope": 1, "RescaleIntercept": 0, "PixelPaddingValue": padding}
-        padded = read_dicom(write(tmp_path / "a", pixels, **about))
+        padded = read_dicom(write(tmp_path / "a", pixels, **plain, PixelPaddingValue=padding))
         assert padded.hu[0].tolist() == [[AIR, 40], [41, 42]]
+
+
+def test_padding_is_a_range_of_stored_numbers_that_any_slice_may_tell(tmp_path: Path) -> None:
+    pixels = np.array([[-3024, -2500], [-2000, 40]], np.int16)
+    plain = {"RescaleSlope": 1, "RescaleIntercept": 0}
+    for ends in ((("SS", -3024), ("SS", -2000)), (("US", 63536), ("US", 62512))):
+        told = dict(zip(("PixelPaddingValue", "PixelPaddingRangeLimit"), ends, strict=True))
+        about = write(tmp_path / "a", pixels, **plain, **told)
+        assert read_dicom(about).hu[0].tolist() == [[AIR, AIR], [AIR, 40]]
+    for k in range(2):  # in the second slice only
+        at = {"ImagePositionPatient": [0, 0, k], "PixelPaddingValue": ("SS", -2000) if k else None}
+        (tmp_path / "s").mkdir(exist_ok=True)
+        write(tmp_path / "s" / str(k), pixels, **plain, **at)
+    assert read_dicom(tmp_path / "s").hu[:, 1].tolist() == [[AIR, 40]] * 2
+    # Grey values have no air.
+    grey = read_dicom(write(tmp_path / "a", pixels, **plain, **told, Modality="MR"))
+    assert grey.values[0].tolist() == pixels.tolist()
 
 
 @pytest.mark.parametrize("kind", [np.uint16, np.int16])
@@ -155,7 +174,12 @@ def test_monochrome1_looks_as_monochrome2_does(tmp_path: Path, kind: type, bits:
 
 def test_grey_values_cannot_be_taken_for_hounsfield_units(tmp_path: Path) -> None:
     # "US" is a map of perfusion, for one (PS3.3 C.11.1.1.2).
-    kinds = ({"Modality": "MR"}, {"RescaleType": "US"}, {"RescaleType": "Z_EFF"})
+    kinds: tuple[dict[str, Any], ...] = (
+        *({"Modality": "MR"}, {"RescaleType": "US"}, {"RescaleType": "Z_EFF"}),
+        {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]},  # a scout, with a rescale as if in HU
+        {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"], "RescaleSlope": None},
+        {"SOPClassUID": SecondaryCaptureImageStorage},  # a picture of a screen
+    )
     grey = [read_dicom(write(tmp_path / "a", **about)) for about in kinds]
     grey.append(read_dicom(enhanced(tmp_path / "b", [4, 0, 2], "US")))
     faults = {str(k): (volume, "not Hounsfield units") for k, volume in enumerate(grey)}
@@ -216,6 +240,70 @@ def test_positions_that_were_rounded_are_even_and_what_is_no_slice_is_passed_ove
             read_dicom(folder)
 
 
+def tilted(degrees: float) -> dict[str, Any]:
+    """Directions of slices that lean on the table, which moves along the body."""
+    angle = np.deg2rad(degrees)
+    return {"ImageOrientationPatient": [1, 0, 0, 0, np.cos(angle).item(), -np.sin(angle).item()]}
+
+
+def oblique(digits: int, step: float = 0.7, angle: float = 0.5) -> tuple[list[float], Array]:
+    """Directions of a stack that is turned about the first axis; places of ten slices, rounded."""
+    face, normal = [0, np.cos(angle), np.sin(angle)], np.array([0, -np.sin(angle), np.cos(angle)])
+    places = np.round(np.arange(10)[:, None] * step * normal + 100, digits)
+    return [1, 0, 0, *np.round(face, digits + 1).tolist()], places
+
+
+def test_what_is_the_same_but_for_rounding_is_the_same(tmp_path: Path) -> None:
+    # Directions written to eight digits, sizes of pixels with and without the last.
+    for digits in (1, 2, 6):
+        face, places = oblique(digits)
+        folder = tmp_path / str(digits)
+        folder.mkdir()
+        for k, place in enumerate(places.tolist()):
+            way = (np.array(face) + (k % 2) * 3e-8).tolist()
+            about = {"ImagePositionPatient": place, "ImageOrientationPatient": way}
+            pixel = [0.703125 + 1e-7 * k] * 2
+            write(folder / str(k), np.full((2, 2), k, np.uint16), **about, PixelSpacing=pixel)
+        volume = read_dicom(folder)
+        assert volume.hu[:, 0, 0].tolist() == [2 * k - 1000 for k in range(10)]
+        assert volume.spacing_mm == pytest.approx((0.7, 0.703125, 0.703125), abs=0.02)
+
+
+@pytest.mark.parametrize("empty", ["SliceThickness", "FrameOfReferenceUID", "RescaleType"])
+def test_an_element_that_is_there_but_empty_is_not_there(tmp_path: Path, empty: str) -> None:
+    volume = read_dicom(
+        write(tmp_path / "a", **{empty: ("DS" if "T" not in empty[1:] else "LO", None)})
+    )
+    np.testing.assert_array_equal(volume.hu, HU)
+
+
+def test_what_is_left_out_of_a_folder_is_told(tmp_path: Path) -> None:
+    whole = read_dicom(series(tmp_path / "whole", [0, 1, 2]))
+    scout = {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"], "SeriesInstanceUID": OTHER_SERIES}
+    scout |= {"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}
+    again = {"ImagePositionPatient": [0, 0, 1], "RescaleSlope": 1, "InstanceNumber": 9}
+    added: dict[str, tuple[Callable[[Path], object], str]] = {
+        "1x.txt": (text, "Left out: File 3 of 4 is not DICOM"),
+        "sr": (written(lambda _: bundled("reportsi.dcm").read_bytes()), "File 4 of 4 holds no ima"),
+        "scout": (partial(write, **scout), "1 of 4 images, which are scouts"),
+        "x": (partial(write, **again), "1 of 4 slices, which lie where another does"),
+    }
+    for name, (make, words) in added.items():
+        folder = series(tmp_path / f"with {name}", [0, 1, 2], InstanceNumber=3)
+        make(folder / name)
+        with pytest.warns(UserWarning, match=words):
+            volume = read_dicom(folder)
+        np.testing.assert_array_equal(volume.hu, whole.hu)
+        assert volume.spacing_mm == whole.spacing_mm
+    # The lesser InstanceNumber stays, whatever the files are called.
+    (tmp_path / "y").mkdir()
+    for k, number in enumerate((2, 1, 3)):
+        at = {"ImagePositionPatient": [0, 0, k // 2], "InstanceNumber": number}
+        write(tmp_path / "y" / str(k), STORED + k, **at)
+    with pytest.warns(UserWarning, match="1 of 3 slices"):
+        np.testing.assert_array_equal(read_dicom(tmp_path / "y").hu[0], 2.0 * STORED + 2 - 1000)
+
+
 # --- Faults --------------------------------------------------------------------------------------
 
 
@@ -260,13 +348,10 @@ def empty(folder: Path) -> Path:
 
 TEXT = b"Ceci n'est pas une image." * 20
 text = written(lambda path: TEXT)
-# As of a head: 2.5 mm along the table, 0.77 mm beside each other.
-TILT = [1, 0, 0, 0, 0.951057, -0.309017]
 FAULTS: dict[str, tuple[Make, str]] = {
     "not there": (lambda path: path, "File 1 of 1 is not there"),
     "text": (text, "is not DICOM"),
     "no meta header": (theirs("no_meta.dcm"), "is not DICOM"),
-    "text in a series": (beside("1x.txt", text), "File 3 of 4 is not DICOM"),
     "empty folder": (empty, "holds no file"),
     "a study": (lambda path: series(path / "s", [0, 1]).parent, "holds folders only"),
     "report": (theirs("reportsi.dcm"), "holds no image"),
@@ -280,6 +365,7 @@ FAULTS: dict[str, tuple[Make, str]] = {
     "slope 0": (one(RescaleSlope=0), "without rescale slope"),
     "no intercept": (one(RescaleIntercept=None), "without rescale slope"),
     "no spacing": (one(PixelSpacing=None), "pass pixel_mm"),
+    "one spacing": (one(PixelSpacing=[1]), "pass pixel_mm"),
     "spacing zero": (one(PixelSpacing=[0, 1]), "pass pixel_mm"),
     "two series": (mixed(SeriesInstanceUID=OTHER_SERIES), "differ in SeriesInstanceUID"),
     "two frames of reference": (mixed(FrameOfReferenceUID="1.2"), "differ in FrameOfReference"),
@@ -287,12 +373,19 @@ FAULTS: dict[str, tuple[Make, str]] = {
     "a scout": (mixed(ImageOrientationPatient=[1, 0, 0, 0, 0, -1]), "in ImageOrientationPatient"),
     "two spacings": (mixed(PixelSpacing=[1, 1]), "differ in PixelSpacing"),
     "two sizes": (mixed(pixels=STORED[:3]), "differ in Rows"),
-    "double": (several([0, 1, 1, 2]), "Slice 2 is there more than once"),
-    "all double": (several([1, 1]), "more than once"),
+    "all double": (several([1, 1]), "Most slices are there more than once"),
+    "two phases": (several([0, 1, 0, 1]), "divide them by AcquisitionNumber"),
+    "two units": (mixed(RescaleType="US"), "differ in what their numbers mean"),
     "gap": (several([0, 1, 2, 4, 5]), r"Slices 3 and 4 are 2\.00 mm apart, others 1\.00 mm"),
     "uneven": (several([0, 1, 2.2, 3.2, 4.2]), "Slices 2 and 3 are 1.20 mm apart"),
-    "tilted": (several([0, 2.5, 5, 7.5], ImageOrientationPatient=TILT), "the gantry is tilted: sh"),
-    "tilted, enhanced": (partial(enhanced, heights=[0, 2.5, 5], way=TILT), "image cannot be read"),
+    "tilted": (several([0, 2.5, 5, 7.5], **tilted(18)), "the gantry is tilted: shear"),
+    "tilted a little": (several(list(range(40)), **tilted(-2)), "the gantry is tilted: shear"),
+    "tilted, enhanced": (
+        partial(enhanced, heights=[0, 2.5, 5], **{"way": tilted(2)["ImageOrientationPatient"]}),
+        "Frames are .* tilted: shear",
+    ),
+    "gap, enhanced": (partial(enhanced, heights=[0, 2, 4, 8]), "Frames are missing or double"),
+    "double, enhanced": (partial(enhanced, heights=[0, 2, 2, 4]), "Frames are missing or double"),
     "no position": (several([0, 1], ImagePositionPatient=None), "does not say where it lies"),
     "no direction": (several([0, 1], ImageOrientationPatient=None), "which way it faces"),
     "frames without places": (theirs("rtdose.dcm"), "does not say where each lies"),
@@ -339,7 +432,9 @@ def test_nothing_of_the_patient_is_in_what_is_returned_or_even_read(
 ) -> None:
     kept: list[list[Dataset]] = []
     keep = scans._volume
-    monkeypatch.setattr(scans, "_volume", lambda slices: kept.append(slices) or keep(slices))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(
+        scans, "_volume", lambda slices, odd: kept.append(slices) or keep(slices, odd)
+    )  # type: ignore[func-returns-value]
     path = write(tmp_path / f"{MARK}.dcm", **IDENTITY)
     assert not is_silent(path.read_bytes())  # the mark is in the file
     volume = read_dicom(path)
@@ -448,6 +543,22 @@ def whole(path: Path) -> bytes:
     return save(nibabel.Nifti1Image(ANATOMY, np.eye(4)), path).read_bytes()
 
 
+def test_the_name_of_a_nifti_file_is_not_its_content(tmp_path: Path) -> None:
+    plain = whole(tmp_path / "a.nii")
+    packed = gzip.compress(plain)
+    expected = read_nifti(tmp_path / "a.nii", "grey").values
+    names = ("b.NII", "b.nii.gz", "b", "b.hdr.bak", "B.NII.GZ")
+    for content, name in itertools.product((plain, packed), names):
+        (tmp_path / name).write_bytes(content)
+        np.testing.assert_array_equal(read_nifti(tmp_path / name, "grey").values, expected)
+
+
+def sheared(path: Path) -> Path:
+    affine = np.diag([1.0, 2, 3, 1])
+    affine[1, 2] = 0.12  # of 3 mm: two degrees
+    return save(nibabel.Nifti1Image(ANATOMY, affine), path)
+
+
 def without_orientation(path: Path) -> Path:
     image = nibabel.Nifti1Image(ANATOMY, None)
     image.header["qform_code"] = image.header["sform_code"] = 0
@@ -458,16 +569,26 @@ def without_spacing(path: Path) -> bytes:  # srow_y: the step towards anterior o
     return whole(path)[:296] + bytes(16) + whole(path)[312:]
 
 
-FOUR = np.ones((2, 2, 2, 3), np.int16)
+FOUR, RGB = np.ones((2, 2, 2, 3), np.int16), np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 NIFTI_FAULTS: dict[str, tuple[Make, str]] = {
-    "not there": (lambda path: path, "FileNotFoundError"),
-    "text": (text, "cannot be read as NIfTI"),
-    "cut off": (written(lambda path: whole(path)[:-8]), "may be cut off"),
-    "compressed": (written(lambda path: gzip.compress(whole(path))[:-20], ".gz"), "may be cut off"),
+    "not there": (lambda path: path, "It is not there"),
+    "text": (text, "cannot be read .*something else"),
+    "empty": (written(lambda _: b""), "cannot be read .*empty"),
+    "cut off": (written(lambda path: whole(path)[:-8]), "empty or cut off"),
+    "compressed": (written(lambda path: gzip.compress(whole(path))[:-20], ".gz"), "cut off"),
+    "colour": (
+        lambda path: save(nibabel.Nifti1Image(np.zeros((2, 3, 4), RGB), np.eye(4)), path),
+        "colours or complex numbers",
+    ),
+    "complex": (
+        lambda path: save(nibabel.Nifti1Image(ANATOMY.astype(np.complex64), np.eye(4)), path),
+        "colours or complex numbers",
+    ),
+    "sheared": (sheared, "at no right angles, as when the gantry is tilted"),
     "4D": (lambda path: save(nibabel.Nifti1Image(FOUR, np.eye(4)), path), "has 4 dimensions"),
     "no orientation": (without_orientation, "which side is left"),
     "no spacing": (written(without_spacing), "no spacing"),
-    "DICOM": (one(), "as NIfTI"),
+    "DICOM": (one(), "cannot be read .*something else"),
     "another format": (
         lambda path: save(nibabel.MGHImage(ANATOMY, np.eye(4)), path.with_suffix(".mgz")),
         "is no NIfTI, but MGHImage",
@@ -529,3 +650,6 @@ def test_a_coarser_grid_is_that_of_scikit_image_and_a_finer_one_exact() -> None:
     for spacing in ((1.0, 1.0, 1.0), (None, 0.0, 1.0)):
         with pytest.raises(ImagingError, match="Cannot go from"):
             resample(flat, spacing)
+    flat.values[0, 0, 0] = np.nan  # would spread
+    with pytest.raises(ImagingError, match="1 of 64 values are NaN or infinite: put what lies out"):
+        resample(flat, (None, 2.0, 2.0))
