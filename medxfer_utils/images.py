@@ -62,8 +62,7 @@ def crop(
         If it is a set of images, the centre is not inside, or its type cannot hold the fill.
     """
     source = np.asarray(image)
-    beyond = source.shape[len(size) :]
-    one = source.ndim >= len(size) and beyond in ((), (1,), (3,), (4,))
+    one = source.ndim >= len(size) and source.shape[len(size) :] in ((), (1,), (3,), (4,))
     sizes = f"An image of {source.shape} is not of {len(size)} axes (and colours)"
     _require(one, f"{sizes}: cut one image of a set after the other.")
     extent = np.array(source.shape[: len(size)])

@@ -32,8 +32,7 @@ pooch.get_logger().setLevel("WARNING")  # where a file comes from is told by who
 SIGNATURES = {".npz": rb"PK\x03\x04", ".h5": rb"\x89HDF\r\n\x1a\n", ".data": rb"[ -~\r\n\t]+\Z"}
 # Words of errors where a reader of a hospital can do something about it, and what.
 ADVICE = {
-    "CERTIFICATE_VERIFY_FAILED": "its certificate was refused: name that of your hospital in "
-    "REQUESTS_CA_BUNDLE",
+    "CERTIFICATE": "its certificate was refused: name your hospital's in REQUESTS_CA_BUNDLE",
     "ProxyError": "the proxy of HTTPS_PROXY refused, or is not there: ask for its address, and "
     "for a password if it wants one (http://name:password@host:port)",
     "InvalidProxyURL": "HTTPS_PROXY is no address such as http://host:port",
@@ -214,7 +213,7 @@ def _download(file: RemoteFile, folder: Path, also: Collection[str]) -> Path:
     except OSError as error:  # what requests raises is one, too
         raise DownloadError(
             f"{file.name} is neither on this machine nor to be had from {file.url} "
-            f"({_reason(error)}). If that cannot be mended, get it elsewhere, put it into a folder "
+            f"({_reason(error)}). If that cannot be fixed, get it elsewhere, put it into a folder "
             f"called {file.folder}, and set MEDXFER_DATA to the folder above that one."
         ) from error
 

@@ -99,7 +99,7 @@ def _lines(path: Path) -> list[str]:
         what = f"byte {raw[error.start]:#04x} is not text in UTF-8; save the file as UTF-8."
         raise ContentError(where + what) from error
     require(text.strip(), f"{path} is empty; it should hold one line a patient.", ContentError)
-    return re.split("\r\n|\n|\r", text.rstrip("\r\n"))
+    return re.split("\r\n|\n|\r", text.rstrip())
 
 
 def read_hospital(path: Path, name: str) -> Cohort:

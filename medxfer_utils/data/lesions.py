@@ -151,8 +151,7 @@ def msd_cohort(folder: str | Path, organ: str, size: int, pixel: float, seed: in
     require(found, [*odd, ""][0], ImagingError)
     patches = [patch for one in found.values() for patch in one]
     y = np.array([patch.y for patch in patches], dtype=np.int64)
-    none = f"None of {len(found)} volumes has a lesion of {SMALLEST:g} mm."
-    require(y.any(), none, ImagingError)
+    require(y.any(), f"None of {len(found)} volumes has a lesion of {SMALLEST:g} mm.", ImagingError)
     lonely = sum(max(0, sum(2 * patch.y - 1 for patch in one)) for one in found.values())
     told = {
         f"{len(odd)} of {len(pairs)} volumes were left out. {' '.join(odd[:3])}": odd,
@@ -282,7 +281,7 @@ def _background(
 # --- Reading the Decathlon ---
 
 
-def _pairs(folder: str | Path, organ: str) -> list[tuple[Path, Path | None]]:
+def _pairs(folder: str | Path, organ: str) -> list[tuple[Path, Path]]:
     """Return the images of a task of the Decathlon with their masks, in the order of the names.
 
     Raises
@@ -308,22 +307,19 @@ def _pairs(folder: str | Path, organ: str) -> list[tuple[Path, Path | None]]:
     images, masks = (_named(folder / kind) for kind in ("imagesTr", "labelsTr"))
     packed = "imagesTr holds no .nii or .nii.gz file: is the archive unpacked?"
     require(images, packed, ImagingError)
-    return [(path, masks.get(name)) for name, path in images.items()]
+    return [(path, masks.get(name, folder / "no mask")) for name, path in images.items()]
 
 
 def _named(folder: Path) -> dict[str, Path]:
     return {n[1]: p for p in sorted(folder.glob("*")) if (n := VOLUME.fullmatch(p.name))}
 
 
-def _read(
-    image: Path, mask: Path | None, organ: str, place: str
-) -> tuple[Volume, NDArray[np.uint8]]:
+def _read(image: Path, mask: Path, organ: str, place: str) -> tuple[Volume, NDArray[np.uint8]]:
     """Read one volume and its mask, both with axes "SPL", and check that they belong together.
 
     Parameters
     ----------
     image, mask : Path
-        The mask may be missing.
     organ : {"lung", "liver"}
     place : str
         What an error calls it: "Volume 3 of 20".
@@ -334,9 +330,8 @@ def _read(
         Either cannot be read, there is no mask, the grids differ, the mask has other labels, or the
         values are no HU.
     """
-    if mask is None:
-        raise ImagingError(f"{place} has no mask in labelsTr.")
     try:
+        require(mask.is_file(), "it has no mask in labelsTr.", ImagingError)
         labels, volume = _labels(mask, organ), read_nifti(image, "HU")
         same = volume.values.shape == labels.shape and _aligned(image, mask)
         require(same, "the mask is not on the grid of the image.", ImagingError)

@@ -193,9 +193,7 @@ def _why(error: Exception, otherwise: str) -> str:
     return known.get(kind, f"cannot be read ({kind}): {otherwise}")
 
 
-def _opened(
-    path: Path, place: str, pixel_mm: tuple[float, float] | None, odd: list[str]
-) -> list[pydicom.Dataset]:
+def _opened(path: Path, place: str, pixel_mm: Any, odd: list[str]) -> list[pydicom.Dataset]:
     """Read one file, with all that highdicom asks for; what is no image is told in `odd`."""
     if not is_dicom(path):
         odd.append(f"{place} is not DICOM, or lacks the letters DICM that mark it.")
@@ -302,13 +300,11 @@ def _require_even(places: NDArray[np.float64], heights: NDArray[np.float64]) -> 
     steps, way = np.diff(heights), places[-1] - places[0]
     usual, height = float(np.median(steps)), float(heights[-1] - heights[0])
     k = int(np.argmax(np.abs(steps - usual)))
-    aside = float(np.sqrt(max(0, way @ way - height**2)))
+    askew = np.sqrt(max(0, way @ way - height**2)) > 2 * ROUNDED + STRAIGHT * height
     faults = {
         f"Slices {k + 1} and {k + 2} are {steps[k]:.2f} mm apart, others {usual:.2f} mm: one is "
         "missing, or the distances are uneven.": np.abs(steps - steps.mean()).max() > ROUNDED,
-        f"Each slice is shifted against the last, {TILTED}": (
-            aside > 2 * ROUNDED + STRAIGHT * height
-        ),
+        f"Each slice is shifted against the last, {TILTED}": askew,
     }
     refuse(ImagingError, faults)
 
@@ -320,7 +316,7 @@ def _volume(slices: list[pydicom.Dataset], odd: list[str]) -> Volume:
     oriented = "ImageOrientationPatient" in first or FRAMES in first
     told: dict[str, Any] = {"apply_real_world_transform": False, "apply_presentation_lut": not ct}
     told |= {"atol": ROUNDED, "perpendicular_tol": 1}  # see `_require_even`
-    thick = first.get("SpacingBetweenSlices", first.get("SliceThickness", np.nan))
+    thick = first.get("SpacingBetweenSlices") or first.get("SliceThickness", np.nan)
     stack = partial(_stack(slices), dtype=np.float32, **told)
     volume = stack().flip_spatial(0)  # highdicom counts slices downwards
     values = np.ascontiguousarray(volume.array)
@@ -345,14 +341,13 @@ def _stack(slices: list[pydicom.Dataset]) -> Callable[..., Any]:
     first = slices[0]
     if FRAMES in first:
         image = highdicom.Image.from_dataset(first, copy=False)
-        even = image.get_volume_geometry(atol=ROUNDED, perpendicular_tol=STRAIGHT**2 / 2)
+        single: Any = {"allow_duplicate_positions": False, "perpendicular_tol": STRAIGHT**2 / 2}
         uneven = f"Frames are missing or double, or each is shifted against the last, {TILTED}"
-        require(even, uneven, ImagingError)
+        require(image.get_volume_geometry(atol=ROUNDED, **single), uneven, ImagingError)
         return image.get_volume
     first.setdefault("ImageOrientationPatient", [1, 0, 0, 0, 1, 0])
     first.setdefault("ImagePositionPatient", [0, 0, 0])
-    if len(slices) == 1:
-        first.pop("SpacingBetweenSlices", None)
+    first.pop("SpacingBetweenSlices", None)  # 0 or negative in some files of one slice
     for data, name in product(slices, MEASURED):
         data[name] = first[name]  # but for rounding the same, which is too little for highdicom
     return partial(highdicom.get_volume_from_series, slices)
@@ -396,10 +391,8 @@ def read_nifti(path: str | Path, unit: Literal["HU", "grey"]) -> Volume:
         scale = {"meter": 1000.0, "micron": 0.001}.get(image.header.get_xyzt_units()[0], 1.0)
         return image.affine, image.get_fdata(dtype=np.float32), oriented, scale
 
-    affine, values, oriented, scale = attempt(
-        loaded,
-        lambda error: f"It {_why(error, 'it is something else, empty or cut off')}",
-    )
+    other = "it is something else, empty or cut off."
+    affine, values, oriented, scale = attempt(loaded, lambda error: f"It {_why(error, other)}")
     steps = nibabel.affines.voxel_sizes(affine) * scale
     products = np.abs(np.triu(affine[:3, :3].T @ affine[:3, :3], 1)) * scale**2
     leaning = products > STRAIGHT * np.outer(steps, steps)

@@ -362,7 +362,7 @@ def test_a_certificate_is_not_called_a_missing_network(place: Place) -> None:
     for name in ("NO_PROXY", "no_proxy"):
         place.patch.setenv(name, "localhost")
     file = replace(place.text, url=secured(place.http, place.folder))
-    refused = r"\(its certificate was refused: name that of your hospital in REQUESTS_CA_BUNDLE"
+    refused = r"\(its certificate was refused: name your hospital's in REQUESTS_CA_BUNDLE"
     with pytest.raises(data.DownloadError, match=refused):
         data.fetch(file)
     place.patch.setenv("REQUESTS_CA_BUNDLE", str(place.folder / "not there"))

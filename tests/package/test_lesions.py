@@ -314,7 +314,7 @@ FAULTS: dict[str, tuple[Damage, str]] = {
     "not unpacked": (lambda f: shutil.rmtree(f / "imagesTr"), "is the archive unpacked"),
 }
 OF_ONE: dict[str, tuple[Damage, str]] = {
-    "mask missing": (lambda f: second(f, "labelsTr").unlink(), "Volume 2 of 3 has no mask"),
+    "mask missing": (lambda f: second(f, "labelsTr").unlink(), "Volume 2 of 3: it has no mask"),
     "image cut off": (cut("imagesTr"), "Volume 2 of 3: It cannot be read"),
     "mask cut off": (cut("labelsTr"), "Volume 2 of 3: It cannot be read"),
     "other shape": (remask(lambda m: m[:-1]), "Volume 2 of 3: the mask is not on the"),
@@ -360,7 +360,7 @@ def test_each_fault_of_a_task_has_its_own_error_that_names_nobody(tmp_path: Path
     solid = lambda hu: np.where(hu == -800, 20, hu).astype(np.float32)  # noqa: E731
     thorax = task(tmp_path / "solid", "lung", [LUNG], change=solid)
     useless = {
-        "liver ": (whole, "Volume 1 of 2 has no mask in labelsTr"),
+        "liver ": (whole, "Volume 1 of 2: it has no mask in labelsTr"),
         "liver": (none, "None of 2 volumes has a lesion of 4 mm"),
         "lung": (thorax, "Volume 1 of 1 shows no lung"),
     }

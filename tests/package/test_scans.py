@@ -269,19 +269,29 @@ def test_what_is_the_same_but_for_rounding_is_the_same(tmp_path: Path) -> None:
         assert volume.spacing_mm == pytest.approx((0.7, 0.703125, 0.703125), abs=0.02)
 
 
-@pytest.mark.parametrize("empty", ["SliceThickness", "FrameOfReferenceUID", "RescaleType"])
-def test_an_element_that_is_there_but_empty_is_not_there(tmp_path: Path, empty: str) -> None:
-    volume = read_dicom(
-        write(tmp_path / "a", **{empty: ("DS" if "T" not in empty[1:] else "LO", None)})
-    )
-    np.testing.assert_array_equal(volume.hu, HU)
+def test_an_element_that_is_there_but_empty_is_not_there(tmp_path: Path) -> None:
+    for name, kind in {"SliceThickness": "DS", "FrameOfReferenceUID": "UI"}.items():
+        volume = read_dicom(write(tmp_path / "a", **{name: (kind, None)}))
+        np.testing.assert_array_equal(volume.hu, HU)
+    nowhere = {"ImageOrientationPatient": ("DS", None), "ImagePositionPatient": ("DS", None)}
+    assert read_dicom(write(tmp_path / "a", **nowhere)).axes == ""
+    for between, apart in ((0, 3.0), (-4, 4.0)):  # unknown is sometimes 0, downwards negative
+        about = {"SpacingBetweenSlices": between}
+        assert read_dicom(write(tmp_path / "a", **about)).spacing_mm[0] == apart
 
 
 def test_what_is_left_out_of_a_folder_is_told(tmp_path: Path) -> None:
     whole = read_dicom(series(tmp_path / "whole", [0, 1, 2]))
-    scout = {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"], "SeriesInstanceUID": OTHER_SERIES}
+    scout: dict[str, Any] = {
+        "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"],
+        "SeriesInstanceUID": OTHER_SERIES,
+    }
     scout |= {"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}
-    again = {"ImagePositionPatient": [0, 0, 1], "RescaleSlope": 1, "InstanceNumber": 9}
+    again: dict[str, Any] = {
+        "ImagePositionPatient": [0, 0, 1],
+        "RescaleSlope": 1,
+        "InstanceNumber": 9,
+    }
     added: dict[str, tuple[Callable[[Path], object], str]] = {
         "1x.txt": (text, "Left out: File 3 of 4 is not DICOM"),
         "sr": (written(lambda _: bundled("reportsi.dcm").read_bytes()), "File 4 of 4 holds no ima"),
@@ -432,9 +442,12 @@ def test_nothing_of_the_patient_is_in_what_is_returned_or_even_read(
 ) -> None:
     kept: list[list[Dataset]] = []
     keep = scans._volume
-    monkeypatch.setattr(
-        scans, "_volume", lambda slices, odd: kept.append(slices) or keep(slices, odd)
-    )  # type: ignore[func-returns-value]
+
+    def kept_too(slices: list[Dataset], odd: list[str]) -> Volume:
+        kept.append(slices)
+        return keep(slices, odd)
+
+    monkeypatch.setattr(scans, "_volume", kept_too)
     path = write(tmp_path / f"{MARK}.dcm", **IDENTITY)
     assert not is_silent(path.read_bytes())  # the mark is in the file
     volume = read_dicom(path)
