@@ -208,12 +208,12 @@ def _opened(path: Path, place: str, pixel_mm: Any, odd: list[str]) -> list[pydic
     data.setdefault("FrameOfReferenceUID", "2.25.0")
     if pixel_mm and FRAMES not in data:
         data.setdefault("PixelSpacing", [*pixel_mm])
-    _require_readable(data, place)
+    _require_units(data, place)
     data.pixel_array  # noqa: B018 - decoded here, where the file can still be named
     return [data]
 
 
-def _require_readable(data: pydicom.Dataset, place: str) -> None:
+def _require_units(data: pydicom.Dataset, place: str) -> None:
     """Raise ImagingError if an image cannot be put in physical units."""
     rescale, framed = _rescale(data), FRAMES in data
     # highdicom takes a slope of 0 for none, and none for 1
