@@ -86,6 +86,11 @@ def find_local(name: str, folder: str) -> Path | None:
     return find_in(root, name, folder)
 
 
+def rebuilt(name: str) -> str:
+    """Return the name of a copy that somebody has put together: NAME_rebuilt.npz."""
+    return f"{Path(name).stem}_rebuilt{Path(name).suffix}"
+
+
 def require_whole(file: RemoteFile, path: Path) -> None:
     """Raise ContentError if the file is a web page, something else, or cut off."""
     with path.open("rb") as opened:
@@ -184,7 +189,7 @@ def fetch(file: RemoteFile, also: Collection[str] = ()) -> Path:
     DownloadError, ChecksumError, ContentError
         A faulty file in the cache is removed and downloaded again; a reader's own is left alone.
     """
-    local = find_local(file.name, file.folder)
+    local = find_local(file.name, file.folder) or find_local(rebuilt(file.name), file.folder)
     if local is not None:
         return verify(file, local, also)
     cached = cache_folder() / file.folder / file.name
