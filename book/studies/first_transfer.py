@@ -49,6 +49,7 @@ def mobilenet(size: int, weights: Any) -> keras.Model:
 
 
 def weights() -> Any:
+    """Of ImageNet, from wherever they can be had."""
     return data.imagenet_weights(models.weights_url("MobileNet", 0.25))
 
 
@@ -59,6 +60,7 @@ def as_colour(x: NDArray[np.uint8], size: int) -> tf.Tensor:
 
 
 def seen_by(network: keras.Model, size: int) -> Array:
+    """What a network makes of every image, shown with so many pixels."""
     x = pictures().x
     parts = [network(as_colour(x[i : i + 64], size), training=False) for i in range(0, len(x), 64)]
     return cast(Array, np.concatenate([np.asarray(part) for part in parts]))
@@ -66,11 +68,13 @@ def seen_by(network: keras.Model, size: int) -> Array:
 
 @cache
 def pictures() -> data.Pictures:
+    """Every image, its diagnosis and its part."""
     return data.breast_ultrasound()
 
 
 @cache
 def group() -> NDArray[np.intp]:
+    """Number of the near copies that each image belongs to."""
     return images.near_copies(pictures().x)
 
 
@@ -94,11 +98,13 @@ def features(strategy: str, division: int) -> Array:
 
 @cache
 def frozen(size: int) -> Array:
+    """The features of ImageNet."""
     return seen_by(mobilenet(size, weights()), size)
 
 
 @cache
 def below_the_cut() -> Array:
+    """The maps from which fine-tuning starts."""
     whole = mobilenet(SIZE, weights())
     return seen_by(keras.Model(whole.inputs, whole.get_layer(CUT).output), SIZE)
 
@@ -122,7 +128,8 @@ def tuned(train: NDArray[np.intp], test: NDArray[np.intp], seed: int) -> Array:
     upper = keras.Model(whole.get_layer(CUT).output, head(whole.output))
     slopes = last.coef_[0] / scaler.scale_
     head.set_weights([slopes[:, None], last.intercept_ - slopes @ scaler.mean_])
-    upper = models.train(upper, below_the_cut()[train], y[train], MORE, seed)
+    norms = [one.name for one in upper.layers if isinstance(one, keras.layers.BatchNormalization)]
+    upper = models.train(upper, below_the_cut()[train], y[train], MORE, seed, frozen=norms)
     return models.outputs(upper, below_the_cut()[test])[:, 0]
 
 
