@@ -15,7 +15,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from medxfer_utils import images
-from medxfer_utils.data import DataError, breast_ultrasound, image_folder
+from medxfer_utils.data import DataError, image_folder
 
 rng = np.random.default_rng(0)
 
