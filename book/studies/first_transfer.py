@@ -61,7 +61,7 @@ def as_colour(x: NDArray[np.uint8], size: int) -> tf.Tensor:
     return keras.applications.mobilenet.preprocess_input(tf.repeat(resized, 3, axis=-1))
 
 
-def mirrored(x: Array) -> Array:
+def mirrored(x: NDArray[Any]) -> NDArray[Any]:
     """All images, and all as in a mirror, shape (2, n, ...)."""
     return np.stack([x, x[:, :, ::-1]])
 
@@ -155,10 +155,10 @@ def scores(strategy: str, train: NDArray[np.intp], test: NDArray[np.intp], divis
     if strategy in (TUNED, SCRATCH):
         x = below_the_cut() if strategy == TUNED else small()
         network = tuned(train, division) if strategy == TUNED else scratch(train, division)
-        return np.mean([models.outputs(network, one[test])[:, 0] for one in x], axis=0)
+        return cast(Array, np.mean([models.outputs(network, one[test]) for one in x], axis=0)[:, 0])
     x = features(strategy, division)
     model = linear(x, train)
-    return np.mean([model.decision_function(one[test]) for one in x], axis=0)
+    return cast(Array, np.mean([model.decision_function(one[test]) for one in x], axis=0))
 
 
 def drawn(pool: NDArray[np.intp], n: int, rng: np.random.Generator) -> NDArray[np.intp]:

@@ -65,7 +65,8 @@ def test_a_folder_is_read_whole_in_grey_with_its_proportions(folder: Path) -> No
     # Capital letters sort first.
     assert found.y.tolist() == [1, 1, 0, 0]
     assert found.patient.tolist() == [1, 2, 0, 0]
-    assert (found.x.shape, found.x.dtype) == ((4, 32, 32), np.uint8)
+    assert found.x.shape == (4, 32, 32)
+    assert found.x.dtype == np.uint8
     ramp, turned, tall, grey = found.x
     assert (ramp[0, 0], ramp[0, -1]) == (0, 255), "values beyond the window are cut"
     assert np.all(np.diff(ramp[0].astype(int)) >= 0)
@@ -81,7 +82,7 @@ FAULTS: list[tuple[Break, str]] = [
     (lambda f: shutil.rmtree(f / "benign"), "with 1 folders in it, 1 of them called malignant"),
     (lambda f: (f / "Malignant").rename(f / "cancer"), "2 folders in it, 0 of them called"),
     (lambda f: (f / "other").mkdir(), "3 folders"),
-    (lambda f: [p.unlink() for p in (f / "benign").glob("[ab]*")], "Class 2 of 2 holds no image"),
+    (lambda f: [*map(Path.unlink, (f / "benign").glob("[ab]*"))], "Class 2 of 2 holds no image"),
     (lambda f: (f / "benign" / "b.jpeg").write_bytes(b"\xff\xd8\xff cut"), "Image 4 of 4"),
     (lambda f: (f / "Malignant" / "c.DCM").write_bytes(b"no"), "Image 1 of 4.*InvalidDicomError"),
     (lambda f: (f / "patients.csv").write_text("a,b\n1,2\n"), "needs the columns file and"),
