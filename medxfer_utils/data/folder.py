@@ -142,8 +142,8 @@ def image_folder(folder: str | Path, size: int) -> Pictures:
     files = [_files_of(path, number) for number, path in enumerate(classes, 1)]
     y = np.repeat(np.array(ill, int), [len(some) for some in files])
     every = [path for some in files for path in some]
-    x = _resized((_read(path, k, len(every)) for k, path in enumerate(every, 1)), size)
-    return Pictures(x, y, np.full(len(y), ""), _patients(root, every))
+    x = _resized((_grey_of(path, k, len(every)) for k, path in enumerate(every, 1)), size)
+    return Pictures(x, y, np.full(len(y), ""), _numbers_of(root, every))
 
 
 def _files_of(folder: Path, number: int) -> list[Path]:
@@ -161,7 +161,7 @@ def _files_of(folder: Path, number: int) -> list[Path]:
     return found
 
 
-def _read(path: Path, number: int, total: int) -> NDArray[np.uint8]:
+def _grey_of(path: Path, number: int, total: int) -> NDArray[np.uint8]:
     """One image, grey."""
     try:
         if path.suffix.lower() in DICOM:
@@ -195,7 +195,7 @@ def _resized(images: Iterable[NDArray[np.uint8]], size: int) -> NDArray[np.uint8
     return np.stack([np.asarray(image) for image in made])
 
 
-def _patients(root: Path, files: list[Path]) -> NDArray[np.int64]:
+def _numbers_of(root: Path, files: list[Path]) -> NDArray[np.int64]:
     """A number for the patient of each file."""
     if not (root / PATIENTS).is_file():
         warnings.warn(

@@ -140,8 +140,8 @@ def patients_here() -> list[str]:
         own = [file.name for file in files if data.find_local(file.name, file.folder)]
     except data.DataError:  # the reader's folder is not there: the chapter will say so
         own = []
-    caches = {file: (data.cache_folder() / file.folder, data.keras_cache()) for file in files}
-    kept = [f.name for f, places in caches.items() if any((p / f.name).is_file() for p in places)]
+    kept = [f.name for f in files if (data.cache_folder() / f.folder / f.name).is_file()]
+    kept += [f.name for f in files if (data.keras_cache() / f.name).is_file()]
     return sorted({*own, *kept})
 
 
