@@ -7,7 +7,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import PIL.Image
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
 
 from medxfer_utils import require
 
@@ -170,3 +173,46 @@ def scaled(values: ArrayLike) -> Image:
     other = f"Values of type {source.dtype} have no range of their own: use `window` for Hounsfield"
     _require(source.dtype in (np.uint8, np.uint16), f"{other} units, `percentile_window` for MR.")
     return np.asarray(source.astype(np.float32) / np.float32(np.iinfo(source.dtype).max))
+
+
+def near_copies(images: ArrayLike, threshold: float = 0.93, size: int = 28) -> NDArray[np.intp]:
+    """Find images that are nearly the same: another frame of a scan, a copy with callipers.
+
+    Two images are near copies if their thumbnails correlate by more than the threshold, and so
+    are those that a chain of near copies joins. Taught in lesson 01.
+
+    Parameters
+    ----------
+    images : array_like, shape (n, h, w)
+        Grey images, of any range.
+    threshold : float
+        0.93 was chosen on breast ultrasound at 28 pixels, where it found 214 of 217 known pairs.
+        Other images need their own: look at the pairs just above it.
+    size : int
+        Pixels of a side of a thumbnail.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Number of the group of each image, from 0; an image without a copy is alone in its own.
+
+    Raises
+    ------
+    ValueError
+        If an image has one grey value, for which no correlation is defined, a value is no number,
+        or the threshold does not lie between 0 and 1.
+    """
+    if not 0 < threshold < 1:
+        raise ValueError(f"threshold must lie between 0 and 1, not {threshold}")
+    whole = _numbers(images)
+    box = PIL.Image.Resampling.BOX
+    small = np.stack(
+        [
+            np.asarray(PIL.Image.fromarray(image).resize((size, size), box)).ravel()
+            for image in whole
+        ]
+    )
+    if (flat := np.flatnonzero(small.std(axis=1) == 0)).size:
+        raise ValueError(f"image {flat[0]} has one grey value only: take it out first")
+    alike = np.corrcoef(small) > threshold
+    return np.asarray(connected_components(csr_matrix(alike), directed=False)[1], np.intp)

@@ -25,7 +25,7 @@ from book.studies.study import Study
 # `lung_to_liver` needs the networks of `lung_sources`.
 SCRIPTS = (
     *("hospitals", "hospitals_choice", "hospitals_gaps", "images_ct_mr", "images_xray_ultrasound"),
-    *("lung_real", "lung_sources", "lung_to_liver", "lung_prepared"),
+    *("lung_real", "lung_sources", "lung_to_liver", "lung_prepared", "first_transfer"),
 )
 
 

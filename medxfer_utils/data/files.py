@@ -70,8 +70,10 @@ def cache_folder() -> Path:
 
 
 def find_in(root: Path, name: str, folder: str) -> Path | None:
-    """Return the file of that name if it is in a folder, or in its subfolder of that name."""
-    return next((p for p in (root / folder / name, root / name) if p.is_file()), None)
+    """Return the file of that name, or a rebuilt copy, in a folder or the subfolder named."""
+    rebuilt = f"{Path(name).stem}_rebuilt{Path(name).suffix}"  # somebody has put it together
+    places = (place / one for one in (name, rebuilt) for place in (root / folder, root))
+    return next((path for path in places if path.is_file()), None)
 
 
 def find_local(name: str, folder: str) -> Path | None:
