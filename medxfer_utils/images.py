@@ -204,7 +204,7 @@ def near_copies(images: ArrayLike, threshold: float = 0.93, size: int = 28) -> N
     """
     if not 0 < threshold < 1:
         raise ValueError(f"threshold must lie between 0 and 1, not {threshold}")
-    whole = _numbers(images)
+    whole = finite(images)
     box = PIL.Image.Resampling.BOX
     small = np.stack(
         [
