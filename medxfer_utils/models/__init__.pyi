@@ -8,7 +8,8 @@ from .backbones import backbone as backbone, weights_url as weights_url
 from .base import Array as Array, Classical as Classical, Labels as Labels, Predicts as Predicts
 from .base import Rows as Rows, Strategy as Strategy, Training as Training
 from .base import Transferable as Transferable, fit_scaler as fit_scaler
-from .base import log_odds_of as log_odds_of, ranking as ranking, rows as rows
+from .base import log_odds_of as log_odds_of, predicting as predicting, ranking as ranking
+from .base import rows as rows
 from .combined import Average as Average
 from .linear import Linear as Linear, logistic_loss as logistic_loss
 from .linear import posterior_mode as posterior_mode

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from medxfer_utils import require
 from medxfer_utils.models import penalties, surgery
-from medxfer_utils.models.architectures import reinitialised
+from medxfer_utils.models.architectures import every_layer, reinitialised
 from medxfer_utils.models.base import Array, Prepare, Rows, Training, Transferable, prepared
-from medxfer_utils.models.training import Penalised, outputs, passed_through, train
+from medxfer_utils.models.training import Penalised, outputs, passed_through, require_logit, train
 
 # isort: split
 import keras
@@ -33,11 +34,24 @@ class Model(Transferable):
         From raw features (n, d) or images (n, height, width) to what the network is fed.
     source_prepare : StandardScaler, Pipeline or callable, optional
         How its training patients were prepared, where that differs.
+
+    Raises
+    ------
+    ValueError
+        If the last layer has another name, several outputs, or an activation.
     """
 
     network: keras.Model
     prepare: Prepare
     source_prepare: Prepare | None = None
+
+    def __post_init__(self) -> None:
+        last, wide = self.network.layers[-1].name, self.network.output_shape
+        fine = last == "head" and wide[1:] == (1,)
+        require(
+            fine, f"The last layer, {last!r}, gives {wide}: name it 'head', and give it 1 unit."
+        )
+        require_logit(self.network)
 
     @property
     def backbone(self) -> tuple[str, ...]:
@@ -55,7 +69,9 @@ class Model(Transferable):
         return outputs(self.network, prepared(self.prepare, x), layer)
 
     def untrained(self, seed: int = 0) -> Model:
-        return replace(self, network=reinitialised(self.network, seed))
+        network = reinitialised(self.network, seed)
+        network.trainable = True  # what is frozen in the source must be learnt now
+        return replace(self, network=network)
 
     def with_new_head(self, seed: int = 0) -> Model:
         fresh = reinitialised(self.network, seed)
@@ -91,7 +107,8 @@ class Model(Transferable):
     def restandardised(self, x: Array, seed: int = 0) -> Model:
         """The same weights; scaler and batch norm with statistics of unlabelled `x`."""
         model = super().restandardised(x)
-        if not any(isinstance(m, keras.layers.BatchNormalization) for m in self.network.layers):
+        layers = every_layer(self.network)
+        if not any(isinstance(m, keras.layers.BatchNormalization) for m in layers):
             return model
         network = with_statistics_of(self.network, prepared(model.prepare, x), seed)
         return replace(model, network=network)

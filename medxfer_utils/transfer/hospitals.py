@@ -131,7 +131,11 @@ def similarity(
     """
     scaler = common_scaler(sources, x)
     z = scaler.transform(x)
-    distances = [shifts.proxy_a_distance(scaler.transform(source.x), z, rng) for source in sources]
+    own = np.arange(len(z))
+    distances = [
+        shifts.proxy_a_distance(scaler.transform(s.x), z, rng, groups=(s.patient, own))
+        for s in sources
+    ]
     return np.clip(1 - np.array(distances) / 2, 0, 1)
 
 

@@ -36,10 +36,12 @@ from medxfer_utils.models.combined import Average
 from medxfer_utils.models.network import Model
 from medxfer_utils.models.penalties import Anchor, MapDistance, Penalty, SpectralShrinkage
 from medxfer_utils.models.surgery import (
+    block_numbers,
     blocks,
     channel_attention,
     convolutions,
     merged,
+    weighted,
     with_adapters,
     with_lora,
 )
@@ -51,11 +53,6 @@ SHORT = Training(steps=100, batch=None)  # what starts from the source of a smal
 
 
 # --- nothing is trained ---------------------------------------------------------------------------
-
-
-def source_as_is(source: M, target: Cohort) -> M:
-    """Keep everything: the source model, which never looks at the target. Taught in lesson 02."""
-    return source
 
 
 def restandardised(source: M, x: Array, seed: int = 0) -> M:
@@ -110,34 +107,6 @@ def _from_scratch(source: M, prepare: Prepare, seed: int) -> M:
     """An untrained model of the same kind that knows no other way to prepare than this."""
     fresh: Any = source.untrained(seed)
     return cast(M, replace(fresh, prepare=prepare, source_prepare=None))
-
-
-def pooled_data(
-    source: M, target: Cohort, patients: Cohort, training: Training | None = None, seed: int = 0
-) -> M:
-    """Keep the patients: one scaler, and every patient of source and target counts the same.
-
-    Taught in lesson 02.
-
-    Parameters
-    ----------
-    source : Transferable
-        Decides the kind of model and of scaler; its parameters are not used.
-    target, patients : Cohort
-        The labelled patients of the target, and those of the source.
-    training, seed
-        As for `target_only`.
-
-    Raises
-    ------
-    ValueError
-        If a patient is in both cohorts.
-    """
-    require_disjoint(patients, target)
-    n, both = len(patients) + len(target), np.concatenate([patients.x, target.x])
-    start = _from_scratch(source, fitted_on(source.prepare, both), seed)
-    parts = [rows(part, start.prepare, len(part) / n) for part in (target, patients)]
-    return start.minimised(parts[0] + parts[1], training, seed, strength=start.ridge(n))
 
 
 def joint(
@@ -281,8 +250,9 @@ def discriminative_rates(
     .. [1] Howard and Ruder (2018), Universal language model fine-tuning for text classification.
        ACL, doi:10.18653/v1/P18-1031.
     """
-    top = len(convolutions(source.network)) + 1
-    rates = {name: ratio ** (int(name.rpartition("_")[2]) - top) for name in source.backbone}
+    numbers = block_numbers(source.network)
+    top = max(numbers.values()) + 1
+    rates = {name: ratio ** (block - top) for name, block in numbers.items()}
     return source.minimised(rows(target, source.prepare), training, seed, multipliers=rates)
 
 
@@ -295,7 +265,7 @@ def gradually_unfrozen(source: Model, target: Cohort, training: Training, seed: 
     ----------
     .. [1] Howard and Ruder (2018), doi:10.18653/v1/P18-1031.
     """
-    there = len(convolutions(source.network))
+    there = max(block_numbers(source.network).values())
     shares = np.diff(np.linspace(0, training.steps, there + 2).astype(int))
     for stage, steps in enumerate(shares):
         frozen, part = blocks(source.network, there - stage), replace(training, steps=int(steps))
@@ -406,8 +376,10 @@ def lora(source: Model, target: Cohort, training: Training, seed: int = 0, rank:
 
     Taught in lesson 08.
     """
+    moving = convolutions(source.network)
+    frozen = [layer.name for layer in weighted(source.network) if layer.name not in moving]
     grown = replace(source, network=with_lora(source.network, rank, seed))
-    tuned = fine_tuned(grown, target, training, seed, source.norms)
+    tuned = fine_tuned(grown, target, training, seed, frozen)
     return replace(source, network=merged(tuned.network, source.network))
 
 
@@ -416,8 +388,8 @@ def residual_adapters(source: Model, target: Cohort, training: Training, seed: i
 
     Taught in lesson 08.
     """
-    frozen = (*convolutions(source.network), *source.norms)
     grown = replace(source, network=with_adapters(source.network))
+    frozen = [layer.name for layer in weighted(source.network)]
     tuned = fine_tuned(grown, target, training, seed, frozen)
     return replace(source, network=merged(tuned.network, source.network))
 
