@@ -54,11 +54,9 @@ class Cohort:
         require(alike, f"{here}: lengths differ, {lengths}; give one row each.")
         require(len(self.y), f"{here} has no rows; check the selection that made it.")
         for what, values in (("y", self.y), ("patient", self.patient)):
-            one = f"{here}: {what} has shape {values.shape}; give one a row, such as {what}[:, 0]."
-            require(values.ndim == 1, one)
+            require(values.ndim == 1, f"{here}: {what} has shape {values.shape}; use {what}[:, 0].")
         gaps = [k for k, who in enumerate(self.patient.tolist()) if who is None or who != who]
-        nobody = f"{here}: {len(gaps)} rows have no patient, row {gaps[:1]} first; leave them out."
-        require(not gaps, nobody)
+        require(not gaps, f"{here}: {len(gaps)} rows have no patient, {gaps[:1]} first: drop them.")
         strange = sorted(set(np.unique(self.y).tolist()) - {0, 1})
         require(not strange, f"{here}: labels must be 0 or 1 (1 = the disease), found {strange}.")
 

@@ -155,7 +155,8 @@ def _mmd2(x: Array, bandwidth: float, in_a: Array) -> Array:
     n, m = in_a.sum(axis=0), (1 - in_a).sum(axis=0)
     inside_a, from_a, both = np.zeros(len(n)), np.zeros(len(n)), 0.0
     for part in np.array_split(np.arange(len(x)), -(-(len(x) ** 2) // PAIRS)):
-        kernel = np.exp(-cdist(x[part], x, "sqeuclidean") / (2 * bandwidth**2))
+        kernel = cdist(x[part], x, "sqeuclidean")
+        np.exp(np.multiply(kernel, -0.5 / bandwidth**2, out=kernel), out=kernel)
         near_a = kernel @ in_a
         inside_a, from_a = inside_a + (in_a[part] * near_a).sum(axis=0), from_a + near_a.sum(axis=0)
         both += kernel.sum()

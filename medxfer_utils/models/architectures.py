@@ -115,10 +115,8 @@ def reinitialised(network: keras.Model, seed: int) -> keras.Model:
     """
     kept = random.getstate()
     random.seed(seed)  # from which Keras draws the seeds that a layer does not give
-    try:
-        twin = keras.models.clone_model(network)
-    finally:
-        random.setstate(kept)
+    twin = keras.models.clone_model(network)
+    random.setstate(kept)
     layers = every_layer(twin)
     for k, (old, layer) in enumerate(zip(every_layer(network), layers, strict=True)):
         usual = type(getattr(layer, "kernel_initializer", None)) is keras.initializers.GlorotUniform

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from medxfer_utils import require
 from medxfer_utils.models import penalties, surgery
+from medxfer_utils.models import training as trainer
 from medxfer_utils.models.architectures import every_layer, reinitialised
 from medxfer_utils.models.base import Array, Prepare, Rows, Training, Transferable, prepared
-from medxfer_utils.models.training import Penalised, outputs, passed_through, require_logit, train
 
 # isort: split
 import keras
@@ -51,7 +51,7 @@ class Model(Transferable):
         require(
             fine, f"The last layer, {last!r}, gives {wide}: name it 'head', and give it 1 unit."
         )
-        require_logit(self.network)
+        trainer.require_logit(self.network)
 
     @property
     def backbone(self) -> tuple[str, ...]:
@@ -62,11 +62,11 @@ class Model(Transferable):
         return surgery.norms(self.network)
 
     def logit(self, x: Array) -> Array:
-        return outputs(self.network, prepared(self.prepare, x))[:, 0]
+        return trainer.outputs(self.network, prepared(self.prepare, x))[:, 0]
 
     def features(self, x: Array, layer: str = "features") -> Array:
         """What a layer gives for raw features or images, shape (n, ...)."""
-        return outputs(self.network, prepared(self.prepare, x), layer)
+        return trainer.outputs(self.network, prepared(self.prepare, x), layer)
 
     def untrained(self, seed: int = 0) -> Model:
         network = reinitialised(self.network, seed)
@@ -86,22 +86,22 @@ class Model(Transferable):
         strength: float = 0.0,
         frozen: Sequence[str] = (),
         multipliers: Mapping[str, float] | None = None,
-        penalty: Penalised | None = None,
+        penalty: trainer.Penalised | None = None,
         order: NDArray[np.integer] | None = None,
     ) -> Model:
         """As `Transferable.minimised`; and what else `train` takes."""
         if strength:
-            penalty = Penalised(penalties.Shrink(2), strength)
+            penalty = trainer.Penalised(penalties.Shrink(2), strength)
         told = self.network, data.z, data.y, training or WHOLE_SET, seed
         counts = data.weight * len(data.weight)
         counts = np.ones(len(counts)) if np.allclose(counts, 1) else counts
-        trained = train(*told, frozen, multipliers, penalty, order, counts)
+        trained = trainer.train(*told, frozen, multipliers, penalty, order, counts)
         return replace(self, network=trained)
 
     def anchored(
         self, data: Rows, strength: float, training: Training | None = None, seed: int = 0
     ) -> Model:
-        penalty = Penalised(penalties.Anchor(2), strength)
+        penalty = trainer.Penalised(penalties.Anchor(2), strength)
         return self.minimised(data, training, seed, penalty=penalty)
 
     def restandardised(self, x: Array, seed: int = 0) -> Model:
@@ -110,19 +110,5 @@ class Model(Transferable):
         layers = every_layer(self.network)
         if not any(isinstance(m, keras.layers.BatchNormalization) for m in layers):
             return model
-        network = with_statistics_of(self.network, prepared(model.prepare, x), seed)
+        network = trainer.with_statistics_of(self.network, prepared(model.prepare, x), seed)
         return replace(model, network=network)
-
-
-def with_statistics_of(network: keras.Model, x: Array, seed: int) -> keras.Model:
-    """The same weights with batch-norm statistics of unlabelled inputs `x` (AdaBN [1]_).
-
-    They pass through in training mode in 60 random batches of 128; after that, less than 0.2 % of
-    the old running mean and variance is left. Taught in lesson 05.
-
-    References
-    ----------
-    .. [1] Li et al. (2018), Adaptive batch normalization for practical domain adaptation. Pattern
-       Recognition, doi:10.1016/j.patcog.2018.03.005.
-    """
-    return passed_through(network, x, Training(steps=60, batch=128), seed)

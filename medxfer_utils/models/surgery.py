@@ -24,11 +24,7 @@ import tensorflow as tf  # noqa: E402
 
 NO_PLACE = "The network has no convolutions, beside which weights could be put."
 CONVOLUTIONS = keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D
-NORMS = (
-    keras.layers.BatchNormalization,
-    keras.layers.GroupNormalization,
-    keras.layers.LayerNormalization,
-)
+NORMS = tuple(getattr(keras.layers, f"{of}Normalization") for of in ("Batch", "Group", "Layer"))
 
 
 def backbone_layers(network: keras.Model) -> tuple[str, ...]:
@@ -73,8 +69,7 @@ def blocks(network: keras.Model, first: int) -> tuple[str, ...]:
     ValueError
         If the network has fewer blocks.
     """
-    numbers = block_numbers(network)
-    there = max(numbers.values(), default=0)
+    there = max((numbers := block_numbers(network)).values(), default=0)
     require(0 <= first <= there, f"Cannot freeze {first} blocks of a network that has {there}.")
     return tuple(name for name, block in numbers.items() if block <= first)
 

@@ -20,6 +20,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from medxfer_utils import require
 from medxfer_utils.cohorts import Cohort, require_disjoint
+from medxfer_utils.models import surgery
 from medxfer_utils.models.base import (
     Array,
     Classical,
@@ -35,16 +36,6 @@ from medxfer_utils.models.base import (
 from medxfer_utils.models.combined import Average
 from medxfer_utils.models.network import Model
 from medxfer_utils.models.penalties import Anchor, MapDistance, Penalty, SpectralShrinkage
-from medxfer_utils.models.surgery import (
-    block_numbers,
-    blocks,
-    channel_attention,
-    convolutions,
-    merged,
-    weighted,
-    with_adapters,
-    with_lora,
-)
 from medxfer_utils.models.training import Penalised, in_turn
 
 M = TypeVar("M", bound=Transferable)
@@ -235,7 +226,7 @@ def first_blocks_frozen(
     source: Model, target: Cohort, training: Training, seed: int = 0, first: int = 2
 ) -> Model:
     """Keep the first blocks as they are and the others as a start. Taught in lesson 05."""
-    return fine_tuned(source, target, training, seed, blocks(source.network, first))
+    return fine_tuned(source, target, training, seed, surgery.blocks(source.network, first))
 
 
 def discriminative_rates(
@@ -250,7 +241,7 @@ def discriminative_rates(
     .. [1] Howard and Ruder (2018), Universal language model fine-tuning for text classification.
        ACL, doi:10.18653/v1/P18-1031.
     """
-    numbers = block_numbers(source.network)
+    numbers = surgery.block_numbers(source.network)
     top = max(numbers.values()) + 1
     rates = {name: ratio ** (block - top) for name, block in numbers.items()}
     return source.minimised(rows(target, source.prepare), training, seed, multipliers=rates)
@@ -265,10 +256,11 @@ def gradually_unfrozen(source: Model, target: Cohort, training: Training, seed: 
     ----------
     .. [1] Howard and Ruder (2018), doi:10.18653/v1/P18-1031.
     """
-    there = max(block_numbers(source.network).values())
+    there = max(surgery.block_numbers(source.network).values())
     shares = np.diff(np.linspace(0, training.steps, there + 2).astype(int))
     for stage, steps in enumerate(shares):
-        frozen, part = blocks(source.network, there - stage), replace(training, steps=int(steps))
+        part, still = replace(training, steps=int(steps)), there - stage
+        frozen = surgery.blocks(source.network, still)
         source = fine_tuned(source, target, part, seed + stage, frozen)
     return source
 
@@ -363,7 +355,7 @@ def delta(
     Taught in lesson 08.
     """
     data = rows(target, source.prepare)
-    attention = channel_attention(source.network, data.z, target.y, layers)
+    attention = surgery.channel_attention(source.network, data.z, target.y, layers)
     held = Penalised(MapDistance(layers), strength, attention=attention)
     return source.minimised(data, training, seed, penalty=held)
 
@@ -376,11 +368,11 @@ def lora(source: Model, target: Cohort, training: Training, seed: int = 0, rank:
 
     Taught in lesson 08.
     """
-    moving = convolutions(source.network)
-    frozen = [layer.name for layer in weighted(source.network) if layer.name not in moving]
-    grown = replace(source, network=with_lora(source.network, rank, seed))
+    moving = surgery.convolutions(source.network)
+    frozen = [layer.name for layer in surgery.weighted(source.network) if layer.name not in moving]
+    grown = replace(source, network=surgery.with_lora(source.network, rank, seed))
     tuned = fine_tuned(grown, target, training, seed, frozen)
-    return replace(source, network=merged(tuned.network, source.network))
+    return replace(source, network=surgery.merged(tuned.network, source.network))
 
 
 def residual_adapters(source: Model, target: Cohort, training: Training, seed: int = 0) -> Model:
@@ -388,10 +380,10 @@ def residual_adapters(source: Model, target: Cohort, training: Training, seed: i
 
     Taught in lesson 08.
     """
-    grown = replace(source, network=with_adapters(source.network))
-    frozen = [layer.name for layer in weighted(source.network)]
+    grown = replace(source, network=surgery.with_adapters(source.network))
+    frozen = [layer.name for layer in surgery.weighted(source.network)]
     tuned = fine_tuned(grown, target, training, seed, frozen)
-    return replace(source, network=merged(tuned.network, source.network))
+    return replace(source, network=surgery.merged(tuned.network, source.network))
 
 
 # --- several --------------------------------------------------------------------------------------
