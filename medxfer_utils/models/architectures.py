@@ -101,6 +101,12 @@ def settle(network: keras.Model) -> None:
             layer.finalize_state()
 
 
+def thaw(network: keras.Model) -> None:
+    """Let every layer be trained; `network.trainable` does not reach into a network within it."""
+    for layer in every_layer(network):
+        layer.trainable = True
+
+
 def chance(network: keras.Model) -> list[keras.Variable]:
     """The state of all that draws: dropout, noise, augmentation. It is not among the weights."""
     return [v for v in network.variables if v.name == "seed_generator_state"]

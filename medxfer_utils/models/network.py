@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from medxfer_utils import require
 from medxfer_utils.models import penalties, surgery
 from medxfer_utils.models import training as trainer
-from medxfer_utils.models.architectures import every_layer, reinitialised
+from medxfer_utils.models.architectures import every_layer, reinitialised, thaw
 from medxfer_utils.models.base import Array, Prepare, Rows, Training, Transferable, prepared
 
 # isort: split
@@ -70,7 +70,7 @@ class Model(Transferable):
 
     def untrained(self, seed: int = 0) -> Model:
         network = reinitialised(self.network, seed)
-        network.trainable = True  # what is frozen in the source must be learnt now
+        thaw(network)  # what is frozen in the source must be learnt now
         return replace(self, network=network)
 
     def with_new_head(self, seed: int = 0) -> Model:

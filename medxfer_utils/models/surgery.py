@@ -44,8 +44,9 @@ def norms(network: keras.Model) -> tuple[str, ...]:
 
 
 def convolutions(network: keras.Model) -> tuple[str, ...]:
-    """Names of the convolutions; one that looks at each channel alone does not count."""
-    return tuple(layer.name for layer in weighted(network) if isinstance(layer, CONVOLUTIONS))
+    """Names of the convolutions, but adapters, and those that look at each channel alone."""
+    names = [layer.name for layer in weighted(network) if isinstance(layer, CONVOLUTIONS)]
+    return tuple(name for name in names if not name.startswith("adapter_"))
 
 
 def block_numbers(network: keras.Model) -> dict[str, int]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medxfer_utils import require, settle_tensorflow
-from medxfer_utils.models.architectures import chance, every_layer, settle
+from medxfer_utils.models.architectures import chance, every_layer, settle, thaw
 from medxfer_utils.models.base import Array, Augmentation, Labels, Training
 from medxfer_utils.models.penalties import Penalty, Seen
 
@@ -146,7 +146,7 @@ def with_statistics_of(network: keras.Model, x: Array, seed: int) -> keras.Model
     training = Training(steps=60, batch=128)
     _require_fit(network, x, np.zeros(len(x), int), training, set())
     twin = copied(network)
-    twin.trainable = True  # a frozen batch norm would keep its statistics
+    thaw(twin)  # a frozen batch norm would keep its statistics
     for batch in in_turn(len(x), training, seed):
         twin(tf.constant(x[batch], tf.float32), training=True)
     return with_weights(network, twin.get_weights())

@@ -299,7 +299,7 @@ def test_mistakes_are_named() -> None:
     every = [*models.backbone_layers(network()), "head"]
     half = keras.Sequential([keras.Input(SHAPE), keras.layers.GlobalAveragePooling2D()])
     half.add(keras.layers.Dense(1, dtype="mixed_float16", name="head"))
-    soft = keras.Sequential([*ending().layers, keras.layers.Softmax()])
+    soft = keras.Sequential([keras.Input(SHAPE), *ending().layers, keras.layers.Softmax()])
     a, b = keras.Input((3,)), keras.Input((3,))
     two = keras.Model([a, b], keras.layers.Dense(1, name="head")(keras.layers.Add()([a, b])))
     rectangle = {"network": ending(shape=(12, 16, 1)), "x": np.zeros((48, 12, 16, 1)),
