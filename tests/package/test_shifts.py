@@ -132,6 +132,8 @@ def test_pairs_that_do_not_fit_into_memory_are_taken_in_turn(
     assert max(largest) <= 4 * 53
     monkeypatch.setattr(shifts, "FOR_MEDIAN", 10)
     assert 0.7 < shifts.median_bandwidth(a) / whole[1] < 1.4
+    three_sites = np.repeat([[0.0], [10], [20]], 4000, axis=0) + rng.normal(size=(12_000, 1))
+    assert 8 < shifts.median_bandwidth(three_sites) < 12
     # Of all pairs at once: a hundred million million bytes.
     assert shifts.median_bandwidth(rng.normal(size=(5_000_000, 1))) > 0
 
