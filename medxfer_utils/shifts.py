@@ -82,11 +82,10 @@ def _patients(groups: Groups, *rows: int) -> list[Array]:
     """Whose each row is, of a and of b: numbers from 0."""
     if groups is None:
         return [np.arange(n) for n in rows]
-    names = [np.asarray(part) for part in groups]
-    shapes = [name.shape for name in names]
+    shapes = [np.shape(part) for part in groups]
     fine = shapes == [(n,) for n in rows]
     require(fine, f"groups: name the patient of each of {rows} rows; the shapes are {shapes}.")
-    return [np.unique(name, return_inverse=True)[1] for name in names]
+    return [np.unique(part, return_inverse=True)[1] for part in groups]
 
 
 def _log_odds_of_b(
@@ -215,8 +214,8 @@ def mmd_test(
     for rows in (np.flatnonzero(label == one) for one in np.unique(label)):
         _, first, own = np.unique(patient[rows], return_index=True, return_inverse=True)
         of_a = in_a[rows][first]
-        fine = 1 < of_a.sum() < len(of_a) - 1
-        require(fine, "groups: two patients of each hospital, and diagnosis, are needed.")
+        enough = 1 < of_a.sum() < len(of_a) - 1
+        require(enough, "groups: two patients of each hospital, and diagnosis, are needed.")
         mixed = rng.permuted(np.tile(of_a, (permutations, 1)), axis=1)[:, own]
         share = len(rows) / len(x)
         values += share * _mmd2(x[rows], width, np.vstack([in_a[rows], mixed]).T)

@@ -162,15 +162,14 @@ def _with_adapter(layer: keras.Layer, x: Any, *args: Any, **more: Any) -> Any:
         return with_adapters(layer)(x, *args, **more)
     if not isinstance(layer, CONVOLUTIONS):
         return layer(x, *args, **more)
-    size, step, far = layer.kernel_size, layer.strides, layer.dilation_rate
-    fine = all(k % 2 for k in size) and layer.padding in ("same", "valid")
-    fine = fine and (layer.padding == "valid" or max(step) == 1)
-    about = f"{layer.name}: kernel {size}, strides {step}, padding {layer.padding!r}"
+    size, step, pad = layer.kernel_size, layer.strides, layer.padding
+    fine = all(k % 2 for k in size) and (pad == "valid" or (pad == "same" and max(step) == 1))
+    about = f"{layer.name}: kernel {size}, strides {step}, padding {pad!r}"
     require(fine, f"{about}: an adapter needs an odd kernel, and strides 1 if it pads.")
     activation, layer.activation = layer.activation, keras.activations.linear
     h, rank = layer(x), layer.rank
-    if layer.padding == "valid":
-        edges = tuple((k // 2 * d, k // 2 * d) for k, d in zip(size, far, strict=True))
+    if pad == "valid":
+        edges = tuple((k // 2 * d,) * 2 for k, d in zip(size, layer.dilation_rate, strict=True))
         x = getattr(keras.layers, f"Cropping{rank}D")(edges if rank > 1 else edges[0])(x)
     start = {"use_bias": False, "kernel_initializer": "zeros", "groups": layer.groups}
     beside = type(layer)(layer.filters, 1, step, name=f"adapter_{layer.name}", **start)
@@ -236,8 +235,9 @@ def channel_attention(
     ----------
     .. [1] Li et al. (2019), DELTA. ICLR, equations 4 and 5.
     """
-    row = isinstance(network, keras.Sequential)
-    require(row, "The attention of channels is for a keras.Sequential, one layer after the other.")
+    require(
+        isinstance(network, keras.Sequential), "Attention of channels needs a keras.Sequential."
+    )
     attention = []
     for name in layers:
         maps = tf.constant(outputs(network, x, name), tf.float32)

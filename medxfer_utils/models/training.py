@@ -213,8 +213,8 @@ def require_logit(network: keras.Model) -> None:
 
 def _require_readable(network: keras.Model, x: Array) -> None:
     """Raise ValueError unless a network can read rows of this shape, type and range."""
-    one = len(getattr(network, "inputs", None) or ()) == 1
-    require(one, "Build the network with one keras.Input.")
+    built = getattr(network, "inputs", None) or ()
+    require(len(built) == 1, "Build the network with one keras.Input.")
     wanted, shape = network.input_shape[1:], x.shape[1:]
     fits = len(wanted) == len(shape) and all(map(lambda n, m: n in (None, m), wanted, shape))
     require(fits, f"The network reads rows of shape {wanted}, these are {shape}.")
@@ -222,8 +222,9 @@ def _require_readable(network: keras.Model, x: Array) -> None:
     # Images from 0 to 1 or about 0 are fine, and photographs without their mean are.
     raw = x.dtype.kind == "u" or (x.ndim > 3 and ((low >= 0 and high > 20) or high - low > 500))
     raw = raw and not any(isinstance(layer, SCALING) for layer in every_layer(network))
-    about = f"raw pixels ({x.dtype}, from {low} to {high})"
-    require(not raw, f"These are {about}: scale them first, see images.scaled.")
+    require(
+        not raw, f"Raw pixels ({x.dtype}, {low} to {high}): scale them first, see images.scaled."
+    )
 
 
 # --- one graph for each kind of fit ---------------------------------------------------------------

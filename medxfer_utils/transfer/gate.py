@@ -58,9 +58,8 @@ def held_out_losses(
     """Log loss of each row under the model that was fitted without their fold, shape (n,)."""
     losses = np.empty(len(labelled))
     for left_out in parts:
-        model = strategy(labelled.of(np.setdiff1d(labelled.patients, left_out)), seed)
-        judged = log_losses(predicting(model), labelled.of(left_out))
-        losses[np.isin(labelled.patient, left_out)] = judged
+        model = predicting(strategy(labelled.of(np.setdiff1d(labelled.patients, left_out)), seed))
+        losses[np.isin(labelled.patient, left_out)] = log_losses(model, labelled.of(left_out))
     return losses
 
 

@@ -307,9 +307,9 @@ def test_mistakes_are_named() -> None:
     wrong: dict[str, tuple[dict[str, Any], str]] = {
         "size": ({"x": X[:, :10]}, r"of shape \(12, 12, 1\), these are \(10, 12, 1\)"),
         "no channel": ({"x": X[..., 0]}, r"these are \(12, 12\)"),
-        "raw pixels": ({"x": np.full(X.shape, 200, np.uint8)}, r"raw pixels \(uint8, .*: scale"),
-        "a photograph": ({"x": (90 + 30 * X).clip(0, 255)}, r"raw pixels \(float32, from 0"),
-        "Hounsfield": ({"x": 400 * X}, r"raw pixels \(float32, from -"),
+        "raw pixels": ({"x": np.full(X.shape, 200, np.uint8)}, r"Raw pixels \(uint8, .*: scale"),
+        "a photograph": ({"x": (90 + 30 * X).clip(0, 255)}, r"Raw pixels \(float32, 0"),
+        "Hounsfield": ({"x": 400 * X}, r"Raw pixels \(float32, -"),
         "half": ({"network": half}, r"compute in \['float16'\]: .* float32"),
         "softmax": ({"network": soft}, "leave its activation out"),
         "two inputs": ({"network": two}, r"one keras.Input"),
@@ -341,7 +341,7 @@ def test_mistakes_are_named() -> None:
         )
     }
     assert untold(configurations, lambda _, change: replace(SMALL, **change), ValueError) == {}
-    read = {"outputs": (X[:, :10], "these are"), "raw": (np.ones(X.shape, np.uint8), "raw pixels")}
+    read = {"outputs": (X[:, :10], "these are"), "raw": (np.ones(X.shape, np.uint8), "Raw pixels")}
     assert untold(read, lambda _, x: models.outputs(network(), x), ValueError) == {}
     with pytest.raises(ValueError, match="freeze 3 blocks of a network that has 2"):
         models.blocks(network(), 3)
