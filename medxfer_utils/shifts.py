@@ -78,7 +78,7 @@ def _diagnoses(y_a: Values, y_b: Values, fewest: int, *x: Array) -> tuple[Array,
     return arrays[0].astype(int), arrays[1].astype(int)
 
 
-def _patients(groups: Groups, *rows: int) -> list[Array]:
+def _owners(groups: Groups, *rows: int) -> list[Array]:
     """Whose each row is, of a and of b: numbers from 0."""
     if groups is None:
         return [np.arange(n) for n in rows]
@@ -92,7 +92,7 @@ def _log_odds_of_b(
     x_a: Array, x_b: Array, rng: np.random.Generator, folds: int, groups: Groups
 ) -> Array:
     """Out-of-fold log odds that a row is of b, as if both hospitals were equally large."""
-    whose = _patients(groups, len(x_a), len(x_b))
+    whose = _owners(groups, len(x_a), len(x_b))
     n, m = (part.max() + 1 for part in whose)
     few = f"{n} and {m} patients do not fill {folds} folds; use more patients."
     require(min(n, m) >= folds, few)
@@ -208,7 +208,7 @@ def mmd_test(
     label = np.zeros(len(a) + len(b))
     if strata is not None:
         label = np.concatenate(_diagnoses(*strata, 2, a, b))
-    x, whose = StandardScaler().fit_transform(np.vstack([a, b])), _patients(groups, len(a), len(b))
+    x, whose = StandardScaler().fit_transform(np.vstack([a, b])), _owners(groups, len(a), len(b))
     width, in_a = median_bandwidth(x), np.repeat([1.0, 0.0], [len(a), len(b)])
     patient, values = np.concatenate([whose[0], len(a) + whose[1]]), np.zeros(1 + permutations)
     for rows in (np.flatnonzero(label == one) for one in np.unique(label)):
@@ -234,7 +234,7 @@ def prior_test(y_a: Values, y_b: Values, groups: Groups = None) -> tuple[float, 
         In [-1, 1] and (0, 1].
     """
     y = _diagnoses(y_a, y_b, 0)
-    whose = _patients(groups, *map(len, y))
+    whose = _owners(groups, *map(len, y))
     a, b = ((np.bincount(who, rows) > 0).astype(int) for who, rows in zip(whose, y, strict=True))
     table = [[int(y.sum()), int((1 - y).sum())] for y in (a, b)]
     return float(b.mean() - a.mean()), float(stats.fisher_exact(table).pvalue)
