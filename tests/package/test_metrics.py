@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -284,27 +283,6 @@ def test_bootstrap_draws_patients_with_all_their_rows(rng: np.random.Generator) 
     assert (counts[:, [0, 2]] == counts[:, [3, 4]]).all()
     assert (counts[:, 0] == counts[:, 5]).all()
     assert (counts[:, [0, 1, 2]].sum(axis=1) == 3).all()  # as many draws as patients
-
-
-def test_a_large_bootstrap_takes_little_more_than_its_sorting(rng: np.random.Generator) -> None:
-    y, score = (rng.random(200_000) < 0.3).astype(int), rng.normal(size=200_000).round(3)
-
-    def seconds(call: Callable[[], Any]) -> float:
-        start = time.process_time()
-        call()
-        return time.process_time() - start
-
-    def by_hand() -> None:
-        for _ in range(8):
-            drawn = rng.integers(len(y), size=len(y))
-            np.sort(score[drawn]), np.sort(y[drawn])
-
-    told: dict[str, Any] = {"repeats": 8, "rng": rng}
-    ours = [
-        seconds(lambda: metrics.bootstrap_interval(metrics.auroc, y, score, **told))
-        for _ in range(3)
-    ]
-    assert min(ours) < 6 * min(seconds(by_hand) for _ in range(3))
 
 
 def test_bootstrap_redraws_resamples_of_one_class(rng: np.random.Generator) -> None:
