@@ -25,8 +25,6 @@ from tests.chapters.nbval_plugin import align, stable
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-# Chapters that show simulated patients where the real ones cannot be had.
-STAND_INS = [path for path in CHAPTERS if asks_for_patients(load(path))]
 NEWER = ("AVX512", "X86_V4")  # what NumPy calls the instruction sets after AVX2
 # No folder, an empty cache, and a network that refuses each connection.
 NOTHING_TO_BE_HAD = {
@@ -52,9 +50,14 @@ def another_processor() -> dict[str, str]:
     }
 
 
+def stands_in(path: Path) -> bool:
+    """Tell whether a chapter shows simulated patients where the real ones cannot be had."""
+    return asks_for_patients(load(path))
+
+
 @cache
 def patients_can_be_had() -> bool:
-    """Tell whether the chapters of `STAND_INS` find their real patients on this machine."""
+    """Tell whether such chapters find their real patients on this machine."""
     try:
         four_hospitals()
     except DataError:

@@ -15,29 +15,27 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from book.tools import build as build_module
 from book.tools.chapters.run import Edition, load
 from book.tools.pages import site as pages
+from tests.tools import books
+from tests.tools.books import PARAMETERS, code, write_files
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COUNTS = "from pathlib import Path\nlog = Path('runs.log')\n"
 COUNTS += "log.write_text((log.read_text() if log.exists() else '') + '{name} ' + PROFILE + '\\n')"
+TOC = "format: jb-book\nroot: book/index\n"
 Writer = Callable[..., Path]
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Return a repository with no chapter yet and three pages of prose."""
-    (tmp_path / "requirements.txt").write_text("")
-    (tmp_path / "_config.yml").write_text("title: A book\nexecute:\n  execute_notebooks: 'off'\n")
-    book = tmp_path / "book"
-    book.mkdir()
-    (book / "index.md").write_text("# A book\n\nIts first page.\n")
-    (book / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
+    config = "title: A book\nexecute:\n  execute_notebooks: 'off'\n"
+    files = {"requirements.txt": "", "_config.yml": config, "book/_toc.yml": TOC}
+    write_files(tmp_path, {**files, "book/index.md": "# A book\n\nIts first page.\n"})
     return tmp_path
 
 
@@ -45,17 +43,10 @@ def root(tmp_path: Path) -> Path:
 def write(root: Path) -> Writer:
     """Return a function that writes a chapter, which notes each of its runs in a file."""
 
-    def writer(name: str, *code: str, prose: str = "Prose.") -> Path:
-        cells = [
-            new_markdown_cell(f"# Chapter {name}\n\n{prose}"),
-            new_code_cell("PROFILE = 'full'\nSEED = 0", metadata={"tags": ["parameters"]}),
-            new_code_cell(COUNTS.format(name=name)),
-            *(new_code_cell(text) for text in code),
-        ]
+    def writer(name: str, *cells: str, prose: str = "Prose.") -> Path:
+        start = code(PARAMETERS, "parameters"), code(COUNTS.format(name=name))
         path = root / "notebooks" / f"{name}.ipynb"
-        path.parent.mkdir(exist_ok=True)
-        nbformat.write(new_notebook(cells=cells), path)
-        return path
+        return books.write(path, f"# Chapter {name}\n\n{prose}", *start, *map(code, cells))
 
     return writer
 
@@ -240,9 +231,8 @@ def test_sphinx_takes_a_warning_for_an_error_and_forgets_removed_pages(
 ) -> None:
     """Three builds by the real Sphinx."""
     book = root / "book"
-    toc = "format: jb-book\nroot: book/index\nchapters:\n  - file: book/more\n"
     (book / "more.md").write_text("# More\n\n```{glossary}\nsite\n  One hospital.\n```\n")
-    (book / "_toc.yml").write_text(toc)
+    (book / "_toc.yml").write_text(f"{TOC}chapters:\n  - file: book/more\n")
     assert build(root) == 0
     assert (root / "_build" / "html" / "book" / "more.html").is_file()
 
@@ -254,7 +244,7 @@ def test_sphinx_takes_a_warning_for_an_error_and_forgets_removed_pages(
 
     (book / "index.md").write_text("# A book\n\nAlone.\n")
     (book / "more.md").unlink()
-    (book / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
+    (book / "_toc.yml").write_text(TOC)
     assert build(root) == 0
     assert not (root / "_build" / "html" / "book" / "more.html").exists()
 

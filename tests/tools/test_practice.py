@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from book.tools.chapters.run import find_notebooks, load
 from book.tools.teach.exercises import ExerciseError
 from book.tools.teach.index import by_difficulty, cell_text
+from tests.tools import books
 
 ROOT = Path(__file__).resolve().parents[2]
 SOLUTION = 'book.record("answer", 1, (0, 2), "A *share* | of `x`")'
@@ -19,13 +20,11 @@ SOLUTION = 'book.record("answer", 1, (0, 2), "A *share* | of `x`")'
 
 def notebook(*times: str) -> dict[str, Any]:
     """Return a chapter with one exercise for each of these lines."""
-    cells = [new_markdown_cell("# A chapter\n\n## Exercises")]
-    for number, time in enumerate(times, 1):
-        text = f"### Exercise {number} · Which end?\n\n{time}\n\nDo it."
-        cells += [new_markdown_cell(text), new_code_cell(SOLUTION)]
-        cells[-1]["metadata"]["tags"] = ["solution"]
-    made: dict[str, Any] = new_notebook(cells=cells)
-    return made
+    tasks = (
+        f"### Exercise {n} · Which end?\n\n{time}\n\nDo it." for n, time in enumerate(times, 1)
+    )
+    pairs = [(task, books.code(SOLUTION, "solution")) for task in tasks]
+    return books.notebook("# A chapter\n\n## Exercises", *chain.from_iterable(pairs))
 
 
 def rows(text: str, level: str) -> list[list[str]]:

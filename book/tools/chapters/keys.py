@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = "medxfer_utils"
-RESULTS = Path("book", "results")
+RESULTS, EXTENSIONS = Path("book", "results"), Path("book", "_ext")
 PYTHON = (".py", ".pyi")  # a face names what it imports late in the one beside it
 # Tags that say where a cell is shown, and change nothing in its outputs.
 OF_SHOWING = {"slide"}
@@ -68,14 +68,13 @@ def imported(tree: ast.AST, package: str) -> Iterator[str]:
 
 
 def files_of(name: str, root: Path) -> Iterator[Path]:
-    """Yield the files of the package that `import name` may execute: parents first, then its own.
+    """Yield the files of ours that `import name` may execute: parents first, then its own.
 
     A folder's face imports what stands behind it late, when a name is first asked for; so who
     imports a folder may execute every file in it.
     """
     parts = name.split(".")
-    if parts[0] != PACKAGE:
-        return
+    root = root / EXTENSIONS if (root / EXTENSIONS / f"{parts[0]}.py").is_file() else root
     for depth in range(1, len(parts) + 1):
         place = root.joinpath(*parts[:depth])
         for path in (place / "__init__.py", place.with_suffix(".py")):
@@ -86,7 +85,7 @@ def files_of(name: str, root: Path) -> Iterator[Path]:
 
 
 def modules(code: str, root: Path) -> set[Path]:
-    """Return the files of the helper package that this code imports, directly or indirectly."""
+    """Return the files of ours that this code imports, directly or indirectly."""
     waiting = [(code, PACKAGE)]
     found: set[Path] = set()
     while waiting:
@@ -115,11 +114,10 @@ def named_results(texts: Iterable[str], root: Path) -> Iterator[Path]:
             yield path
 
 
-def dependencies(notebook: dict[str, Any], root: Path) -> list[Path]:
-    """Return, sorted, every file of the repository that the outputs of a notebook depend on."""
-    code = "\n".join(source(cell) for cell in code_cells(notebook))
-    helpers = modules(MAGIC.sub(r"\1pass", code), root)
-    data = set(package_data(root)) if helpers else set()
+def needed(code: str, root: Path) -> list[Path]:
+    """Return, sorted, every file of the repository that this code depends on."""
+    helpers = modules(code, root)
+    data = set(package_data(root)) if any(PACKAGE in path.parts for path in helpers) else set()
     results = set(named_results([code, *(path.read_text("utf-8") for path in helpers)], root))
     return sorted({*helpers, *data, *results, root / "requirements.txt"})
 
@@ -182,7 +180,8 @@ def chapter_key(notebook: Path, root: Path, parameters: dict[str, Any]) -> str:
     cells = [(source(cell), tags(cell)) for cell in code_cells(content)]
     here = patients_here() if asks_for_patients(content) else []
     told = [cells, sorted(parameters.items()), sys.version_info[:2], here]
-    return digest(dependencies(content, root), root, told)
+    code = "\n".join(MAGIC.sub(r"\1pass", text) for text, _ in cells)
+    return digest(needed(code, root), root, told)
 
 
 def digest(files: Iterable[Path], root: Path, told: object = ()) -> str:
