@@ -14,10 +14,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from book.tools import build as build_module
+from book.tools.chapters.keys import source
 from book.tools.chapters.run import Edition, load
 from book.tools.pages import site as pages
 from tests.tools import books
@@ -67,33 +69,36 @@ def runs(root: Path) -> list[str]:
     return sorted((root / "notebooks" / "runs.log").read_text().splitlines())
 
 
+def shown(root: Path, build: str = "_build") -> dict[str, Any]:
+    """Return the first chapter as its page shows it."""
+    return load(root / build / "html" / "notebooks" / "01_a.ipynb")
+
+
 def build(root: Path, only: list[str] | None = None, profile: str = "full") -> int:
     return build_module.build(Edition(root, profile), only)
 
 
 @pytest.mark.usefixtures("no_sphinx")
-def test_only_a_changed_chapter_runs_again(root: Path, write: Writer) -> None:
-    write("01_a", "1 + 1")
+def test_only_a_changed_chapter_runs_again_and_new_prose_has_the_outputs_of_before(
+    root: Path, write: Writer
+) -> None:
+    about = {"image/png": {"alt": "A line that rises", "width": 480}}
+    draws = "from IPython.display import display\n"
+    draws += f"display({{'image/png': 'aGk='}}, metadata={about}, raw=True)"
+    write("01_a", "6 * 7", draws)
     write("02_b", "2 + 2")
-    assert build(root) == 0
-    assert build(root) == 0
+    assert build(root) == build(root) == 0
     assert runs(root) == ["01_a full", "02_b full"]
+    write("01_a", "6 * 7", draws, prose="Better prose.")
     write("02_b", "2 + 3")
     assert build(root) == 0
     assert runs(root) == ["01_a full", "02_b full", "02_b full"]
-
-
-@pytest.mark.usefixtures("no_sphinx")
-def test_new_prose_is_shown_with_the_outputs_of_the_former_run(root: Path, write: Writer) -> None:
-    write("01_a", "6 * 7")
-    build(root)
-    write("01_a", "6 * 7", prose="Better prose.")
-    build(root)
-    assert runs(root) == ["01_a full"]
-    page = load(root / "_build" / "html" / "notebooks" / "01_a.ipynb")
-    assert "Better prose." in "".join(page["cells"][0]["source"])
-    assert "42" in page["cells"][-1]["outputs"][0]["data"]["text/plain"]
-    assert not any("injected" in str(cell["metadata"]) for cell in page["cells"])
+    first, *_, number, figure = shown(root)["cells"]
+    assert "Better prose." in source(first)
+    assert "42" in number["outputs"][0]["data"]["text/plain"]
+    assert not any("injected" in str(cell["metadata"]) for cell in shown(root)["cells"])
+    image = {"alt": "A line that rises", "width": "480px"}
+    assert figure["metadata"]["mystnb"]["image"] == image
 
 
 @pytest.mark.usefixtures("no_sphinx")
@@ -103,10 +108,8 @@ def test_a_rehearsal_leaves_the_book_alone(root: Path, write: Writer) -> None:
     build(root, profile="fast")
     build(root)
     assert runs(root) == ["01_a fast", "01_a full"]
-    fast = load(root / "_build" / "fast-seed0" / "html" / "notebooks" / "01_a.ipynb")
-    full = load(root / "_build" / "html" / "notebooks" / "01_a.ipynb")
-    assert "fast" in fast["cells"][-1]["outputs"][0]["data"]["text/plain"]
-    assert "full" in full["cells"][-1]["outputs"][0]["data"]["text/plain"]
+    for profile, folder in {"fast": "_build/fast-seed0", "full": "_build"}.items():
+        assert profile in shown(root, folder)["cells"][-1]["outputs"][0]["data"]["text/plain"]
 
 
 @pytest.mark.usefixtures("no_sphinx")
@@ -171,33 +174,13 @@ def test_ctrl_c_keeps_finished_chapters(root: Path, write: Writer) -> None:
     def heed() -> None:  # a suite started in the background may have been told to ignore Ctrl-C
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    done = subprocess.run(
-        command,
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=50,
-        preexec_fn=heed,
-    )
+    about: Any = {"capture_output": True, "text": True, "timeout": 50, "preexec_fn": heed}
+    done = subprocess.run(command, cwd=root, check=False, **about)
     assert done.returncode == 130
     assert done.stdout.splitlines()[-1].startswith("Interrupted. Finished chapters are kept")
     assert done.stderr == ""
     kept = [path.name for path in (root / "_build" / "chapters").iterdir()]
     assert kept == ["01_a.ipynb"]
-
-
-@pytest.mark.usefixtures("no_sphinx")
-def test_alt_text_and_width_reach_the_cell(root: Path, write: Writer) -> None:
-    about = {"image/png": {"alt": "A line that rises", "width": 480}}
-    write(
-        "01_a",
-        "from IPython.display import display\n"
-        f"display({{'image/png': 'aGk='}}, metadata={about}, raw=True)",
-    )
-    build(root)
-    cell = load(root / "_build" / "html" / "notebooks" / "01_a.ipynb")["cells"][-1]
-    assert cell["metadata"]["mystnb"]["image"] == {"alt": "A line that rises", "width": "480px"}
 
 
 @pytest.mark.usefixtures("no_sphinx")

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from markdown_it import MarkdownIt
 
-from book.tools.chapters.keys import source
+from book.tools.chapters.keys import prose
 from book.tools.chapters.run import Edition, find_notebooks, load
 from book.tools.teach.notebooks import MAKERS
 from book.tools.teach.plain import Plain, cited
@@ -67,8 +67,8 @@ def test_words_take_the_place_of_roles_and_directives(plain: Plain) -> None:
 def test_works_that_are_cited_are_listed_once_by_author(plain: Plain) -> None:
     given = notebook("{cite}`zoe1999,doe2001`", "{cite:t}`doe2001`")
     before, made = copy.deepcopy(given), plain.notebook(given)
-    *prose, last = (source(cell) for cell in made["cells"])
-    assert prose[0] == f"(Zoe, 1999; [Doe et al., 2001]({DOE}))"
+    first, *_, last = prose(made)
+    assert first == f"(Zoe, 1999; [Doe et al., 2001]({DOE}))"
     assert last == (
         "## References\n\n"
         "- Jane Doe, Ann van den Berg, and Bo Li. Well-known CT facts. *A Journal*, 2001. "
@@ -91,12 +91,11 @@ def test_what_is_not_there_is_named(plain: Plain) -> None:
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_no_myst_is_left_in_an_edition_and_its_links_lead_on(kind: str, path: Path) -> None:
     whole = MAKERS[kind](path, Edition(ROOT))
-    prose = [source(cell) for cell in whole["cells"] if cell["cell_type"] == "markdown"]
-    keys = {key for text in prose for key in cited(text)}
+    keys = {key for text in prose(whole) for key in cited(text)}
     made = Plain(ROOT).notebook(whole)
-    *others, last = [source(cell) for cell in made["cells"] if cell["cell_type"] == "markdown"]
+    *others, last = prose(made)
     assert not re.findall(r"\{[\w:]+\}`|`{3,}\{|^\(.*\)=$|^%", "\n".join(others), flags=re.M)
-    assert len(others) == len(prose)
+    assert len(others) == len(prose(whole))
     assert len(re.findall(r"^- ", last, flags=re.M)) == len(keys) >= 3
     targets = [
         str(token.attrs["href"])
@@ -115,6 +114,5 @@ def test_every_chapter_reads_the_same_with_and_without_roles() -> None:
     """What stands between the roles is not touched."""
     plain = Plain(ROOT)
     for path in CHAPTERS:
-        for cell in load(path)["cells"]:
-            if cell["cell_type"] == "markdown" and "{" not in source(cell):
-                assert plain.text(source(cell)) == source(cell)
+        simple = [text for text in prose(load(path)) if "{" not in text]
+        assert [*map(plain.text, simple)] == simple

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,11 @@ SOLUTION = 'book.record("answer", 1, (0, 2), "A *share* | of `x`")'
 
 def notebook(*times: str) -> dict[str, Any]:
     """Return a chapter with one exercise for each of these lines."""
-    tasks = (
-        f"### Exercise {n} · Which end?\n\n{time}\n\nDo it." for n, time in enumerate(times, 1)
-    )
-    pairs = [(task, books.code(SOLUTION, "solution")) for task in tasks]
-    return books.notebook("# A chapter\n\n## Exercises", *chain.from_iterable(pairs))
+    cells: list[Any] = ["# A chapter\n\n## Exercises"]
+    for number, time in enumerate(times, 1):
+        text = f"### Exercise {number} · Which end?\n\n{time}\n\nDo it."
+        cells += [text, books.code(SOLUTION, "solution")]
+    return books.notebook(*cells)
 
 
 def rows(text: str, level: str) -> list[list[str]]:

@@ -106,8 +106,7 @@ def test_a_group_in_which_nothing_failed_is_due_when_what_it_looked_at_has_chang
             cached.cache_clear()
         groups = {short(path): path.stem.replace(".", "/", 2) for path in kept(root)}
         due = {name for name, group in groups.items() if not proved.is_proved(group)}
-        for path in {*root.rglob("*.*")} - {*before, *root.rglob(".git*")}:
-            path.unlink()
+        (root / "notebooks" / "03_c.ipynb").unlink(missing_ok=True)
         for path, content in before.items():
             path.write_bytes(content)
         if due != expected:

@@ -250,7 +250,7 @@ def test_what_is_no_chapter_is_named_and_the_former_decks_stay(
 ) -> None:
     place = build_slides(book, tmp_path / "slides").parent
     quiz = '## Q\n\n<div class="quiz">\n\nNo question.\n\n</div>'
-    faults = [
+    faults: list[tuple[list[NotebookNode | str], str]] = [
         (["Prose."], r"01_one\.ipynb: the first cell .* '# Title'"),
         ([cell("x")], "the first cell"),
         ([], "the first cell"),

@@ -47,6 +47,11 @@ def source(cell: dict[str, Any]) -> str:
     return text if isinstance(text, str) else "".join(text)
 
 
+def prose(notebook: dict[str, Any]) -> list[str]:
+    """Return the texts of a notebook that are no code, in their order."""
+    return [source(cell) for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
+
+
 def tags(cell: dict[str, Any]) -> list[str]:
     """Return the tags of a cell that its outputs may depend on."""
     return [tag for tag in cell["metadata"].get("tags", []) if tag not in OF_SHOWING]

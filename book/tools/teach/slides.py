@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import yaml
 from jinja2 import Environment, FileSystemLoader
 from nbconvert import SlidesExporter
 from pygments.formatters import HtmlFormatter
 
 from book.tools.chapters.run import Edition, find_lessons
+from book.tools.pages import citation
 from book.tools.pages.site import page_of
 from book.tools.teach.decks import SlidesError, deck
 from book.tools.teach.exercises import question, title
@@ -71,10 +71,10 @@ def write_shared(root: Path, folder: Path) -> None:
 
 def imprint(root: Path) -> dict[str, str]:
     """Return what the slides say of the book: its title, authors, version and year."""
-    known = yaml.safe_load((root / "CITATION.cff").read_text("utf-8"))
-    names = (a.get("name") or f"{a['family-names']}, {a['given-names']}" for a in known["authors"])
-    about = {"book": known["title"], "version": known["version"], "people": " and ".join(names)}
-    return about | {"year": str(known["date-released"])[:4]}
+    known = citation.about(root / "CITATION.cff")
+    people = " and ".join(map(citation.name, known["authors"]))
+    about = {"book": known["title"], "version": known["version"], "people": people}
+    return about | {"year": citation.year(known)}
 
 
 def exporter() -> SlidesExporter:
