@@ -27,6 +27,7 @@ STARTED, CHOOSING = time.time(), proved.DUE in os.environ
 DUE: Counter[str] = Counter()  # how many tests of a group, and of a file, are to run here
 OUTCOMES: dict[str, list[str]] = defaultdict(list)  # three of each test
 SHAPES: dict[str, tuple[str, ...] | None] = {}
+REMEMBERING = ("tests/", "book/studies/", "benchmarks/", "medxfer_utils/")
 # Two processes share the work, file by file; what takes long goes first.
 LONGEST = ["test_runs.py", "test_workshop.py", "test_pdf.py", "test_chinese.py", "tests/site"]
 
@@ -35,6 +36,15 @@ def turn(item: pytest.Item) -> int:
     """Return what is smaller for a test that takes longer."""
     place = [k for k, name in enumerate(LONGEST) if name in item.nodeid]
     return min(place, default=len(LONGEST))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_is_remembered() -> None:
+    """Let each file of tests read anew what it looks at, so that it is noted."""
+    for module in list(sys.modules.values()):
+        if proved.inside(getattr(module, "__file__", "")).startswith(REMEMBERING):
+            for value in vars(module).values():
+                getattr(value, "cache_clear", lambda: None)()
 
 
 def groups(test: str) -> set[str]:

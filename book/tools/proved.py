@@ -47,7 +47,8 @@ SEEN: dict[str, set[str]] = defaultdict(set)
 def group_of(test: str) -> str:
     """Return the group of a test, from its identifier: its file, and its lesson if it has one."""
     path, _, case = test.partition("::")
-    return " ".join([path, *re.findall(r"\b[A\d]\d_\w+", case)[:1]])
+    names = [n for n in re.findall(r"\w+", case) if f"notebooks/{n}.ipynb" in tracked()]
+    return " ".join([path, *names[:1]])
 
 
 @cache
@@ -90,7 +91,7 @@ def askers() -> Iterator[str]:
             yield inside(frame.f_code.co_filename)
     test, _, phase = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")
     # What a fixture makes, all tests of a file may use.
-    yield group_of(test) if phase == "(call)" else test.partition("::")[0]
+    yield group_of(test) if phase == "(call)" else f"{test.partition('::')[0]}, fixtures"
 
 
 @cache
@@ -108,7 +109,7 @@ def looks_at(group: str, shape: tuple[str, ...] | None) -> Iterator[str]:
     and tags; the words are left out, but for those of the notebooks that are named.
     """
     file, _, lesson = group.partition(" ")
-    seen = SEEN[group] | SEEN[file] | {f"open {name}" for name in imports(file)}
+    seen = SEEN[group] | SEEN[f"{file}, fixtures"] | {f"open {name}" for name in imports(file)}
     seen |= {what for name in imports(file) for what in SEEN[name]}
     if lesson and "start" in seen:
         yield f"run notebooks/{lesson}.ipynb"

@@ -20,12 +20,16 @@ OF_A_LESSON = """import pytest
 pytestmark = pytest.mark.{}
 @pytest.mark.parametrize("chapter", ["01_a", "02_b"])
 def test_it(chapter): assert open(f"notebooks/{{chapter}}.ipynb").read() and chapter {}"""
+KEEPS = "from tests.kept import read\ndef test_it(): assert read()"
 FILES = {
     **dict.fromkeys(("requirements.txt", "pyproject.toml", "book/results/grid.csv"), ""),
     "book/index.md": "# A book",
     "book/shared.py": "from book import deep",
     "book/deep.py": "from pathlib import Path\nPAGE = Path('book/index.md').read_text()",
     "tests/book/test_reads.py": "from book.shared import deep\ndef test_it(): assert deep.PAGE",
+    "book/kept.md": "# Kept",
+    "tests/kept.py": "import functools as f\nread = f.cache(lambda: open('book/kept.md').read())",
+    **{f"tests/book/test_kept{k}.py": KEEPS for k in range(3)},  # in two processes
     "tests/tools/test_lists.py": "import os\ndef test_it(): assert os.listdir('notebooks')",
     "tests/tools/test_starts.py": "import subprocess\ndef test_it(): subprocess.run(['git'])",
     "tests/chapters/test_words.py": OF_A_LESSON.format("words", ""),
@@ -36,7 +40,8 @@ FILES = {
 }
 OPEN = "# B\n\n## Exercises\n\n### Exercise 1 · Count\n"
 SOLUTION = "book.record('n', 1, (0, 2), 'N')"
-FIRST = {"lists", "reads", "runs 01_a", "starts", "words", "words 01_a", "words 02_b"}
+KEPT = {"kept0", "kept1", "kept2"}
+FIRST = {*KEPT, "lists", "reads", "runs 01_a", "starts", "words", "words 01_a", "words 02_b"}
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +70,7 @@ CHANGED: dict[str, tuple[Callable[[Path], None], set[str]]] = {
     ),
     "a module": (edit("book/deep.py"), {"reads", "starts"}),
     "what a module reads": (edit("book/index.md"), {"reads"}),
+    "what a file before it read": (edit("book/kept.md"), KEPT),
     "a stored table": (edit("book/results/grid.csv"), {"starts"}),
     "a new lesson": (lambda root: write_files(root, {"notebooks/03_c.ipynb": ""}), {"lists"}),
     "a test": (edit("tests/tools/test_lists.py"), {"lists", "starts"}),
@@ -95,7 +101,7 @@ def test_a_group_in_which_nothing_failed_is_due_when_what_it_looked_at_has_chang
 ) -> None:
     status, said, found = prove(root)
     assert (status, found) == (1, FIRST)
-    assert "2 failed, 8 passed, 1 skipped" in said
+    assert "2 failed, 11 passed, 1 skipped" in said
     assert "1 error in" in said
     monkeypatch.setattr(proved, "ROOT", root)
     wrong = {}
@@ -128,6 +134,6 @@ def test_what_failed_runs_again_and_what_is_proved_does_not(root: Path) -> None:
     edit("tests/chapters/test_runs.py", "== '01_a'", "")(root)
     assert prove(root)[::2] == (0, FIRST | {"bad", "broken", "skips", "runs", "runs 02_b"})
     assert "passed" not in prove(root)[1], "nothing is due"
-    assert "12 passed" in prove(root, ALL="1")[1]
+    assert "15 passed" in prove(root, ALL="1")[1]
     shutil.rmtree(root / ".git")
-    assert "12 passed" in prove(root)[1], "without Git, nothing is known to be unchanged"
+    assert "15 passed" in prove(root)[1], "without Git, nothing is known to be unchanged"
