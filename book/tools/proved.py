@@ -47,7 +47,8 @@ SEEN: dict[str, set[str]] = defaultdict(set)
 def group_of(test: str) -> str:
     """Return the group of a test, from its identifier: its file, and its lesson if it has one."""
     path, _, case = test.partition("::")
-    names = [n for n in re.findall(r"\w+", case) if f"notebooks/{n}.ipynb" in tracked()]
+    lessons = ROOT / "notebooks"
+    names = [n for n in re.findall(r"\w+", case) if (lessons / f"{n}.ipynb").is_file()]
     return " ".join([path, *names[:1]])
 
 

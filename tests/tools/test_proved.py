@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -96,23 +96,36 @@ def short(path: Path) -> str:
     return path.stem.partition(".test_")[2].replace(".py", "")
 
 
+def look_again() -> None:
+    for cached in (proved.tracked, proved.imports, proved.state):
+        cached.cache_clear()
+    proved.tracked()
+
+
+@pytest.fixture
+def here(root: Path) -> Iterator[Path]:
+    """The repository, as the one that `proved` knows."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(proved, "ROOT", root)
+        yield root
+    look_again()
+
+
 def test_a_group_in_which_nothing_failed_is_due_when_what_it_looked_at_has_changed(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+    here: Path,
 ) -> None:
-    status, said, found = prove(root)
+    status, said, found = prove(here)
     assert (status, found) == (1, FIRST)
     assert "2 failed, 11 passed, 1 skipped" in said
     assert "1 error in" in said
-    monkeypatch.setattr(proved, "ROOT", root)
+    groups = {short(path): path.stem.replace(".", "/", 2) for path in kept(here)}
+    before = {path: path.read_bytes() for path in here.rglob("*.*") if path.is_file()}
     wrong = {}
     for what, (change, expected) in CHANGED.items():
-        before = {path: path.read_bytes() for path in root.rglob("*.*") if path.is_file()}
-        change(root)
-        for cached in (proved.tracked, proved.imports, proved.state):
-            cached.cache_clear()
-        groups = {short(path): path.stem.replace(".", "/", 2) for path in kept(root)}
+        change(here)
+        look_again()
         due = {name for name, group in groups.items() if not proved.is_proved(group)}
-        (root / "notebooks" / "03_c.ipynb").unlink(missing_ok=True)
+        (here / "notebooks" / "03_c.ipynb").unlink(missing_ok=True)
         for path, content in before.items():
             path.write_bytes(content)
         if due != expected:
