@@ -133,20 +133,21 @@ def test_a_group_in_which_nothing_failed_is_due_when_what_it_looked_at_has_chang
     assert not wrong
 
 
-def test_what_failed_runs_again_and_what_is_proved_does_not(root: Path) -> None:
-    edit("tests/site/test_bad.py", "False", "True")(root)
+def test_what_failed_runs_again_and_what_is_proved_does_not(here: Path) -> None:
+    edit("tests/site/test_bad.py", "False", "True")(here)
     edit("tests/site/test_broken.py", "raise ImportError('no such thing')", "def test_(): ...")(
-        root
+        here
     )
-    edit("tests/site/test_skips.py", "pytest.skip('')", "pass")(root)
-    status, said, found = prove(root)
+    edit("tests/site/test_skips.py", "pytest.skip('')", "pass")(here)
+    status, said, found = prove(here)
     assert status == 1, "the second lesson fails as before"
     assert "Due: tests/chapters/test_runs.py, tests/site/test_bad.py" in said
     assert "1 failed, 6 passed" in said
     assert found == FIRST | {"bad", "broken", "skips"}
-    edit("tests/chapters/test_runs.py", "== '01_a'", "")(root)
-    assert prove(root)[::2] == (0, FIRST | {"bad", "broken", "skips", "runs", "runs 02_b"})
-    assert "passed" not in prove(root)[1], "nothing is due"
-    assert "15 passed" in prove(root, ALL="1")[1]
-    shutil.rmtree(root / ".git")
-    assert "15 passed" in prove(root)[1], "without Git, nothing is known to be unchanged"
+    edit("tests/chapters/test_runs.py", "== '01_a'", "")(here)
+    assert prove(here)[::2] == (0, FIRST | {"bad", "broken", "skips", "runs", "runs 02_b"})
+    assert "passed" not in prove(here)[1], "nothing is due"
+    assert "15 passed" in prove(here, ALL="1")[1]
+    shutil.rmtree(here / ".git")
+    look_again()
+    assert not proved.tracked(), "without Git, nothing is known to be unchanged"
