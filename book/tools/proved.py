@@ -40,7 +40,7 @@ LISTED = ("os.scandir", "os.listdir")
 TEXTS = (".md", ".ipynb", ".po", ".bib")  # what a process does not read unless it is told to
 # A run of a lesson has a key of its own, and its tests do not ask which other lessons there are.
 OF_OTHERS = ("list ", "start", "open medxfer_utils/", "open book/results/")
-# What each group, and each file while it was imported, has looked at: "open NAME", "list NAME" …
+# What each group, "FILE, fixtures" and "FILE, imported" have looked at: "open NAME", "list NAME" …
 SEEN: dict[str, set[str]] = defaultdict(set)
 
 
@@ -89,7 +89,7 @@ def askers() -> Iterator[str]:
     while above := frame.f_back:
         frame = above
         if frame.f_code.co_name == "<module>":
-            yield inside(frame.f_code.co_filename)
+            yield f"{inside(frame.f_code.co_filename)}, imported"
     test, _, phase = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")
     # What a fixture makes, all tests of a file may use.
     yield group_of(test) if phase == "(call)" else f"{test.partition('::')[0]}, fixtures"
@@ -111,7 +111,7 @@ def looks_at(group: str, shape: tuple[str, ...] | None) -> Iterator[str]:
     """
     file, _, lesson = group.partition(" ")
     seen = SEEN[group] | SEEN[f"{file}, fixtures"] | {f"open {name}" for name in imports(file)}
-    seen |= {what for name in imports(file) for what in SEEN[name]}
+    seen |= {what for name in imports(file) for what in SEEN[f"{name}, imported"]}
     if lesson and "start" in seen:
         yield f"run notebooks/{lesson}.ipynb"
     yield from ("here", *(f"open {name}" for name in EVERYWHERE))

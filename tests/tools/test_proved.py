@@ -20,6 +20,7 @@ OF_A_LESSON = """import pytest
 pytestmark = pytest.mark.{}
 @pytest.mark.parametrize("chapter", ["01_a", "02_b"])
 def test_it(chapter): assert open(f"notebooks/{{chapter}}.ipynb").read() and chapter {}"""
+ALL_LESSONS = "\ndef test_all(): open('notebooks/01_a.ipynb'), open('notebooks/02_b.ipynb')"
 KEEPS = "from tests.kept import read\ndef test_it(): assert read()"
 FILES = {
     **dict.fromkeys(("requirements.txt", "pyproject.toml", "book/results/grid.csv"), ""),
@@ -32,7 +33,7 @@ FILES = {
     **{f"tests/book/test_kept{k}.py": KEEPS for k in range(3)},  # in two processes
     "tests/tools/test_lists.py": "import os\ndef test_it(): assert os.listdir('notebooks')",
     "tests/tools/test_starts.py": "import subprocess\ndef test_it(): subprocess.run(['git'])",
-    "tests/chapters/test_words.py": OF_A_LESSON.format("words", ""),
+    "tests/chapters/test_words.py": OF_A_LESSON.format("words", "") + ALL_LESSONS,
     "tests/chapters/test_runs.py": OF_A_LESSON.format("shape", "== '01_a'"),
     "tests/site/test_bad.py": "def test_bad(): assert False\ndef test_good(): pass",
     "tests/site/test_broken.py": "raise ImportError('no such thing')",
@@ -59,14 +60,15 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+WORDS = {"words", "words 01_a"}
 CHANGED: dict[str, tuple[Callable[[Path], None], set[str]]] = {
     "nothing": (lambda root: None, set()),
     "what Git ignores": (lambda root: write_files(root, {"_build/log": ""}), set()),
-    "prose of a lesson": (edit("notebooks/01_a.ipynb", "# A", "# Aa"), {"words 01_a"}),
-    "its code": (edit("notebooks/01_a.ipynb", "1 +", "2 +"), {"words 01_a", "runs 01_a"}),
+    "prose of a lesson": (edit("notebooks/01_a.ipynb", "# A", "# Aa"), WORDS),
+    "its code": (edit("notebooks/01_a.ipynb", "1 +", "2 +"), {*WORDS, "runs 01_a"}),
     "its outputs": (
         edit("notebooks/01_a.ipynb", '"outputs": []', '"outputs": [0]'),
-        {"words 01_a", "runs 01_a"},
+        {*WORDS, "runs 01_a"},
     ),
     "a module": (edit("book/deep.py"), {"reads", "starts"}),
     "what a module reads": (edit("book/index.md"), {"reads"}),
@@ -116,7 +118,7 @@ def test_a_group_in_which_nothing_failed_is_due_when_what_it_looked_at_has_chang
 ) -> None:
     status, said, found = prove(here)
     assert (status, found) == (1, FIRST)
-    assert "2 failed, 11 passed, 1 skipped" in said
+    assert "2 failed, 12 passed, 1 skipped" in said
     assert "1 error in" in said
     groups = {short(path): path.stem.replace(".", "/", 2) for path in kept(here)}
     before = {path: path.read_bytes() for path in here.rglob("*.*") if path.is_file()}
@@ -147,7 +149,7 @@ def test_what_failed_runs_again_and_what_is_proved_does_not(here: Path) -> None:
     edit("tests/chapters/test_runs.py", "== '01_a'", "")(here)
     assert prove(here)[::2] == (0, FIRST | {"bad", "broken", "skips", "runs", "runs 02_b"})
     assert "passed" not in prove(here)[1], "nothing is due"
-    assert "15 passed" in prove(here, ALL="1")[1]
+    assert "16 passed" in prove(here, ALL="1")[1]
     shutil.rmtree(here / ".git")
     look_again()
     assert not proved.tracked(), "without Git, nothing is known to be unchanged"
