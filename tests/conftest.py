@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections import defaultdict
+import sys
+import time
+from collections import Counter, defaultdict
 
 # Before NumPy is imported. On small matrices, several threads on busy cores wait for each other:
 # a simulation of 4 seconds takes two minutes.
@@ -14,14 +15,19 @@ for _library in ("OMP", "OPENBLAS", "MKL"):
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
-from book.tools.proved import DUE, ROOT, group_of, keep  # noqa: E402
+from book.tools import proved  # noqa: E402
 
 # A busy machine is slow, and that is no fault of the code.
 settings.register_profile("book", deadline=None)
 settings.load_profile("book")
 
-DIGESTS: dict[str, str] = json.loads(os.environ.get(DUE, "{}"))
-OUTCOMES: dict[str, set[str]] = defaultdict(set)
+proved.tracked()
+sys.addaudithook(proved.watch)
+STARTED, CHOOSING = time.time(), proved.DUE in os.environ
+DUE: Counter[str] = Counter()  # how many tests of a group, and of a file, are to run here
+OUTCOMES: dict[str, list[str]] = defaultdict(list)  # three of each test
+SHAPES: dict[str, tuple[str, ...] | None] = {}
+REMEMBERING = ("tests/", "book/studies/", "benchmarks/", "medxfer_utils/")
 # Two processes share the work, file by file; what takes long goes first.
 LONGEST = ["test_runs.py", "test_workshop.py", "test_pdf.py", "test_chinese.py", "tests/site"]
 
@@ -32,23 +38,38 @@ def turn(item: pytest.Item) -> int:
     return min(place, default=len(LONGEST))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_is_remembered() -> None:
+    """Let each file of tests read anew what it looks at, so that it is noted."""
+    for module in list(sys.modules.values()):
+        if proved.inside(getattr(module, "__file__", "")).startswith(REMEMBERING):
+            for value in vars(module).values():
+                getattr(value, "cache_clear", lambda: None)()
+
+
+def groups(test: str) -> set[str]:
+    """Return the group of a test and its file, of which it is a part."""
+    return {proved.group_of(test), test.partition("::")[0]}
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    out = [item for item in items if DIGESTS and group_of(item.nodeid) not in DIGESTS]
+    out = [item for item in items if CHOOSING and proved.is_proved(proved.group_of(item.nodeid))]
     config.hook.pytest_deselected(items=out)
     items[:] = sorted((item for item in items if item not in out), key=turn)
+    for item in items:
+        told = item.get_closest_marker("shape")
+        for group in groups(item.nodeid):
+            DUE[group] += 1
+            SHAPES[group] = told.args if told else None
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    OUTCOMES[group_of(report.nodeid)].add(report.outcome)
+    for group in groups(report.nodeid):
+        OUTCOMES[group].append(report.outcome)
 
 
-def pytest_collectreport(report: pytest.CollectReport) -> None:
-    if report.failed:
-        OUTCOMES[group_of(report.nodeid)].add("failed")
-
-
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Keep which groups have been proved: all of each ran, and nothing in it failed."""
-    to_its_end = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-    if to_its_end and not hasattr(session.config, "workerinput"):
-        keep(ROOT, {group: d for group, d in DIGESTS.items() if OUTCOMES[group] == {"passed"}})
+def pytest_sessionfinish() -> None:
+    """Keep which groups have been proved, in the process in which all of each ran."""
+    for group, number in DUE.items() if CHOOSING else ():
+        if OUTCOMES[group] == ["passed"] * 3 * number and not proved.is_proved(group):
+            proved.keep(group, SHAPES[group], STARTED)

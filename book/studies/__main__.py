@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 
 # One thread for each fit: two jobs run side by side, and stored tables were made so.
 os.environ.setdefault("MEDXFER_THREADS", "1")
@@ -19,20 +18,31 @@ os.environ.setdefault("MEDXFER_THREADS", "1")
 from medxfer_utils.models import training as training
 
 # isort: split
-from book.studies import hospitals_statistics
+from book.studies import (
+    first_transfer,
+    hospitals,
+    hospitals_choice,
+    hospitals_gaps,
+    hospitals_statistics,
+    images_ct_mr,
+    images_xray_ultrasound,
+    lung_prepared,
+    lung_real,
+    lung_sources,
+    lung_to_liver,
+)
 from book.studies.study import Study
 
 # `lung_to_liver` needs the networks of `lung_sources`.
 SCRIPTS = (
-    *("hospitals", "hospitals_choice", "hospitals_gaps", "images_ct_mr", "images_xray_ultrasound"),
-    *("lung_real", "lung_sources", "lung_to_liver", "lung_prepared", "first_transfer"),
+    *(first_transfer, hospitals, hospitals_choice, hospitals_gaps, images_ct_mr),
+    *(images_xray_ultrasound, lung_real, lung_sources, lung_to_liver, lung_prepared),
 )
 
 
 def studies() -> dict[str, Study]:
     """Every study of this folder by the name of its table."""
-    modules = [import_module(f"book.studies.{name}") for name in SCRIPTS]
-    return {study.table: study for module in modules for study in module.STUDIES}
+    return {study.table: study for module in SCRIPTS for study in module.STUDIES}
 
 
 def main(names: Sequence[str]) -> None:

@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from book.studies import study
-from book.studies.study import ALL, FILTERS, SHAPE, Only, Study, chosen
+from book.studies.study import ALL, FILTERS, PACKAGES, SHAPE, Only, Study, chosen
 from medxfer_utils import clinic, images
 from medxfer_utils.cohorts import Cohort
 from medxfer_utils.models import Model, Strategy, Training
@@ -31,7 +31,6 @@ TABLE = "image_transfer"
 # World 0 is the one on which the learning rates were chosen; it is not reported.
 WORLDS, SIZES = range(1, 13), (10, 20, 40, 80, 160)
 PATIENTS = {"source": 1000, "pool": 800, "test": 1200}
-PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "keras")
 
 NORTH = clinic.Site(organ="lung", size=32, pixel=1.5, slice_thickness=2)
 TARGETS = {

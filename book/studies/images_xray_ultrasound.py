@@ -24,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from benchmarks import medmnist_recipe as recipe
-from book.studies.study import ALL, Only, Study, chosen
+from book.studies.study import ALL, PACKAGES, Only, Study, chosen
 from medxfer_utils.cohorts import Cohort
 from medxfer_utils.data import KNOWN_COPIES, MedMNIST, medmnist
 from medxfer_utils.experiments import learning_curve
@@ -39,7 +39,6 @@ FIT = Training(steps=300, rate=0.001, batch=64, smoothing=0.1, cosine=True, augm
 SOURCE_STEPS = 900
 PIXELS, SCRATCH = "pixels, logistic regression", "from scratch"
 IMAGENET, OTHER = "ImageNet features, logistic regression", "fine-tuned from the other set"
-PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "keras")
 
 
 class Seen:

@@ -30,7 +30,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from book.studies.study import ALL, Only, Study, curve, halves, lung_window
+from book.studies.study import ALL, PACKAGES, Only, Study, curve, halves, lung_window
 from medxfer_utils import clinic
 from medxfer_utils.cohorts import Cohort, require_disjoint, together
 from medxfer_utils.data import KNOWN_COPIES, Nodules, lidc_nodules, medmnist
@@ -51,7 +51,6 @@ SIDE, PIXEL = 28, 0.75  # pixels, mm
 SMALL = 10.0
 SIMULATED = 500  # patients for each of four simulated scanners
 SHAPE, FILTERS = (SIDE, SIDE, 1), (16, 32, 64)
-PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "keras")
 
 LONG = Training(steps=600, rate=0.003, cosine=True, augment=models.flips_and_turns)
 SHORT = replace(LONG, steps=100, batch=16)

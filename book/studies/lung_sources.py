@@ -22,7 +22,7 @@ import keras
 import numpy as np
 from sklearn.datasets import load_sample_images
 
-from book.studies.study import ALL, FILTERS, SHAPE, Only, Study, lung_window, reads_digits
+from book.studies.study import ALL, FILTERS, PACKAGES, SHAPE, Only, Study, lung_window, reads_digits
 from medxfer_utils import clinic, images, metrics, results
 from medxfer_utils.cohorts import Cohort, together
 from medxfer_utils.models import Array, Training
@@ -30,7 +30,6 @@ from medxfer_utils.models import Array, Training
 TABLE = "lung_sources"
 # The kinds that a chapter and the tests use are stored; the others are made by `make results` only.
 STORED = ("window", "doses")
-PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "keras")
 SEEDS, PATIENTS, TESTED = range(4), 12_000, 750
 LUNG = clinic.Site(organ="lung", size=32, pixel=1.5)
 LIVER = replace(LUNG, organ="liver")

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 # First: it decides how TensorFlow starts.
-from book.studies import lung_sources
+from book.studies import lung_sources, study
 from book.studies.lung_sources import BEST, LIVER, SEEDS, SOURCES, in_liver, in_lung, lung, source
 
 # isort: split
@@ -31,7 +31,7 @@ from medxfer_utils.models import Array, Average, Model, Predicts, Shrink, Strate
 
 TABLE, SHIFTS, STARTS = "lung_to_liver", "lung_to_liver_shifts", "lung_to_liver_starts"
 EXTRAS = "lung_to_liver_extras"
-PACKAGES = (*lung_sources.PACKAGES, "joblib")
+PACKAGES = (*study.PACKAGES, "joblib")
 # Repeat 0 is the one on which rates and strengths were chosen; it is not reported.
 REPEATS, SIZES, MANY = range(1, 21), (10, 20, 50, 100, 200), 1400
 PATIENTS = {"pool": 1400, "test": 750}
@@ -259,10 +259,6 @@ def scored(model: Predicts, test: Cohort) -> dict[str, float]:
 
 # --- stronger fresh starts, harder controls -------------------------------------------------------
 
-CONTROLS = (
-    *("fine-tuned, norms frozen", "scratch, 3 times longer"),
-    *("scratch, contrast augmentation", "source: shuffled labels"),
-)
 TOGETHER = ("L2-SP, ensemble of 4 sources", "scratch, ensemble of 5")
 
 

@@ -23,6 +23,7 @@ from medxfer_utils.cohorts import Cohort, split
 from medxfer_utils.experiments import MEASURES, learning_curve
 
 JOBS = 2  # processes
+PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "keras")  # of most
 FILTERS, SHAPE = (16, 32, 64, 64), (32, 32, 1)  # of the image networks for simulated patches
 Job = Mapping[str, Any]
 Only = Mapping[str, Collection[Any]]

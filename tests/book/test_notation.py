@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from book.tools.chapters.keys import source
-from book.tools.chapters.run import load
+from book.tools.chapters.keys import prose
+from book.tools.chapters.run import find_notebooks, load
 
 ROOT = Path(__file__).resolve().parents[2]
 FORMULA = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+)\$", re.DOTALL)
@@ -40,11 +40,10 @@ def symbols(text: str) -> list[str]:
 def uses() -> dict[str, str]:
     """Return the lesson that first uses each symbol, by the stem of its file."""
     first: dict[str, str] = {}
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        cells = [c for c in load(path)["cells"][1:] if c["cell_type"] == "markdown"]
+    for path in find_notebooks(ROOT):
+        text = "\n\n".join(prose(load(path))[1:])
         # A heading names what its section explains, so it is not the first use.
-        text = "\n\n".join(re.sub(r"^#.*$", "", source(c), flags=re.MULTILINE) for c in cells)
-        for symbol in symbols(text):
+        for symbol in symbols(re.sub(r"^#.*$", "", text, flags=re.MULTILINE)):
             first.setdefault(symbol, path.stem)
     return first
 

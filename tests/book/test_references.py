@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -11,6 +10,8 @@ from pathlib import Path
 import pytest
 from pybtex.database import Entry, parse_file
 
+from book.tools.chapters import keys
+from book.tools.chapters.run import find_notebooks, load
 from book.tools.pages.references import report
 from medxfer_utils.data import REGISTRY
 
@@ -65,9 +66,8 @@ def test_no_work_is_listed_twice() -> None:
 def prose() -> Iterator[str]:
     """Yield all that may cite: pages and cells of text."""
     yield from (path.read_text("utf-8") for path in (ROOT / "book").rglob("*.md"))
-    for path in (ROOT / "notebooks").glob("*.ipynb"):
-        cells = json.loads(path.read_text("utf-8"))["cells"]
-        yield from ("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+    for path in find_notebooks(ROOT):
+        yield from keys.prose(load(path))
 
 
 def test_every_entry_is_cited_and_every_citation_has_an_entry() -> None:

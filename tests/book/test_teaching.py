@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from book.tools.chapters.keys import source
+from book.tools.chapters.keys import prose
 from book.tools.chapters.run import find_notebooks, load
 from book.tools.chapters.text import by_title, headings
 from book.tools.teach.exercises import exercises
@@ -29,8 +29,7 @@ def notes(chapter: Path) -> dict[str, str]:
 
 def sections(chapter: Path) -> list[str]:
     """Return the titles of a chapter's sections."""
-    cells = [cell for cell in load(chapter)["cells"] if cell["cell_type"] == "markdown"]
-    return [h.title for cell in cells for h in headings(source(cell), 2) if h.level == 2]
+    return [h.title for text in prose(load(chapter)) for h in headings(text, 2) if h.level == 2]
 
 
 def faults(chapter: Path) -> Iterator[str]:
@@ -75,8 +74,7 @@ def test_every_teaching_page_is_in_the_contents() -> None:
 
 def test_the_handout_has_the_pitfalls_of_the_lesson_in_their_order() -> None:
     (lesson,) = (path for path in CHAPTERS if path.stem == "03_pitfalls")
-    text = "\n".join(source(c) for c in load(lesson)["cells"] if c["cell_type"] == "markdown")
-    shown = re.findall(r"^### Pitfall (\d) · (\S+)", text, re.MULTILINE)
+    shown = re.findall(r"^### Pitfall (\d) · (\S+)", "\n".join(prose(load(lesson))), re.MULTILINE)
     handout = (TEACHING / "handout.md").read_text("utf-8")
     assert re.findall(r"^\| (\d) \| (\S+)", handout, re.MULTILINE) == shown
 

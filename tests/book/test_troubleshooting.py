@@ -11,16 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import numpy as np
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from book.tools import build, env
 from book.tools.chapters import run as chapters
 from book.tools.chapters.run import Edition
 from medxfer_utils import chapter
 from medxfer_utils.data import REGISTRY, fetch, heart_hospitals, medmnist
+from tests.tools.books import PARAMETERS, code, write
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "book" / "troubleshooting.md").read_text("utf-8")
@@ -66,15 +65,8 @@ class Scene:
     def book(self, *cells: str) -> Path:
         """Write a book with one chapter, and return its notebook."""
         (self.folder / "requirements.txt").write_text("")
-        content = [
-            new_markdown_cell("# One"),
-            new_code_cell("PROFILE = 'full'\nSEED = 0", metadata={"tags": ["parameters"]}),
-            *(new_code_cell(cell) for cell in cells),
-        ]
-        path = self.folder / "notebooks" / "01_one.ipynb"
-        path.parent.mkdir()
-        nbformat.write(new_notebook(cells=content), path)
-        return path
+        start = code(PARAMETERS, "parameters")
+        return write(self.folder / "notebooks" / "01_one.ipynb", "# One", start, *map(code, cells))
 
     def build(self, *only: str) -> str:
         """Return what a build prints that fails."""

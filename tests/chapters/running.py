@@ -24,8 +24,6 @@ from tests.chapters.nbval_plugin import align, stable
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-# Chapters that show simulated patients where the real ones cannot be had.
-STAND_INS = [path for path in CHAPTERS if asks_for_patients(load(path))]
 NEWER = ("AVX512", "X86_V4")  # what NumPy calls the instruction sets after AVX2
 # No folder, an empty cache, and a network that refuses each connection.
 NOTHING_TO_BE_HAD = {
@@ -50,6 +48,11 @@ def another_processor() -> dict[str, str]:
         "OPENBLAS_CORETYPE": "Haswell",
         "NPY_DISABLE_CPU_FEATURES": " ".join(n for n in found if n.startswith(NEWER)),
     }
+
+
+def stands_in(path: Path) -> bool:
+    """Tell whether a chapter shows simulated patients where the real ones cannot be had."""
+    return bool(asks_for_patients(load(path)))
 
 
 def unexpected(nb: NotebookNode, output: object) -> None:

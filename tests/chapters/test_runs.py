@@ -24,16 +24,17 @@ from book.tools.teach.exercises import Wanted, exercises, variable
 from book.tools.teach.notebooks import student
 from medxfer_utils.chapter import Chapter
 from tests.chapters import running
-from tests.chapters.running import STAND_INS, another_processor, off_band, run, said
+from tests.chapters.running import another_processor, off_band, run, said, stands_in
 from tests.chapters.sample import save
 
+pytestmark = pytest.mark.shape
 ELSEWHERE = {**another_processor(), "MEDXFER_THREADS": "2"}
 PROCESSORS = (False, True) if os.environ.get("ALL") == "1" else (False,)  # weekly: both
 
 
 @pytest.mark.parametrize("elsewhere", PROCESSORS)
 def test_outputs_are_those_committed(chapter: Path, elsewhere: bool) -> None:
-    if chapter in STAND_INS and not patients_can_be_had(chapter):
+    if stands_in(chapter) and not patients_can_be_had(chapter):
         # The file shows real patients. Here it runs on simulated ones, and must hold all the same.
         nb = run(chapter, profile="full", elsewhere=elsewhere)
         assert not (faults := off_band(nb) + running.not_called_simulated(nb)), "; ".join(faults)
@@ -48,7 +49,7 @@ def test_stays_in_its_bands(chapter: Path) -> None:
 
 
 def test_stays_in_its_bands_elsewhere(chapter: Path) -> None:
-    simulated = chapter in STAND_INS
+    simulated = stands_in(chapter)
     nb = run(chapter, seed=1, elsewhere=True, data=not simulated)
     faults = off_band(nb) + (running.not_called_simulated(nb) if simulated else [])
     assert not faults, f"{chapter.name}: {'; '.join(faults)}"

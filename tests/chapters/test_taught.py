@@ -16,12 +16,14 @@ from medxfer_utils import cohorts, metrics, models, shifts, transfer
 import keras
 import nbformat
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from medxfer_utils.transfer.gate import sign_flip_test
 from tests.chapters.parts import code_cells, syntax
 from tests.chapters.running import CHAPTERS
 
+pytestmark = pytest.mark.shape
 RNG = np.random.default_rng(5)
 
 

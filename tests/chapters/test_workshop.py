@@ -21,6 +21,7 @@ from book.tools.env import venv_python
 from book.tools.teach import workshop
 from tests.chapters.running import ROOT, off_band, said
 
+pytestmark = pytest.mark.shape
 QUICKEST = "09_four_hospitals.ipynb"
 PARAMETER = 'PROFILE = "full"'
 # What every Python of the environment does first.

@@ -19,6 +19,7 @@ from tests.site.test_links import broken, links, parsed
 from tests.site.visiting import Visit, serious
 
 ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.shape(*(Path(page).stem for page in begun(ROOT)))
 # Which share of today's text must be translated. A page falls behind when its English changes:
 # make catalogues, translate what is new or marked fuzzy.
 LESSONS = ("notebooks/02_two_laboratories", "notebooks/03_pitfalls")

@@ -50,6 +50,12 @@ def two(visitor: Visitor, tmp_path: Path) -> Page:
     return page
 
 
+@pytest.fixture
+def first(two: Page) -> Locator:
+    """The explorer of two models."""
+    return two.locator("figure").first
+
+
 def slider(part: Page | Locator, name: str) -> Locator:
     return part.get_by_role("slider", name=name)
 
@@ -125,8 +131,7 @@ def test_a_thousand_people_add_up_at_every_setting(two: Page) -> None:
     assert wrong == []
 
 
-def test_threshold_by_keyboard_moves_matrix_and_point(two: Page) -> None:
-    first = two.locator("figure").first
+def test_threshold_by_keyboard_moves_matrix_and_point(two: Page, first: Locator) -> None:
     control = slider(first, "Threshold of risk")
     assert matrix(first, "In the sample") == counted("plain", 0.5)
     control.focus()
@@ -142,8 +147,7 @@ def test_threshold_by_keyboard_moves_matrix_and_point(two: Page) -> None:
     assert float(drawn.get_attribute("cx") or "nan") == pytest.approx(x)
 
 
-def test_prevalence_moves_ppv_and_people_but_not_the_sample(two: Page) -> None:
-    first = two.locator("figure").first
+def test_prevalence_moves_ppv_and_people_but_not_the_sample(two: Page, first: Locator) -> None:
     control = slider(first, "Prevalence")
     before = [value(first, name) for name in ("sensitivity", "specificity")]
     control.focus()
@@ -159,8 +163,7 @@ def test_prevalence_moves_ppv_and_people_but_not_the_sample(two: Page) -> None:
     assert matrix(first, "Of 1,000 people") == [4, 1, alarms, 995 - alarms]
 
 
-def test_ends_of_both_sliders(two: Page) -> None:
-    first = two.locator("figure").first
+def test_ends_of_both_sliders(two: Page, first: Locator) -> None:
     prevalence = slider(first, "Prevalence")
     expect(prevalence).to_have_attribute("aria-valuetext", "30.0 %, 1 in 3.3, as in the sample")
     slider(first, "Threshold of risk").focus()
@@ -178,16 +181,14 @@ def test_ends_of_both_sliders(two: Page) -> None:
         expect(prevalence).to_have_attribute("aria-valuetext", said)
 
 
-def test_model_is_chosen(two: Page) -> None:
-    first = two.locator("figure").first
+def test_model_is_chosen(two: Page, first: Locator) -> None:
     first.get_by_role("radio", name="steep").check()
     assert matrix(first, "In the sample") == counted("steep", 0.5)
     expect(first.get_by_role("status")).to_contain_text("steep, threshold 0.5")
     expect(two.locator("figure").last.get_by_role("radio")).to_have_count(0)
 
 
-def test_sentence_is_spoken_when_the_slider_rests(two: Page) -> None:
-    first = two.locator("figure").first
+def test_sentence_is_spoken_when_the_slider_rests(first: Locator) -> None:
     status, control = first.get_by_role("status"), slider(first, "Threshold of risk")
     before = status.inner_text()
     for kind, changes in (("input", False), ("change", True)):
@@ -200,15 +201,10 @@ def test_sentence_is_spoken_when_the_slider_rests(two: Page) -> None:
         assert (status.inner_text() != before) is changes
 
 
-def test_no_false_alarm_in_the_sample_is_no_promise(two: Page) -> None:
-    first = two.locator("figure").first
-    step = next(
-        i
-        for i, t in enumerate(explorer.THRESHOLDS)
-        if counted("plain", t)[2] == 0 and counted("plain", t)[0] > 0
-    )
-    control = slider(first, "Threshold of risk")
-    control.fill(str(step))
+def test_no_false_alarm_in_the_sample_is_no_promise(first: Locator) -> None:
+    found, _, alarms, _ = zip(*(counted("plain", t) for t in explorer.THRESHOLDS), strict=True)
+    step = next(i for i, n in enumerate(alarms) if n == 0 and found[i] > 0)
+    slider(first, "Threshold of risk").fill(str(step))
     assert value(first, "PPV") == "100 %"
     expect(first.get_by_role("status")).to_contain_text("No false alarm among 70 healthy people")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -13,6 +12,9 @@ from pathlib import Path
 import pytest
 from formulas import mathml
 from playwright.sync_api import Browser, Page
+
+from book.tools.chapters.keys import prose
+from book.tools.chapters.run import find_notebooks, load
 
 ROOT = Path(__file__).resolve().parents[2]
 FORMULA = re.compile(r"(?<!\\)\$\$(.+?)\$\$|(?<![\\$])\$(?!\s)([^$\n]+?)(?<!\s)\$(?!\d)", re.DOTALL)
@@ -53,9 +55,8 @@ def texts() -> Iterator[str]:
     """Yield the prose of all pages and chapters, without code."""
     for path in sorted((ROOT / "book").glob("*.md")):
         yield re.sub(r"^```.*?^```", "", path.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        cells = json.loads(path.read_text("utf-8"))["cells"]
-        yield from ("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+    for path in find_notebooks(ROOT):
+        yield from prose(load(path))
 
 
 def formulas() -> list[tuple[str, bool]]:

@@ -18,6 +18,7 @@ from pypdf.generic import DictionaryObject
 from book.tools.pages.binding import bound, listed
 from book.tools.pages.pdf import printed
 
+pytestmark = pytest.mark.shape
 TITLE = "Transfer Learning for Medical Diagnosis"
 PRINTED_WIDTH = 643  # of the text on A4, in CSS pixels
 

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from book.tools.chapters.run import Edition
 from book.tools.pages.browser import served
-from book.tools.teach.slides import build_slides
+from book.tools.teach.slides import write_deck, write_list, write_shared
 from tests.site.visiting import Visit, serious
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,30 +49,39 @@ UNREADABLE = """() => [...document.querySelectorAll(".slide *")].flatMap((part) 
 })"""
 
 
-@pytest.fixture(scope="module")
-def decks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of freshly made decks."""
-    return build_slides(
-        Edition(ROOT, committed=True), tmp_path_factory.mktemp("decks") / "slides"
-    ).parent
-
-
+Decks = Callable[..., Path]
 Project = Callable[..., Visit]
 
 
+@pytest.fixture(scope="module")
+def decks(tmp_path_factory: pytest.TempPathFactory) -> Decks:
+    """Return a function that makes the decks of some lessons, and says in which folder."""
+    folder, made = tmp_path_factory.mktemp("decks"), dict[str, dict[str, Any]]()
+    write_shared(ROOT, folder / "static")
+
+    def making(*stems: str) -> Path:
+        for stem in {*stems} - {*made}:
+            path = ROOT / "notebooks" / f"{stem}.ipynb"
+            made[stem] = write_deck(path, Edition(ROOT, committed=True), folder)
+        write_list([made[stem] for stem in stems], ROOT, folder)
+        return folder
+
+    return making
+
+
 @pytest.fixture
-def project(browser: Browser, decks: Path) -> Iterator[Project]:
+def project(browser: Browser, decks: Decks) -> Iterator[Project]:
     """Return a function that opens a file of the decks on a screen of some kind."""
     with contextlib.ExitStack() as stack:
-        address = stack.enter_context(served(decks))
 
         def opening(
             name: str, screen: str = "projector", theme: Any = "light", disk: bool = False
         ) -> Visit:
+            folder = decks(*(STEMS if name == "index.html" else [name.split(".")[0]]))
             size: Any = dict(zip(("width", "height"), SCREENS[screen], strict=True))
             context = stack.enter_context(browser.new_context(viewport=size, color_scheme=theme))
-            visit = Visit(context.new_page(), address)
-            place = decks.as_uri() if disk else address
+            visit = Visit(context.new_page(), stack.enter_context(served(folder)))
+            place = folder.as_uri() if disk else visit.address
             visit.page.goto(f"{place}/{name}", wait_until="networkidle")
             if not name.startswith("index"):
                 visit.page.wait_for_function("() => window.Reveal?.isReady()")
@@ -156,8 +165,8 @@ def plain(text: str) -> str:
 
 
 @each_deck
-def test_no_solution_is_told(decks: Path, stem: str) -> None:
-    page = BeautifulSoup((decks / f"{stem}.html").read_text("utf-8"), "html.parser")
+def test_no_solution_is_told(decks: Decks, stem: str) -> None:
+    page = BeautifulSoup((decks(stem) / f"{stem}.html").read_text("utf-8"), "html.parser")
     told, code = plain(page.get_text(" ")), page.get_text()
     cells = notebook(stem)
     solutions = [i for i, cell in enumerate(cells) if "solution" in cell["tags"]]
@@ -170,7 +179,8 @@ def test_no_solution_is_told(decks: Path, stem: str) -> None:
         assert not words or words[:40] not in told
 
 
-def test_key_d_turns_light_into_dark_for_all_decks(project: Project) -> None:
+def test_key_d_turns_light_into_dark_for_all_decks(project: Project, decks: Decks) -> None:
+    decks(*STEMS[:2])
     page = project(f"{STEMS[0]}.html").page
     root = page.locator("html")
     expect(root).to_have_attribute("data-theme", "light")

@@ -20,6 +20,8 @@ from typing import Literal
 
 from playwright.sync_api import ConsoleMessage, Error, Page, Request, Response
 
+from book.tools.proved import ROOT, imports
+
 Awaited = Literal["networkidle", "load"]
 # How docutils writes a bibliography; nothing of ours can change it.
 OF_DOCUTILS = 'aria-required-children: <div role="list" class="citation-list">'
@@ -148,18 +150,19 @@ def offences(check: Check, visit: Visit, path: str) -> list[str]:
 
 
 @cache
-def shared_by_all_pages(site: Path) -> bytes:
-    """Return digests of what every page loads, and of what looks at it."""
-    code = [*Path(__file__).parent.glob("*.py"), Path(__file__).parents[2] / "requirements.txt"]
+def shared_by_all_pages(site: Path, dress: str) -> bytes:
+    """Return digests of what every page loads, and of what looks at it in a dress."""
+    own = {name for name in imports(f"tests/site/test_{dress}.py") if name.startswith("tests/")}
+    code = [ROOT / name for name in {*own, "requirements.txt"}]
     files = sorted(path for path in [*(site / "_static").rglob("*"), *code] if path.is_file())
     return b"".join(sha256(path.read_bytes()).digest() for path in files)
 
 
-def digest(site: Path, path: str) -> str:
+def digest(site: Path, path: str, dress: str) -> str:
     """Return a digest of a page and of all that decides what is seen and found on it."""
     page = (site / path).read_bytes()
     images = sorted({site / name.decode() for name in re.findall(rb"_images/[^\"?# ]+", page)})
-    parts = [page, *(image.read_bytes() for image in images), shared_by_all_pages(site)]
+    parts = [page, *(image.read_bytes() for image in images), shared_by_all_pages(site, dress)]
     return sha256(b"".join(sha256(part).digest() for part in parts)).hexdigest()
 
 
@@ -182,7 +185,7 @@ def faults(
     passed: dict[str, str] = json.loads(memory.read_text("utf-8")) if remembered else {}
     found: Faults = {}
     for path in all_pages(site):
-        if passed.get(path) == (now := digest(site, path)):
+        if passed.get(path) == (now := digest(site, path, dress)):
             continue
         visit = enter()
         visit.open(path, wait_until)

@@ -14,30 +14,30 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from book.tools import build as build_module
+from book.tools.chapters.keys import source
 from book.tools.chapters.run import Edition, load
 from book.tools.pages import site as pages
+from tests.tools import books
+from tests.tools.books import PARAMETERS, code, write_files
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COUNTS = "from pathlib import Path\nlog = Path('runs.log')\n"
 COUNTS += "log.write_text((log.read_text() if log.exists() else '') + '{name} ' + PROFILE + '\\n')"
+TOC = "format: jb-book\nroot: book/index\n"
 Writer = Callable[..., Path]
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Return a repository with no chapter yet and three pages of prose."""
-    (tmp_path / "requirements.txt").write_text("")
-    (tmp_path / "_config.yml").write_text("title: A book\nexecute:\n  execute_notebooks: 'off'\n")
-    book = tmp_path / "book"
-    book.mkdir()
-    (book / "index.md").write_text("# A book\n\nIts first page.\n")
-    (book / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
+    config = "title: A book\nexecute:\n  execute_notebooks: 'off'\n"
+    files = {"requirements.txt": "", "_config.yml": config, "book/_toc.yml": TOC}
+    write_files(tmp_path, {**files, "book/index.md": "# A book\n\nIts first page.\n"})
     return tmp_path
 
 
@@ -45,17 +45,10 @@ def root(tmp_path: Path) -> Path:
 def write(root: Path) -> Writer:
     """Return a function that writes a chapter, which notes each of its runs in a file."""
 
-    def writer(name: str, *code: str, prose: str = "Prose.") -> Path:
-        cells = [
-            new_markdown_cell(f"# Chapter {name}\n\n{prose}"),
-            new_code_cell("PROFILE = 'full'\nSEED = 0", metadata={"tags": ["parameters"]}),
-            new_code_cell(COUNTS.format(name=name)),
-            *(new_code_cell(text) for text in code),
-        ]
+    def writer(name: str, *cells: str, prose: str = "Prose.") -> Path:
+        start = code(PARAMETERS, "parameters"), code(COUNTS.format(name=name))
         path = root / "notebooks" / f"{name}.ipynb"
-        path.parent.mkdir(exist_ok=True)
-        nbformat.write(new_notebook(cells=cells), path)
-        return path
+        return books.write(path, f"# Chapter {name}\n\n{prose}", *start, *map(code, cells))
 
     return writer
 
@@ -76,33 +69,36 @@ def runs(root: Path) -> list[str]:
     return sorted((root / "notebooks" / "runs.log").read_text().splitlines())
 
 
+def shown(root: Path, build: str = "_build") -> dict[str, Any]:
+    """Return the first chapter as its page shows it."""
+    return load(root / build / "html" / "notebooks" / "01_a.ipynb")
+
+
 def build(root: Path, only: list[str] | None = None, profile: str = "full") -> int:
     return build_module.build(Edition(root, profile), only)
 
 
 @pytest.mark.usefixtures("no_sphinx")
-def test_only_a_changed_chapter_runs_again(root: Path, write: Writer) -> None:
-    write("01_a", "1 + 1")
+def test_only_a_changed_chapter_runs_again_and_new_prose_has_the_outputs_of_before(
+    root: Path, write: Writer
+) -> None:
+    about = {"image/png": {"alt": "A line that rises", "width": 480}}
+    draws = "from IPython.display import display\n"
+    draws += f"display({{'image/png': 'aGk='}}, metadata={about}, raw=True)"
+    write("01_a", "6 * 7", draws)
     write("02_b", "2 + 2")
-    assert build(root) == 0
-    assert build(root) == 0
+    assert build(root) == build(root) == 0
     assert runs(root) == ["01_a full", "02_b full"]
+    write("01_a", "6 * 7", draws, prose="Better prose.")
     write("02_b", "2 + 3")
     assert build(root) == 0
     assert runs(root) == ["01_a full", "02_b full", "02_b full"]
-
-
-@pytest.mark.usefixtures("no_sphinx")
-def test_new_prose_is_shown_with_the_outputs_of_the_former_run(root: Path, write: Writer) -> None:
-    write("01_a", "6 * 7")
-    build(root)
-    write("01_a", "6 * 7", prose="Better prose.")
-    build(root)
-    assert runs(root) == ["01_a full"]
-    page = load(root / "_build" / "html" / "notebooks" / "01_a.ipynb")
-    assert "Better prose." in "".join(page["cells"][0]["source"])
-    assert "42" in page["cells"][-1]["outputs"][0]["data"]["text/plain"]
-    assert not any("injected" in str(cell["metadata"]) for cell in page["cells"])
+    first, *_, number, figure = shown(root)["cells"]
+    assert "Better prose." in source(first)
+    assert "42" in number["outputs"][0]["data"]["text/plain"]
+    assert not any("injected" in str(cell["metadata"]) for cell in shown(root)["cells"])
+    image = {"alt": "A line that rises", "width": "480px"}
+    assert figure["metadata"]["mystnb"]["image"] == image
 
 
 @pytest.mark.usefixtures("no_sphinx")
@@ -112,10 +108,8 @@ def test_a_rehearsal_leaves_the_book_alone(root: Path, write: Writer) -> None:
     build(root, profile="fast")
     build(root)
     assert runs(root) == ["01_a fast", "01_a full"]
-    fast = load(root / "_build" / "fast-seed0" / "html" / "notebooks" / "01_a.ipynb")
-    full = load(root / "_build" / "html" / "notebooks" / "01_a.ipynb")
-    assert "fast" in fast["cells"][-1]["outputs"][0]["data"]["text/plain"]
-    assert "full" in full["cells"][-1]["outputs"][0]["data"]["text/plain"]
+    for profile, folder in {"fast": "_build/fast-seed0", "full": "_build"}.items():
+        assert profile in shown(root, folder)["cells"][-1]["outputs"][0]["data"]["text/plain"]
 
 
 @pytest.mark.usefixtures("no_sphinx")
@@ -180,33 +174,13 @@ def test_ctrl_c_keeps_finished_chapters(root: Path, write: Writer) -> None:
     def heed() -> None:  # a suite started in the background may have been told to ignore Ctrl-C
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    done = subprocess.run(
-        command,
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=50,
-        preexec_fn=heed,
-    )
+    about: Any = {"capture_output": True, "text": True, "timeout": 50, "preexec_fn": heed}
+    done = subprocess.run(command, cwd=root, check=False, **about)
     assert done.returncode == 130
     assert done.stdout.splitlines()[-1].startswith("Interrupted. Finished chapters are kept")
     assert done.stderr == ""
     kept = [path.name for path in (root / "_build" / "chapters").iterdir()]
     assert kept == ["01_a.ipynb"]
-
-
-@pytest.mark.usefixtures("no_sphinx")
-def test_alt_text_and_width_reach_the_cell(root: Path, write: Writer) -> None:
-    about = {"image/png": {"alt": "A line that rises", "width": 480}}
-    write(
-        "01_a",
-        "from IPython.display import display\n"
-        f"display({{'image/png': 'aGk='}}, metadata={about}, raw=True)",
-    )
-    build(root)
-    cell = load(root / "_build" / "html" / "notebooks" / "01_a.ipynb")["cells"][-1]
-    assert cell["metadata"]["mystnb"]["image"] == {"alt": "A line that rises", "width": "480px"}
 
 
 @pytest.mark.usefixtures("no_sphinx")
@@ -240,9 +214,8 @@ def test_sphinx_takes_a_warning_for_an_error_and_forgets_removed_pages(
 ) -> None:
     """Three builds by the real Sphinx."""
     book = root / "book"
-    toc = "format: jb-book\nroot: book/index\nchapters:\n  - file: book/more\n"
     (book / "more.md").write_text("# More\n\n```{glossary}\nsite\n  One hospital.\n```\n")
-    (book / "_toc.yml").write_text(toc)
+    (book / "_toc.yml").write_text(f"{TOC}chapters:\n  - file: book/more\n")
     assert build(root) == 0
     assert (root / "_build" / "html" / "book" / "more.html").is_file()
 
@@ -254,7 +227,7 @@ def test_sphinx_takes_a_warning_for_an_error_and_forgets_removed_pages(
 
     (book / "index.md").write_text("# A book\n\nAlone.\n")
     (book / "more.md").unlink()
-    (book / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
+    (book / "_toc.yml").write_text(TOC)
     assert build(root) == 0
     assert not (root / "_build" / "html" / "book" / "more.html").exists()
 

@@ -15,8 +15,10 @@ import pytest
 import yaml
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from book.tools import env, lock
+from book.tools.teach.workshop import pins
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = ["requirements.txt", "book/tools/uv.txt", "benchmarks/requirements.txt"]
@@ -123,42 +125,27 @@ def test_every_locked_package_has_one_version_and_a_hash_and_no_lock_names_an_in
         assert (loose, entries == [""]) == ([], False), name
 
 
-def locked() -> dict[str, list[tuple[str, Requirement]]]:
-    """Return what `requirements.txt` pins, by name; a package may have a version per system."""
-    pins: dict[str, list[tuple[str, Requirement]]] = {}
-    for line in (ROOT / "requirements.txt").read_text().splitlines():
-        if re.match(r"[a-z0-9]", line):
-            pin = Requirement(line.rstrip("\\ "))
-            version = str(pin.specifier).removeprefix("==")
-            pins.setdefault(pin.name.lower().replace("_", "-"), []).append((version, pin))
-    return pins
+# What `requirements.txt` pins: name, version and condition; some have a version per system.
+LOCKED = [
+    (str(pin.name), str(pin.requirement.specifier)[2:], pin.requirement.marker)
+    for pin in pins((ROOT / "requirements.txt").read_text("utf-8"))
+]
 
 
 def test_the_lock_holds_all_that_the_project_asks_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"].values()
     asked = [*project["dependencies"], *(text for extra in extras for text in extra)]
-    pins = locked()
-    for text in asked:
-        wish = Requirement(text)
-        versions = [version for version, _ in pins[wish.name.lower().replace("_", "-")]]
-        assert versions, text
-        assert all(wish.specifier.contains(version) for version in versions), text
+    for wish in map(Requirement, asked):
+        versions = [v for name, v, _ in LOCKED if name == canonicalize_name(wish.name)]
+        assert versions, wish
+        assert all(map(wish.specifier.contains, versions)), wish
 
 
 def test_the_environment_that_runs_this_is_the_locked_one() -> None:
     here = {name: str(value) for name, value in default_environment().items()}
-    wanted = {
-        name: version
-        for name, pins in locked().items()
-        for version, pin in pins
-        if pin.marker is None or pin.marker.evaluate(here)
-    }
-    installed = {
-        dist.metadata["Name"].lower().replace("_", "-").replace(".", "-"): dist.version
-        for dist in distributions()
-    }
-    wanted = {name.replace(".", "-"): version for name, version in wanted.items()}
+    wanted = {name: v for name, v, marker in LOCKED if not marker or marker.evaluate(here)}
+    installed = {str(canonicalize_name(d.metadata["Name"])): d.version for d in distributions()}
     assert {name: installed.get(name) for name in wanted} == wanted
 
 

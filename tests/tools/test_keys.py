@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 from book.tools.chapters import keys
 from book.tools.chapters.keys import chapter_key, modules
 from medxfer_utils.data import HEART
+from tests.tools import books
+from tests.tools.books import write_files
 
 Edit = Callable[[Path], None]
 # A face is lazy: who imports a folder depends on all that stands in it.
@@ -39,28 +42,11 @@ FILES = {
 }
 
 
-def cell(kind: str, source: str, *tags: str) -> dict[str, Any]:
-    run: dict[str, Any] = {"outputs": [], "execution_count": None} if kind == "code" else {}
-    return {"cell_type": kind, "source": source, "metadata": {"tags": list(tags)}, **run}
-
-
-def write_notebook(path: Path, *cells: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = {"cells": list(cells), "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
-    path.write_text(json.dumps(content), "utf-8")
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    for name, text in FILES.items():
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, "utf-8")
-    write_notebook(
-        tmp_path / "notebooks" / "01.ipynb",
-        cell("markdown", "# One"),
-        cell("code", "from medxfer_utils import transfer\n%matplotlib inline\nread('grid.csv')"),
-    )
+    write_files(tmp_path, FILES)
+    code = books.code("from medxfer_utils import transfer\n%matplotlib inline\nread('grid.csv')")
+    books.write(tmp_path / "notebooks" / "01.ipynb", "# One", code)
     return tmp_path
 
 
@@ -68,44 +54,38 @@ def key(root: Path, **changed: object) -> str:
     return chapter_key(root / "notebooks" / "01.ipynb", root, PARAMETERS | changed)
 
 
-def append(name: str, text: str = "\n# more") -> Edit:
-    def edit(root: Path) -> None:
-        path = root / name
-        path.write_text(path.read_text("utf-8") + text, "utf-8")
+def edit(name: str, old: str = "", new: str = "\n# more") -> Edit:
+    """Return what changes a piece of a file, or adds to it."""
 
-    return edit
-
-
-def replace_in_notebook(old: str, new: str) -> Edit:
-    def edit(root: Path) -> None:
-        path = root / "notebooks" / "01.ipynb"
-        text = path.read_text("utf-8")
+    def editing(root: Path) -> None:
+        text = (root / name).read_text("utf-8")
         assert old in text
-        path.write_text(text.replace(old, new), "utf-8")
+        (root / name).write_text(text.replace(old, new) if old else text + new, "utf-8")
 
-    return edit
+    return editing
 
 
+replace_in_notebook = partial(edit, "notebooks/01.ipynb")
 CHANGE: dict[str, Edit] = {
-    "a module that it imports": append("medxfer_utils/transfer.py"),
-    "a module imported inside a function": append("medxfer_utils/models.py"),
-    "a module that this one imports": append("medxfer_utils/cohorts.py"),
-    "the package itself": append("medxfer_utils/__init__.py"),
-    "data of the package": append("medxfer_utils/book.mplstyle"),
-    "a stored result that it names": append("book/results/grid.csv"),
-    "the lock": append("requirements.txt"),
+    "a module that it imports": edit("medxfer_utils/transfer.py"),
+    "a module imported inside a function": edit("medxfer_utils/models.py"),
+    "a module that this one imports": edit("medxfer_utils/cohorts.py"),
+    "the package itself": edit("medxfer_utils/__init__.py"),
+    "data of the package": edit("medxfer_utils/book.mplstyle"),
+    "a stored result that it names": edit("book/results/grid.csv"),
+    "the lock": edit("requirements.txt"),
     "its code": replace_in_notebook("inline", "agg"),
     "a tag": replace_in_notebook('"tags": []', '"tags": ["parameters"]'),
 }
 STAY: dict[str, Edit] = {
-    "a module that it does not import": append("medxfer_utils/metrics.py"),
-    "a stored result that it does not name": append("book/results/other.csv"),
-    "prose elsewhere": append("book/index.md"),
+    "a module that it does not import": edit("medxfer_utils/metrics.py"),
+    "a stored result that it does not name": edit("book/results/other.csv"),
+    "prose elsewhere": edit("book/index.md"),
     "its own prose": replace_in_notebook("# One", "# Uno"),
     "a slide": replace_in_notebook('"tags": []', '"tags": ["slide"]'),
     "committed outputs": replace_in_notebook('"outputs": []', '"outputs": [{"name": "stdout"}]'),
     "a cell that papermill injected": replace_in_notebook(
-        '"cells": [', '"cells": [' + json.dumps(cell("code", "x", "injected-parameters")) + ", "
+        '"cells": [', '"cells": [' + json.dumps(books.code("x", "injected-parameters")) + ", "
     ),
 }
 
@@ -113,8 +93,8 @@ STAY: dict[str, Edit] = {
 def test_key_changes_exactly_with_what_outputs_depend_on(root: Path) -> None:
     before, changed = key(root), set()
     kept = {path: path.read_bytes() for path in root.rglob("*.*") if path.is_file()}
-    for what, edit in (CHANGE | STAY).items():
-        edit(root)
+    for what, change in (CHANGE | STAY).items():
+        change(root)
         changed |= {what} if key(root) != before else set()
         for path, content in kept.items():
             path.write_bytes(content)
@@ -146,11 +126,11 @@ def test_modules_follows_every_way_to_import(root: Path) -> None:
     assert found == IMPORTS
 
 
-@pytest.mark.parametrize("text", ["no JSON", '{"metadata": {}}'])
-def test_a_file_that_is_no_notebook_is_named(root: Path, text: str) -> None:
-    (root / "notebooks" / "01.ipynb").write_text(text)
-    with pytest.raises(ValueError, match=r"01\.ipynb cannot be read"):
-        key(root)
+def test_a_file_that_is_no_notebook_is_named(root: Path) -> None:
+    for text in ("no JSON", '{"metadata": {}}'):
+        (root / "notebooks" / "01.ipynb").write_text(text)
+        with pytest.raises(ValueError, match=r"01\.ipynb cannot be read"):
+            key(root)
 
 
 def test_a_chapter_with_a_stand_in_depends_on_whether_the_patients_are_here(

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import pytest
 from markdown_it import MarkdownIt
 
-from book.tools.chapters.keys import source
-from book.tools.chapters.run import Edition, find_notebooks, load, save
+from book.tools.chapters.keys import prose
+from book.tools.chapters.run import Edition, find_notebooks, load
 from book.tools.teach.notebooks import MAKERS
 from book.tools.teach.plain import Plain, cited
+from tests.tools.books import notebook, write, write_files
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = find_notebooks(ROOT)
@@ -31,58 +32,43 @@ BIBLIOGRAPHY = """
 DOE, ROE = "https://doi.org/10.1/a(b)c", "https://example.org/roe"
 
 
-def notebook(*texts: str) -> dict[str, Any]:
-    """Return a notebook of prose."""
-    cells = [
-        {"cell_type": "markdown", "id": f"cell-{i}", "metadata": {}, "source": text}
-        for i, text in enumerate(texts)
-    ]
-    return {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
-
-
 @pytest.fixture
 def plain(tmp_path: Path) -> Plain:
     """Words of a book of one chapter and one page."""
-    (tmp_path / "book" / "teaching").mkdir(parents=True)
-    (tmp_path / "book" / "references.bib").write_text(BIBLIOGRAPHY)
-    (tmp_path / "book" / "data.md").write_text("(label)=\n# The data\n\n# No title\n")
-    (tmp_path / "book" / "teaching" / "letter.md").write_text("# A letter\n")
-    save(notebook("# First steps\n\nHow?"), tmp_path / "notebooks" / "01_first.ipynb")
+    pages = {"data.md": "(label)=\n# The data\n\n# No title\n", "teaching/letter.md": "# A letter"}
+    write_files(tmp_path / "book", {**pages, "references.bib": BIBLIOGRAPHY})
+    write(tmp_path / "notebooks" / "01_first.ipynb", "# First steps\n\nHow?")
     return Plain(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("markdown", "expected"),
-    [
-        ("So it is {cite:p}`doe2001`.", f"So it is ([Doe et al., 2001]({DOE}))."),
-        ("So {cite}`zoe1999,roe2002`.", f"So (Zoe, 1999; [van Roe and Poe, 2002]({ROE}))."),
-        ("{cite:t}`roe2002` say", f"[van Roe and Poe (2002)]({ROE}) say"),
-        ("See {doc}`01_first`.", "See [First steps](01_first.ipynb)."),
-        ("See {doc}`the start </notebooks/01_first>`.", "See [the start](01_first.ipynb)."),
-        ("See {doc}`/book/data`.", "See *The data*."),
-        ("See {doc}`../book/teaching/letter`.", "See *A letter*."),
-        ("See {doc}`how to get it </book/data>`.", "See how to get it."),
-        ("The {term}`pool <Pool>` and the {term}`arm`.", "The pool and the arm."),
-        ("Write `{cite}`, or ``{a}`b` ``.", "Write `{cite}`, or ``{a}`b` ``."),
-        ("% A comment.\n(here)=\n## Title\n\nText.", "## Title\n\nText."),
-        (
-            "Before.\n\n```{admonition} A title\n:class: note\nOne.\n\nTwo.\n```\n\nAfter.",
-            "Before.\n\n> **A title**\n>\n> One.\n>\n> Two.\n\nAfter.",
-        ),
-        ("```python\nx = 1  # {x}\n```", "```python\nx = 1  # {x}\n```"),
-    ],
-)
-def test_words_take_the_place_of_roles_and_directives(
-    plain: Plain, markdown: str, expected: str
-) -> None:
-    assert plain.text(markdown) == expected
+WORDS = {
+    "So it is {cite:p}`doe2001`.": f"So it is ([Doe et al., 2001]({DOE})).",
+    "So {cite}`zoe1999,roe2002`.": f"So (Zoe, 1999; [van Roe and Poe, 2002]({ROE})).",
+    "{cite:t}`roe2002` say": f"[van Roe and Poe (2002)]({ROE}) say",
+    "See {doc}`01_first`.": "See [First steps](01_first.ipynb).",
+    "See {doc}`the start </notebooks/01_first>`.": "See [the start](01_first.ipynb).",
+    "See {doc}`/book/data`.": "See *The data*.",
+    "See {doc}`../book/teaching/letter`.": "See *A letter*.",
+    "See {doc}`how to get it </book/data>`.": "See how to get it.",
+    "The {term}`pool <Pool>` and the {term}`arm`.": "The pool and the arm.",
+    "Write `{cite}`, or ``{a}`b` ``.": "Write `{cite}`, or ``{a}`b` ``.",
+    "% A comment.\n(here)=\n## Title\n\nText.": "## Title\n\nText.",
+    "Before.\n\n```{admonition} A title\n:class: note\nOne.\n\nTwo.\n```\n\nAfter.": (
+        "Before.\n\n> **A title**\n>\n> One.\n>\n> Two.\n\nAfter."
+    ),
+    "```python\nx = 1  # {x}\n```": "```python\nx = 1  # {x}\n```",
+}
+
+
+def test_words_take_the_place_of_roles_and_directives(plain: Plain) -> None:
+    assert {markdown: plain.text(markdown) for markdown in WORDS} == WORDS
 
 
 def test_works_that_are_cited_are_listed_once_by_author(plain: Plain) -> None:
     given = notebook("{cite}`zoe1999,doe2001`", "{cite:t}`doe2001`")
-    made = plain.notebook(given)
-    *prose, last = (source(cell) for cell in made["cells"])
-    assert prose[0] == f"(Zoe, 1999; [Doe et al., 2001]({DOE}))"
+    before, made = copy.deepcopy(given), plain.notebook(given)
+    first, *_, last = prose(made)
+    assert first == f"(Zoe, 1999; [Doe et al., 2001]({DOE}))"
     assert last == (
         "## References\n\n"
         "- Jane Doe, Ann van den Berg, and Bo Li. Well-known CT facts. *A Journal*, 2001. "
@@ -90,8 +76,8 @@ def test_works_that_are_cited_are_listed_once_by_author(plain: Plain) -> None:
         "- Zed Zoe. *A Book*. Press, 1999."
     )
     nbformat.validate(nbformat.from_dict(made))
-    assert given == notebook("{cite}`zoe1999,doe2001`", "{cite:t}`doe2001`")
-    assert plain.notebook(notebook("Nothing."))["cells"] == notebook("Nothing.")["cells"]
+    assert given == before
+    assert plain.notebook(nothing := notebook("Nothing."))["cells"] == nothing["cells"]
 
 
 def test_what_is_not_there_is_named(plain: Plain) -> None:
@@ -105,12 +91,11 @@ def test_what_is_not_there_is_named(plain: Plain) -> None:
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_no_myst_is_left_in_an_edition_and_its_links_lead_on(kind: str, path: Path) -> None:
     whole = MAKERS[kind](path, Edition(ROOT))
-    prose = [source(cell) for cell in whole["cells"] if cell["cell_type"] == "markdown"]
-    keys = {key for text in prose for key in cited(text)}
+    keys = {key for text in prose(whole) for key in cited(text)}
     made = Plain(ROOT).notebook(whole)
-    *others, last = [source(cell) for cell in made["cells"] if cell["cell_type"] == "markdown"]
+    *others, last = prose(made)
     assert not re.findall(r"\{[\w:]+\}`|`{3,}\{|^\(.*\)=$|^%", "\n".join(others), flags=re.M)
-    assert len(others) == len(prose)
+    assert len(others) == len(prose(whole))
     assert len(re.findall(r"^- ", last, flags=re.M)) == len(keys) >= 3
     targets = [
         str(token.attrs["href"])
@@ -129,6 +114,5 @@ def test_every_chapter_reads_the_same_with_and_without_roles() -> None:
     """What stands between the roles is not touched."""
     plain = Plain(ROOT)
     for path in CHAPTERS:
-        for cell in load(path)["cells"]:
-            if cell["cell_type"] == "markdown" and "{" not in source(cell):
-                assert plain.text(source(cell)) == source(cell)
+        simple = [text for text in prose(load(path)) if "{" not in text]
+        assert [*map(plain.text, simple)] == simple

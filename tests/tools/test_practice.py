@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from book.tools.chapters.run import find_notebooks, load
 from book.tools.teach.exercises import ExerciseError
 from book.tools.teach.index import by_difficulty, cell_text
+from tests.tools import books
 
 ROOT = Path(__file__).resolve().parents[2]
 SOLUTION = 'book.record("answer", 1, (0, 2), "A *share* | of `x`")'
@@ -19,13 +19,11 @@ SOLUTION = 'book.record("answer", 1, (0, 2), "A *share* | of `x`")'
 
 def notebook(*times: str) -> dict[str, Any]:
     """Return a chapter with one exercise for each of these lines."""
-    cells = [new_markdown_cell("# A chapter\n\n## Exercises")]
+    cells: list[Any] = ["# A chapter\n\n## Exercises"]
     for number, time in enumerate(times, 1):
         text = f"### Exercise {number} · Which end?\n\n{time}\n\nDo it."
-        cells += [new_markdown_cell(text), new_code_cell(SOLUTION)]
-        cells[-1]["metadata"]["tags"] = ["solution"]
-    made: dict[str, Any] = new_notebook(cells=cells)
-    return made
+        cells += [text, books.code(SOLUTION, "solution")]
+    return books.notebook(*cells)
 
 
 def rows(text: str, level: str) -> list[list[str]]:

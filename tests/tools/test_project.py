@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -15,7 +14,9 @@ from book.tools.pages.site import NOT_STAGED
 
 ROOT = Path(__file__).resolve().parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text()
-WORKFLOW = ROOT / ".github" / "workflows" / "book.yml"
+WORKFLOWS = ROOT / ".github" / "workflows"
+BOOK, RELEASE = (yaml.safe_load((WORKFLOWS / f"{n}.yml").read_text()) for n in ("book", "release"))
+JOB = BOOK["jobs"]["book"]
 
 
 def recipe(target: str) -> str:
@@ -25,37 +26,27 @@ def recipe(target: str) -> str:
     return found[1].replace("$(RUN)", "python book/tools/env.py")
 
 
-def commands() -> list[tuple[str, str]]:
-    """Return (condition, command) of each step of the workflow."""
-    workflow: dict[str, Any] = yaml.safe_load(WORKFLOW.read_text())
-    steps = workflow["jobs"]["book"]["steps"]
-    return [(step.get("if", ""), step["run"]) for step in steps if "run" in step]
-
-
 def test_the_workflow_runs_the_two_commands_on_three_systems() -> None:
-    workflow = yaml.safe_load(WORKFLOW.read_text())
-    systems = workflow["jobs"]["book"]["strategy"]["matrix"]["os"]
-    assert [name.split("-")[0] for name in systems] == ["ubuntu", "macos", "windows"]
-    with_make = [command for when, command in commands() if when == "runner.os != 'Windows'"]
-    without = [command for when, command in commands() if when == "runner.os == 'Windows'"]
+    systems = [name.split("-")[0] for name in JOB["strategy"]["matrix"]["os"]]
+    assert systems == ["ubuntu", "macos", "windows"]
+    commands = [(step.get("if", ""), step["run"]) for step in JOB["steps"] if "run" in step]
+    with_make = [command for when, command in commands if when == "runner.os != 'Windows'"]
+    without = [command for when, command in commands if when == "runner.os == 'Windows'"]
     assert with_make == ["make book", "make test"]
     assert without == [recipe("book"), recipe("test")]
 
 
 def test_the_weekly_run_is_cold() -> None:
-    workflow = yaml.safe_load(WORKFLOW.read_text())
     # YAML 1.1 reads the key "on" as True.
-    assert re.fullmatch(r"\d+ \d+ \* \* \d", workflow[True]["schedule"][0]["cron"])
-    caches = [s for s in workflow["jobs"]["book"]["steps"] if "cache" in s.get("uses", "")]
+    assert re.fullmatch(r"\d+ \d+ \* \* \d", BOOK[True]["schedule"][0]["cron"])
+    caches = [step for step in JOB["steps"] if "cache" in step.get("uses", "")]
     assert all(step["if"] == "github.event_name != 'schedule'" for step in caches)
-    asked = workflow["jobs"]["book"]["env"]["ALL"]
-    assert asked == "${{ github.event_name == 'schedule' && '1' || '' }}"
+    assert JOB["env"]["ALL"] == "${{ github.event_name == 'schedule' && '1' || '' }}"
 
 
 def test_a_release_holds_pages_pdf_and_workshop_with_their_checksums() -> None:
-    workflow = yaml.safe_load(WORKFLOW.with_name("release.yml").read_text())
-    said = [step["run"] for step in workflow["jobs"]["release"]["steps"] if "run" in step]
-    assert workflow[True] == {"push": {"tags": ["v*"]}}
+    said = [step["run"] for step in RELEASE["jobs"]["release"]["steps"] if "run" in step]
+    assert RELEASE[True] == {"push": {"tags": ["v*"]}}
     assert said[:3] == ["make book", "make pdf", "make workshop"]
     places = ("_build/html", "_build/pdf/*.pdf", "_build/workshop/*.zip", "sha256sum")
     assert [place for place in places if place not in said[3]] == []

@@ -6,149 +6,150 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from book.tools import proved
-from tests.tools.test_keys import cell, write_notebook
+from tests.tools.books import code, write, write_files
+from tests.tools.test_keys import edit
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-EVERYTHING = {"chapters", "tools", "book", "site"}
-ALL = {*EVERYTHING, "package", "studies", "lesson 01_a", "lesson 02_b"}
+OF_A_LESSON = """import pytest
+pytestmark = pytest.mark.{}
+@pytest.mark.parametrize("chapter", ["01_a", "02_b"])
+def test_it(chapter): assert open(f"notebooks/{{chapter}}.ipynb").read() and chapter {}"""
+ALL_LESSONS = "\ndef test_all(): open('notebooks/01_a.ipynb'), open('notebooks/02_b.ipynb')"
+KEEPS = "from tests.kept import read\ndef test_it(): assert read()"
 FILES = {
-    "requirements.txt": "numpy==2",
-    "pyproject.toml": "",
-    "medxfer_utils/__init__.py": "",
-    "medxfer_utils/metrics.py": "",
-    "book/results/grid.csv": "n",
+    **dict.fromkeys(("requirements.txt", "pyproject.toml", "book/results/grid.csv"), ""),
     "book/index.md": "# A book",
-    "tests/package/test_a.py": "",
-    "tests/chapters/running.py": "",
+    "book/shared.py": "from book import deep",
+    "book/deep.py": "from pathlib import Path\nPAGE = Path('book/index.md').read_text()",
+    "tests/book/test_reads.py": "from book.shared import deep\ndef test_it(): assert deep.PAGE",
+    "book/kept.md": "# Kept",
+    "tests/kept.py": "import functools as f\nread = f.cache(lambda: open('book/kept.md').read())",
+    **{f"tests/book/test_kept{k}.py": KEEPS for k in range(3)},  # in two processes
+    "tests/tools/test_lists.py": "import os\ndef test_it(): assert os.listdir('notebooks')",
+    "tests/tools/test_starts.py": "import subprocess\ndef test_it(): subprocess.run(['git'])",
+    "tests/chapters/test_words.py": OF_A_LESSON.format("words", "") + ALL_LESSONS,
+    "tests/chapters/test_runs.py": OF_A_LESSON.format("shape", "== '01_a'"),
+    "tests/site/test_bad.py": "def test_bad(): assert False\ndef test_good(): pass",
+    "tests/site/test_broken.py": "raise ImportError('no such thing')",
+    "tests/site/test_skips.py": "import pytest\ndef test_it(): pytest.skip('')\ndef test_(): pass",
 }
 OPEN = "# B\n\n## Exercises\n\n### Exercise 1 · Count\n"
 SOLUTION = "book.record('n', 1, (0, 2), 'N')"
+KEPT = {"kept0", "kept1", "kept2"}
+FIRST = {*KEPT, "lists", "reads", "runs 01_a", "starts", "words", "words 01_a", "words 02_b"}
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A repository with two chapters, of which the second has an exercise."""
-    for name, text in FILES.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    imports = cell("code", "from medxfer_utils import metrics")
-    write_notebook(tmp_path / "notebooks" / "01_a.ipynb", cell("markdown", "# A"), imports)
-    solution = cell("code", SOLUTION, "solution")
-    write_notebook(tmp_path / "notebooks" / "02_b.ipynb", cell("markdown", OPEN), solution)
-    (tmp_path / ".gitignore").write_text("_build\n.pytest_cache\n")
-    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
-    return tmp_path
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with two lessons, of which the second has an exercise."""
+    root = tmp_path_factory.mktemp("proved")
+    write_files(root, FILES)
+    for name in ("book/tools", "medxfer_utils"):
+        shutil.copytree(REPOSITORY / name, root / name)
+    shutil.copy(REPOSITORY / "tests" / "conftest.py", root / "tests")
+    write(root / "notebooks" / "01_a.ipynb", "# A", code("1 + 1"))
+    write(root / "notebooks" / "02_b.ipynb", OPEN, code(SOLUTION, "solution"))
+    (root / ".gitignore").write_text("_build\n.pytest_cache\n")
+    subprocess.run(["git", "init", "--quiet", root], check=True)
+    return root
 
 
-def edit(name: str, old: str = "", new: str = "# more\n") -> Callable[[Path], None]:
-    def editing(root: Path) -> None:
-        text = (root / name).read_text("utf-8") if (root / name).exists() else ""
-        assert old in text
-        (root / name).write_text(text.replace(old, new, 1), "utf-8")
-
-    return editing
-
-
-FIRST = {*EVERYTHING, "package", "studies", "lesson 01_a"}
+WORDS = {"words", "words 01_a"}
 CHANGED: dict[str, tuple[Callable[[Path], None], set[str]]] = {
     "nothing": (lambda root: None, set()),
-    "what Git ignores": (edit("_build/log"), set()),
-    "prose of a chapter": (edit("notebooks/01_a.ipynb", "# A", "# Aa"), EVERYTHING),
-    "its code": (edit("notebooks/01_a.ipynb", "import m", "import  m"), FIRST),
-    "its outputs": (edit("notebooks/01_a.ipynb", '"outputs": [', '"outputs": [0'), FIRST),
-    "where a solution belongs": (
-        edit("notebooks/02_b.ipynb", "### Exercise 1", "### Task"),
-        {*EVERYTHING, "lesson 02_b"},
+    "what Git ignores": (lambda root: write_files(root, {"_build/log": ""}), set()),
+    "prose of a lesson": (edit("notebooks/01_a.ipynb", "# A", "# Aa"), WORDS),
+    "its code": (edit("notebooks/01_a.ipynb", "1 +", "2 +"), {*WORDS, "runs 01_a"}),
+    "its outputs": (
+        edit("notebooks/01_a.ipynb", '"outputs": []', '"outputs": [0]'),
+        {*WORDS, "runs 01_a"},
     ),
-    "a helper": (edit("medxfer_utils/metrics.py"), FIRST),
-    "a stored table": (edit("book/results/grid.csv"), {*EVERYTHING, "package", "studies"}),
-    "prose": (edit("book/index.md"), EVERYTHING),
-    "a test": (edit("tests/package/test_a.py"), {*EVERYTHING, "package"}),
-    "a new test": (edit("tests/package/test_b.py"), {*EVERYTHING, "package"}),
-    "how chapters are tested": (edit("tests/chapters/running.py"), ALL - {"package", "studies"}),
-    "the lock": (edit("requirements.txt"), ALL),
+    "a module": (edit("book/deep.py"), {"reads", "starts"}),
+    "what a module reads": (edit("book/index.md"), {"reads"}),
+    "what a file before it read": (edit("book/kept.md"), KEPT),
+    "a stored table": (edit("book/results/grid.csv"), {"starts"}),
+    "a new lesson": (lambda root: write_files(root, {"notebooks/03_c.ipynb": ""}), {"lists"}),
+    "a test": (edit("tests/tools/test_lists.py"), {"lists", "starts"}),
+    "the lock": (edit("requirements.txt"), FIRST),
 }
 
 
-def test_a_group_is_due_exactly_when_something_that_it_looks_at_has_changed(root: Path) -> None:
-    (root / "_build").mkdir()
+def prove(root: Path, **settings: str) -> tuple[int, str, set[str]]:
+    """Return the status of `python -m book.tools.proved`, what it said, and what is proved."""
+    environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "book.tools.proved"]
+    done = subprocess.run(
+        command, cwd=root, env=environment | settings, capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout, {short(path) for path in kept(root)}
+
+
+def kept(root: Path) -> list[Path]:
+    return list((root / "_build" / "proved").glob("*.json"))
+
+
+def short(path: Path) -> str:
+    return path.stem.partition(".test_")[2].replace(".py", "")
+
+
+def look_again() -> None:
+    for cached in (proved.tracked, proved.imports, proved.state):
+        cached.cache_clear()
+    proved.tracked()
+
+
+@pytest.fixture
+def here(root: Path) -> Iterator[Path]:
+    """The repository, as the one that `proved` knows."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(proved, "ROOT", root)
+        yield root
+    look_again()
+
+
+def test_a_group_in_which_nothing_failed_is_due_when_what_it_looked_at_has_changed(
+    here: Path,
+) -> None:
+    status, said, found = prove(here)
+    assert (status, found) == (1, FIRST)
+    assert "2 failed, 12 passed, 1 skipped" in said
+    assert "1 error in" in said
+    groups = {short(path): path.stem.replace(".", "/", 2) for path in kept(here)}
+    before = {path: path.read_bytes() for path in here.rglob("*.*") if path.is_file()}
     wrong = {}
     for what, (change, expected) in CHANGED.items():
-        kept = {path: path.read_bytes() for path in root.rglob("*.*") if path.is_file()}
-        before = dict(proved.digests(root))
-        change(root)
-        after = dict(proved.digests(root))
-        for path, content in kept.items():
+        change(here)
+        look_again()
+        due = {name for name, group in groups.items() if not proved.is_proved(group)}
+        (here / "notebooks" / "03_c.ipynb").unlink(missing_ok=True)
+        for path, content in before.items():
             path.write_bytes(content)
-        (root / "tests/package/test_b.py").unlink(missing_ok=True)
-        if (due := {group for group in before if after[group] != before[group]}) != expected:
+        if due != expected:
             wrong[what] = due ^ expected
     assert not wrong
 
 
-def prove(root: Path, **settings: str) -> tuple[int, str]:
-    """Run `python -m book.tools.proved` there and return its status and what it said."""
-    done = subprocess.run(
-        [sys.executable, "-m", "book.tools.proved"],
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1", **settings},
-        capture_output=True,
-        text=True,
-        check=False,
+def test_what_failed_runs_again_and_what_is_proved_does_not(here: Path) -> None:
+    edit("tests/site/test_bad.py", "False", "True")(here)
+    edit("tests/site/test_broken.py", "raise ImportError('no such thing')", "def test_(): ...")(
+        here
     )
-    return done.returncode, done.stdout
-
-
-def test_a_group_in_which_something_fails_is_never_left_out(root: Path) -> None:
-    shutil.copytree(REPOSITORY / "book" / "tools", root / "book" / "tools")
-    shutil.copy(REPOSITORY / "tests" / "conftest.py", root / "tests")
-    shutil.copytree(REPOSITORY / "medxfer_utils", root / "medxfer_utils", dirs_exist_ok=True)
-    tests = {
-        "package/test_a.py": "def test_good(): pass",
-        "studies/test_s.py": "def test_bad(): assert False\ndef test_good(): pass",
-        "tools/test_t.py": "raise ImportError('no such thing')",
-        "book/test_k.py": "import pytest\ndef test_skipped(): pytest.skip('')\ndef test_(): pass",
-        "site/test_w.py": "def test_good(): pass",
-        "chapters/test_c.py": "def test_good(): pass",
-        "chapters/test_runs.py": "import pytest\n"
-        "@pytest.mark.parametrize('chapter', ['01_a', '02_b'])\n"
-        "def test_runs(chapter): assert chapter == '01_a'",
-    }
-    for name, text in tests.items():
-        (root / "tests" / name).parent.mkdir(exist_ok=True)
-        (root / "tests" / name).write_text(text)
-    (status, said), kept = prove(root), root / "_build" / "proved"
-    assert (status, "left out" in said) == (1, False)
-    assert "2 failed, 6 passed, 1 skipped, 1 error" in said
-    good = ["chapters", "lesson-01_a", "package", "site"]
-    assert sorted(path.name for path in kept.iterdir()) == good
-    edit("tests/package/test_a.py", "pass", "assert False")(root)
-    edit("tests/studies/test_s.py", "False", "True")(root)
-    status, said = prove(root)
-    assert status == 1
-    assert "not changed since: lesson 01_a.\n" in said
-    assert sorted(path.name for path in kept.iterdir()) == sorted([*good, "studies"])
-    edit("tests/package/test_a.py", "assert False", "pass")(root)
-    edit("tests/tools/test_t.py", "raise ImportError('no such thing')", "def test_(): pass")(root)
-    edit("tests/book/test_k.py", "pytest.skip('')", "pass")(root)
-    edit("tests/chapters/test_runs.py", "== '01_a'", "")(root)
-    status, said = prove(root, ALL="1")
-    assert (status, "10 passed" in said) == (0, True)
-    status, said = prove(root)
-    assert (status, "passed" in said) == (0, False), "nothing is due"
-    shutil.rmtree(root / ".git")
-    assert proved.tracked(root) == [], "without Git, nothing is known to be unchanged"
-
-
-def test_every_folder_of_tests_is_a_group() -> None:
-    folders = {path.name for path in (REPOSITORY / "tests").iterdir() if path.is_dir()}
-    assert folders - {"__pycache__"} == set(proved.GROUPS)
-    assert proved.group_of("tests/chapters/test_runs.py::test_x[True-03_images]@03") == (
-        "lesson 03_images"
-    )
+    edit("tests/site/test_skips.py", "pytest.skip('')", "pass")(here)
+    status, said, found = prove(here)
+    assert status == 1, "the second lesson fails as before"
+    assert "Due: tests/chapters/test_runs.py, tests/site/test_bad.py" in said
+    assert "1 failed, 6 passed" in said
+    assert found == FIRST | {"bad", "broken", "skips"}
+    edit("tests/chapters/test_runs.py", "== '01_a'", "")(here)
+    assert prove(here)[::2] == (0, FIRST | {"bad", "broken", "skips", "runs", "runs 02_b"})
+    assert "passed" not in prove(here)[1], "nothing is due"
+    assert "16 passed" in prove(here, ALL="1")[1]
+    shutil.rmtree(here / ".git")
+    look_again()
+    assert not proved.tracked(), "without Git, nothing is known to be unchanged"

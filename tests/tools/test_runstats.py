@@ -8,17 +8,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 from docutils import nodes
 from generated import table
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from book.tools.chapters import run as chapters
 from book.tools.chapters import statistics as runstats
 from book.tools.chapters.run import Edition, load, run_chapters, stored_statistics
 from book.tools.chapters.statistics import PeakMemory, measured
 from book.tools.pages import site as pages
+from tests.tools.books import PARAMETERS, code, notebook, write, write_files
 from tests.tools.tiny import Tiny
 
 HOLD = "import sys; block = bytearray(b'x' * {size}); print('ready', flush=True); sys.stdin.read()"
@@ -66,20 +65,19 @@ def test_the_watch_looks_by_itself_and_ends_with_its_context(
     assert not memory._thread.is_alive()
 
 
-def cell(text: str, seconds: float | None, *tags: str) -> dict[str, Any]:
-    times = {} if seconds is None else {"papermill": {"duration": seconds}}
-    return {"cell_type": "code", "source": text, "metadata": {"tags": list(tags)} | times}
+def timed(text: str, seconds: float | None, *tags: str) -> Any:
+    return code(text, *tags, **({} if seconds is None else {"papermill": {"duration": seconds}}))
 
 
 def test_the_longest_cell_is_named_by_its_first_words() -> None:
-    cells = [
-        cell("PROFILE = 'full'", 0.001),
-        cell("injected = 1", 99, "injected-parameters"),
-        {"cell_type": "markdown", "source": "Prose.", "metadata": {}},
-        cell("# Compare\n\nresults = compare(" + "a" * 50 + ")", 12.34),
-        cell("plots.show(curve)", 1.2),
-    ]
-    kept = measured({"cells": cells}, 20.06, 512_345_678)
+    run = notebook(
+        timed("PROFILE = 'full'", 0.001),
+        timed("injected = 1", 99, "injected-parameters"),
+        "Prose.",
+        timed("# Compare\n\nresults = compare(" + "a" * 50 + ")", 12.34),
+        timed("plots.show(curve)", 1.2),
+    )
+    kept = measured(run, 20.06, 512_345_678)
     assert (kept["seconds"], kept["peak_mb"], kept["cells"]) == (20.1, 512, 3)
     assert (kept["longest_seconds"], kept["longest_cell"][:18]) == (12.3, "results = compare(")
     assert len(kept["longest_cell"]) == runstats.WORDS
@@ -88,29 +86,26 @@ def test_the_longest_cell_is_named_by_its_first_words() -> None:
 
 
 def test_a_run_without_times_is_no_error() -> None:
-    for cells in ([], [cell("1", None)]):
-        assert measured({"cells": cells}, 1, 0)["longest_seconds"] == 0
+    for run in (notebook(), notebook(timed("1", None))):
+        assert measured(run, 1, 0)["longest_seconds"] == 0
 
 
 def test_the_seconds_of_a_section_are_those_of_its_cells() -> None:
-    def prose(text: str) -> dict[str, Any]:
-        return {"cell_type": "markdown", "source": text, "metadata": {}}
-
-    cells = [
-        prose("# Title\n\nOpening words."),
-        cell("1", 0.5),
-        cell("injected = 1", 99, "injected-parameters"),
-        prose(["## First\n", "\n", "```\n", "## no heading\n", "```\n"]),  # type: ignore[arg-type]
-        cell("2", 1.25),
-        prose("Words.\n\n### Deeper\n\n"),
-        cell("3", 2.5),
-        cell("4", None),
-        prose("## Second\n\n## Third"),
-        cell("5", 7),
-    ]
+    run = notebook(
+        "# Title\n\nOpening words.",
+        timed("1", 0.5),
+        timed("injected = 1", 99, "injected-parameters"),
+        "## First\n\n```\n## no heading\n```\n",
+        timed("2", 1.25),
+        "Words.\n\n### Deeper\n\n",
+        timed("3", 2.5),
+        timed("4", None),
+        "## Second\n\n## Third",
+        timed("5", 7),
+    )
     expected = {"Opening": 0.5, "First": 3.8, "Second": 0.0, "Third": 7.0}
-    assert measured({"cells": cells}, 20, 1)["sections"] == expected
-    assert list(runstats.by_section({"cells": cells})) == list(expected)
+    assert measured(run, 20, 1)["sections"] == expected
+    assert list(runstats.by_section(run)) == list(expected)
 
 
 RUN: dict[str, Any] = {
@@ -139,10 +134,7 @@ def test_the_table_has_a_row_for_each_chapter_and_says_where_it_ran() -> None:
 
 
 def test_a_page_has_the_books_own_run_and_the_last_rehearsal(tmp_path: Path) -> None:
-    (tmp_path / "notebooks").mkdir()
-    nbformat.write(
-        new_notebook(cells=[new_markdown_cell("# Sums")]), tmp_path / "notebooks/01_a.ipynb"
-    )
+    write(tmp_path / "notebooks/01_a.ipynb", "# Sums")
     runs = {"full": {"01_a": RUN}, "fast": {"01_a": RUN | {"seconds": 7.2}}}
     page = "# A\n\n```{runs} full\n```\n\n```{runs} fast\n```\n"
     known = {"book/a.md": page, pages.RUNS: json.dumps(runs)}
@@ -160,25 +152,17 @@ def test_a_page_has_the_books_own_run_and_the_last_rehearsal(tmp_path: Path) -> 
 
 
 def test_a_real_run_is_measured_and_the_pages_stay_as_they_are(tmp_path: Path) -> None:
-    for name in ("_config.yml", "requirements.txt"):
-        (tmp_path / name).write_text("")
-    for folder in ("book", "notebooks"):
-        (tmp_path / folder).mkdir()
-    cells = [
-        new_markdown_cell("# Sums"),
-        new_code_cell("PROFILE = 'full'\nSEED = 0", metadata={"tags": ["parameters"]}),
-        new_code_cell("# a sum\nsum(range(30_000_000))"),
-    ]
-    notebook = tmp_path / "notebooks" / "01_sums.ipynb"
-    nbformat.write(new_notebook(cells=cells), notebook)
+    write_files(tmp_path, {"_config.yml": "", "requirements.txt": "", "book/index.md": ""})
+    cells = code(PARAMETERS, "parameters"), code("# a sum\nsum(range(30_000_000))")
+    path = write(tmp_path / "notebooks" / "01_sums.ipynb", "# Sums", *cells)
     edition = Edition(tmp_path)
 
     def shown() -> object:
         return json.loads(pages.staged(edition)[pages.RUNS])
 
     assert shown() == {"full": {"01_sums": None}, "fast": {"01_sums": None}}
-    assert run_chapters([notebook], edition) == []
-    run = stored_statistics(edition.stored(notebook))
+    assert run_chapters([path], edition) == []
+    run = stored_statistics(edition.stored(path))
     assert run is not None
     # A kernel takes tens of MB; importing this project's libraries would take hundreds.
     assert 20 < run["peak_mb"] < 400
@@ -186,11 +170,11 @@ def test_a_real_run_is_measured_and_the_pages_stay_as_they_are(tmp_path: Path) -
     assert run["longest_seconds"] <= run["seconds"]
     assert shown() == {"full": {"01_sums": run}, "fast": {"01_sums": None}}
     before = pages.fingerprint(pages.staged(edition), tmp_path)
-    run_chapters([notebook], edition)  # there is nothing to run
+    run_chapters([path], edition)  # there is nothing to run
     assert pages.fingerprint(pages.staged(edition), tmp_path) == before
     # A run of before there were measurements is as good as any.
-    stored = load(edition.stored(notebook))
+    stored = load(edition.stored(path))
     del stored["metadata"]["medxfer"]["run"]
-    chapters.save(stored, edition.stored(notebook))
+    chapters.save(stored, edition.stored(path))
     assert shown() == {"full": {"01_sums": None}, "fast": {"01_sums": None}}
-    assert chapters.is_current(notebook, edition)
+    assert chapters.is_current(path, edition)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-
 from book.tools.chapters.run import find_notebooks, load
 from book.tools.teach.notebooks import notes_on
 from book.tools.teach.timetable import (
@@ -19,6 +17,7 @@ from book.tools.teach.timetable import (
     share_of_doing,
 )
 from tests.faults import untold
+from tests.tools.books import code, notebook
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAN_TEXT = """
@@ -54,20 +53,15 @@ NOTES = """# Notes
 """
 
 
-def notebook() -> dict[str, Any]:
-    """Return a lesson with two sections, an exercise in the first, and a quiz."""
-    task = "### Exercise 1 · A task\n\n*Easy, 5 minutes.*\n\nDo it."
-    record = 'book.record("answer", 1, (0, 2), "An answer")'
-    output = {"output_type": "stream", "name": "stdout", "text": "one"}
-    cells = [new_markdown_cell("# A lesson\n\nWhy?"), new_markdown_cell("## First\n\nWhat?")]
-    cells += [new_code_cell("1", metadata={"tags": ["slide"]}, outputs=[output])]
-    cells += [new_markdown_cell(task), new_code_cell(record, metadata={"tags": ["solution"]})]
-    cells += [new_markdown_cell(f"## {name}") for name in ("Second", "Quiz", "Further reading")]
-    made: dict[str, Any] = new_notebook(cells=cells)
-    return made
-
-
-LESSONS = {"02_a": lesson_of("02_a", notebook(), NOTES)}
+TASK = "### Exercise 1 · A task\n\n*Easy, 5 minutes.*\n\nDo it."
+# Two sections, an exercise in the first, and a quiz.
+NOTEBOOK: dict[str, Any] = notebook(
+    *("# A lesson\n\nWhy?", "## First\n\nWhat?"),
+    code("1", "slide", shows={"text/plain": "one"}),
+    *(TASK, code('book.record("answer", 1, (0, 2), "An answer")', "solution")),
+    *(f"## {name}" for name in ("Second", "Quiz", "Further reading")),
+)
+LESSONS = {"02_a": lesson_of("02_a", NOTEBOOK, NOTES)}
 
 
 def test_the_clock_goes_on_section_by_section() -> None:
@@ -84,7 +78,7 @@ def test_the_clock_goes_on_section_by_section() -> None:
 
 
 def test_slides_are_listed_with_the_minutes_of_their_section() -> None:
-    lines = running_order("02_a", notebook(), NOTES).splitlines()
+    lines = running_order("02_a", NOTEBOOK, NOTES).splitlines()
     assert lines[0] == "## 02 · A lesson"
     assert [line for line in lines if "12 min" in line] == ["| 3 | First, 12 min | its question |"]
     assert "| 4 |  | an output: First |" in lines

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup, Tag
+from nbformat import NotebookNode
 
-from book.tools.chapters.run import Edition, save
+from book.tools.chapters.run import Edition
 from book.tools.teach import slides
 from book.tools.teach.decks import SlidesError, blocks, caption, deck, gist, opening_line, sentences
 from book.tools.teach.slides import build_slides, exporter
+from tests.tools.books import code, notebook, write
 
 ROOT = Path(__file__).resolve().parents[2]
 PNG = {"image/png": "aGk="}
@@ -46,24 +47,13 @@ Right. It is this one, as the *text* above says.
 """
 
 
-def markdown(text: str) -> dict[str, Any]:
-    return {"cell_type": "markdown", "source": text, "metadata": {}}
+def cell(source: str, *tags: str, **data: str) -> NotebookNode:
+    return code(source, *tags, shows=data)
 
 
-def cell(source: str, *tags: str, **data: str) -> dict[str, Any]:
-    output = {"output_type": "display_data", "data": data, "metadata": {}}
-    return {
-        "cell_type": "code",
-        "source": source,
-        "metadata": {"tags": list(tags)},
-        "outputs": [output] if data else [],
-        "execution_count": 1,
-    }
-
-
-def shown(*cells: dict[str, Any], **notes: str) -> list[Tag]:
+def shown(*cells: NotebookNode | str, **notes: str) -> list[Tag]:
     """Return the slides of a chapter with this content, between the opening and the last."""
-    made = deck({"cells": [markdown(OPENING), *cells]}, notes)
+    made = deck(notebook(OPENING, *cells), notes)
     page, _ = exporter().from_notebook_node(made, {"about": {}})
     return BeautifulSoup(page, "html.parser").select(".slides > section > section")[2:-1]
 
@@ -136,11 +126,11 @@ def test_a_caption_is_short_stands_by_itself_and_speaks_of_what_is_shown() -> No
 
 def test_a_section_is_its_title_then_its_tagged_cells_and_the_rest_is_in_the_notes() -> None:
     title, figure, other = shown(
-        markdown("## Which one?\n\nFirst words. Second words.\n\nLook at this picture:"),
+        "## Which one?\n\nFirst words. Second words.\n\nLook at this picture:",
         cell("draw()", "slide", **PNG),
-        markdown("It has moved. And more is to be said of it."),
+        "It has moved. And more is to be said of it.",
         cell("secret()"),
-        markdown("Some words.\n\nLong ago. Here is the picture:"),
+        "Some words.\n\nLong ago. Here is the picture:",
         cell("paint()", "slide", **PNG),
         **{"Which one?": "Ask *first*."},
     )
@@ -172,7 +162,7 @@ def test_what_is_shown_of_a_cell() -> None:
     found = [
         [
             " ".join(part for part, mark in marks.items() if slide.select(mark))
-            for slide in shown(markdown("## S\n\nText."), one)[1:]
+            for slide in shown("## S\n\nText.", one)[1:]
         ]
         for one, _ in expected
     ]
@@ -181,9 +171,9 @@ def test_what_is_shown_of_a_cell() -> None:
 
 def test_an_exercise_is_asked_and_not_solved() -> None:
     _, exercise = shown(
-        markdown("## Exercises\n\n### Exercise 1 · Try\n\n*Easy, 10 minutes.*\n\nCount:\n\n- ill"),
+        "## Exercises\n\n### Exercise 1 · Try\n\n*Easy, 10 minutes.*\n\nCount:\n\n- ill",
         cell("count()", "solution", "hide-cell", **{"text/plain": "53"}),
-        markdown("There are many of them.\n\n- a list, too"),
+        "There are many of them.\n\n- a list, too",
     )
     assert "Exercise 1 · Try</h2><p><em>Easy, 10 minutes.</em></p>" in inside(exercise)
     assert "<p>Count:</p><ul><li>ill</li></ul>" in inside(exercise)
@@ -191,7 +181,7 @@ def test_an_exercise_is_asked_and_not_solved() -> None:
 
 
 def test_a_question_keeps_its_explanations_for_later() -> None:
-    _, question = shown(markdown(QUIZ))
+    _, question = shown(QUIZ)
     assert "Which of $p$ and q?</h2><ol>" in inside(question)
     assert [item.get_text().split("\n")[0] for item in question.select("ol > li")] == [
         "This p.",
@@ -204,8 +194,8 @@ def test_a_question_keeps_its_explanations_for_later() -> None:
 
 def test_take_aways_close_the_deck_and_further_reading_is_left_out() -> None:
     real, last = shown(
-        markdown("## Take-aways\n\n- **A.** Short. " + "Long" + ", and so on" * 20 + "\n- B."),
-        markdown("## On real patients\n\nReal.\n\n## Further reading\n\n- A book"),
+        "## Take-aways\n\n- **A.** Short. " + "Long" + ", and so on" * 20 + "\n- B.",
+        "## On real patients\n\nReal.\n\n## Further reading\n\n- A book",
     )
     assert "On real patients" in inside(real)
     assert "<li><strong>A.</strong> Short.</li><li>B.</li>" in inside(last)
@@ -215,8 +205,8 @@ def test_take_aways_close_the_deck_and_further_reading_is_left_out() -> None:
 def test_lists_formulas_and_tables_of_the_prose_are_shown() -> None:
     long = "And why" + ", and so on" * 12 + "."
     _, listed, formula, tabled = shown(
-        markdown(f"## S\n\nThe rules are these:\n\n1. one. {long}\n2. two\n\nSo we write"),
-        markdown("$$ a < b $$\n\nCall it order.\n\n| a | b |\n|---|---|\n| 1 | 2 |"),
+        f"## S\n\nThe rules are these:\n\n1. one. {long}\n2. two\n\nSo we write",
+        "$$ a < b $$\n\nCall it order.\n\n| a | b |\n|---|---|\n| 1 | 2 |",
     )
     assert '<div class="caption"><p>The rules are these:</p></div><ol>' in inside(listed)
     assert "<li>one.</li><li>two</li>" in inside(listed)
@@ -237,12 +227,8 @@ def book(tmp_path: Path) -> Edition:
     edition, path = Edition(root), root / "notebooks" / "01_one.ipynb"
     for png, place in (("aGk=", path), ("cnVu", edition.stored(path))):
         seen = cell("x", "slide", **{"image/png": png})
-        save(notebook(markdown(OPENING), markdown("## S\n\nIn {doc}`01_one`."), seen), place)
+        write(place, OPENING, "## S\n\nIn {doc}`01_one`.", seen)
     return edition
-
-
-def notebook(*cells: dict[str, Any]) -> dict[str, Any]:
-    return {"cells": [*cells], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
 
 
 def test_decks_are_files_beside_what_they_share(book: Edition, tmp_path: Path) -> None:
@@ -263,15 +249,15 @@ def test_what_is_no_chapter_is_named_and_the_former_decks_stay(
     book: Edition, tmp_path: Path
 ) -> None:
     place = build_slides(book, tmp_path / "slides").parent
-    quiz = markdown('## Q\n\n<div class="quiz">\n\nNo question.\n\n</div>')
-    faults = [
-        ([markdown("Prose.")], r"01_one\.ipynb: the first cell .* '# Title'"),
+    quiz = '## Q\n\n<div class="quiz">\n\nNo question.\n\n</div>'
+    faults: list[tuple[list[NotebookNode | str], str]] = [
+        (["Prose."], r"01_one\.ipynb: the first cell .* '# Title'"),
         ([cell("x")], "the first cell"),
         ([], "the first cell"),
-        ([markdown(OPENING), quiz], "no question in bold or no answers: 'No question"),
+        ([OPENING, quiz], "no question in bold or no answers: 'No question"),
     ]
     for cells, message in faults:
-        save(notebook(*cells), book.root / "notebooks" / "01_one.ipynb")
+        write(book.root / "notebooks" / "01_one.ipynb", *cells)
         with pytest.raises(SlidesError, match=message):
             build_slides(book, place)
     assert "base64,cnVu" in (place / "01_one.html").read_text("utf-8")

@@ -6,11 +6,13 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import sys
 import zipfile
 from importlib.metadata import PackageNotFoundError, requires
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup
@@ -21,6 +23,7 @@ from packaging.utils import canonicalize_name
 from book.tools.teach import __main__ as command
 from book.tools.teach import workshop
 from book.tools.teach.kit import start
+from tests.tools.books import write_files
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = """# made by uv
@@ -161,13 +164,9 @@ def test_every_wanted_wheel_is_asked_for_and_those_of_a_former_lock_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "_build" / "workshop" / "wheels"
-    folder.mkdir(parents=True)
-    (folder / "old.whl").write_bytes(b"old")
-    (folder / "kept.whl").write_bytes(b"kept")
-    kept = hashlib.sha256(b"kept").hexdigest()
-    (tmp_path / "requirements.txt").write_text(f"kept==1 \\\n    --hash=sha256:{kept}\n")
-    (tmp_path / "book" / "tools").mkdir(parents=True)
-    (tmp_path / "book" / "tools" / "uv.txt").write_text("")
+    lock = f"kept==1 \\\n    --hash=sha256:{hashlib.sha256(b'kept').hexdigest()}\n"
+    write_files(tmp_path, {"requirements.txt": lock, "book/tools/uv.txt": ""})
+    write_files(folder, {"old.whl": "old", "kept.whl": "kept"})
     asked = []
     monkeypatch.setattr(command, "ROOT", tmp_path)
     monkeypatch.setattr(workshop, "lists", lambda root, system, python: {f"{python}.0": system})
@@ -191,38 +190,31 @@ LAB = ("-m", "jupyterlab", "notebooks")
 CHECK = ("-m", "medxfer_utils")
 
 
-@pytest.mark.parametrize(
-    ("installed", "checked", "there", "expected"),
-    [
-        (0, 0, True, [(), CHECK, LAB]),
-        (0, 1, True, [(), CHECK, LAB]),  # it says what to mend, and stops nothing
-        (1, 0, True, [()]),
-        (0, 1, False, [(), LAB]),  # a kit without a check
-    ],
-)
+STARTS = [  # what installing and checking return, whether there is a check, and what is called
+    (0, 0, True, [(), CHECK, LAB]),
+    (0, 1, True, [(), CHECK, LAB]),  # it says what to mend, and stops nothing
+    (1, 0, True, [()]),
+    (0, 1, False, [(), LAB]),  # a kit without a check
+]
+
+
 def test_the_start_installs_checks_and_opens(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    installed: int,
-    checked: int,
-    there: bool,
-    expected: list[tuple[str, ...]],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "medxfer_utils").mkdir()
-    if there:
-        (tmp_path / "medxfer_utils" / "__main__.py").touch()
-    calls: list[tuple[str, ...]] = []
-
-    def call(*arguments: str) -> int:
-        calls.append(arguments)
-        return {(): installed, CHECK: checked}.get(arguments, 0)
-
     monkeypatch.setattr(start, "HERE", tmp_path)
-    monkeypatch.setattr(start, "call", call)
-    assert start.main() == installed
-    assert calls == expected
-    assert ("says what to mend" in capsys.readouterr().out) == bool(checked and there)
+    for installed, checked, there, expected in STARTS:
+        shutil.rmtree(tmp_path / "medxfer_utils", ignore_errors=True)
+        if there:
+            write_files(tmp_path, {"medxfer_utils/__main__.py": ""})
+        statuses, calls = {(): installed, CHECK: checked}, list[tuple[str, ...]]()
+
+        def call(*arguments: str, known: Any = statuses, made: Any = calls) -> int:
+            made.append(arguments)
+            return int(known.get(arguments, 0))
+
+        monkeypatch.setattr(start, "call", call)
+        assert (start.main(), calls) == (installed, expected)
+        assert ("says what to mend" in capsys.readouterr().out) == bool(checked and there)
 
 
 def test_no_news_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = "medxfer_utils"
-RESULTS = Path("book", "results")
+RESULTS, EXTENSIONS = Path("book", "results"), Path("book", "_ext")
 PYTHON = (".py", ".pyi")  # a face names what it imports late in the one beside it
 # Tags that say where a cell is shown, and change nothing in its outputs.
 OF_SHOWING = {"slide"}
@@ -47,6 +47,11 @@ def source(cell: dict[str, Any]) -> str:
     return text if isinstance(text, str) else "".join(text)
 
 
+def prose(notebook: dict[str, Any]) -> list[str]:
+    """Return the texts of a notebook that are no code, in their order."""
+    return [source(cell) for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
+
+
 def tags(cell: dict[str, Any]) -> list[str]:
     """Return the tags of a cell that its outputs may depend on."""
     return [tag for tag in cell["metadata"].get("tags", []) if tag not in OF_SHOWING]
@@ -68,14 +73,13 @@ def imported(tree: ast.AST, package: str) -> Iterator[str]:
 
 
 def files_of(name: str, root: Path) -> Iterator[Path]:
-    """Yield the files of the package that `import name` may execute: parents first, then its own.
+    """Yield the files of ours that `import name` may execute: parents first, then its own.
 
     A folder's face imports what stands behind it late, when a name is first asked for; so who
     imports a folder may execute every file in it.
     """
     parts = name.split(".")
-    if parts[0] != PACKAGE:
-        return
+    root = root / EXTENSIONS if (root / EXTENSIONS / f"{parts[0]}.py").is_file() else root
     for depth in range(1, len(parts) + 1):
         place = root.joinpath(*parts[:depth])
         for path in (place / "__init__.py", place.with_suffix(".py")):
@@ -86,7 +90,7 @@ def files_of(name: str, root: Path) -> Iterator[Path]:
 
 
 def modules(code: str, root: Path) -> set[Path]:
-    """Return the files of the helper package that this code imports, directly or indirectly."""
+    """Return the files of ours that this code imports, directly or indirectly."""
     waiting = [(code, PACKAGE)]
     found: set[Path] = set()
     while waiting:
@@ -115,11 +119,10 @@ def named_results(texts: Iterable[str], root: Path) -> Iterator[Path]:
             yield path
 
 
-def dependencies(notebook: dict[str, Any], root: Path) -> list[Path]:
-    """Return, sorted, every file of the repository that the outputs of a notebook depend on."""
-    code = "\n".join(source(cell) for cell in code_cells(notebook))
-    helpers = modules(MAGIC.sub(r"\1pass", code), root)
-    data = set(package_data(root)) if helpers else set()
+def needed(code: str, root: Path) -> list[Path]:
+    """Return, sorted, every file of the repository that this code depends on."""
+    helpers = modules(code, root)
+    data = set(package_data(root)) if any(PACKAGE in path.parts for path in helpers) else set()
     results = set(named_results([code, *(path.read_text("utf-8") for path in helpers)], root))
     return sorted({*helpers, *data, *results, root / "requirements.txt"})
 
@@ -186,7 +189,8 @@ def chapter_key(notebook: Path, root: Path, parameters: dict[str, Any]) -> str:
     cells = [(source(cell), tags(cell)) for cell in code_cells(content)]
     here = patients_here() if asks_for_patients(content) else []
     told = [cells, sorted(parameters.items()), sys.version_info[:2], here]
-    return digest(dependencies(content, root), root, told)
+    code = "\n".join(MAGIC.sub(r"\1pass", text) for text, _ in cells)
+    return digest(needed(code, root), root, told)
 
 
 def digest(files: Iterable[Path], root: Path, told: object = ()) -> str:

@@ -7,14 +7,13 @@ it. Finished pictures are kept; one is drawn again when the code that it comes f
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from book.tools.chapters.keys import modules, package_data
+from book.tools.chapters.keys import digest, needed
 from book.tools.chapters.run import write_whole
 
 ASKED = re.compile(r"!\[\]\(pictures/([\w-]+)\.png\)")
@@ -144,11 +143,7 @@ def drawn(function: Callable[[], str]) -> bytes:
 def key(root: Path) -> str:
     """Return one digest of all that the pictures depend on."""
     code = Path(__file__).read_text("utf-8")
-    needed = sorted({*modules(code, root), *package_data(root), root / "requirements.txt"})
-    digest = hashlib.sha256(code.encode())
-    for path in needed:
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:16]
+    return digest((path for path in needed(code, root) if "tools" not in path.parts), root, code)
 
 
 def picture(name: str, today: str, folder: Path) -> bytes:

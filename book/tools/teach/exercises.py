@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from book.tools.chapters.keys import MAGIC, source
+from book.tools.chapters.keys import MAGIC, prose, source
 from book.tools.chapters.text import headings, split_at
 
 HEADING = re.compile(r"Exercise (\d+) · (\S.*)")
@@ -147,8 +147,7 @@ def begun(text: str) -> Iterator[Exercise | None]:
 
 def title(notebook: dict[str, Any]) -> str:
     """Return the title of a chapter, for messages."""
-    texts = [source(cell) for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
-    found = [h.title for text in texts for h in headings(text, deepest=1)]
+    found = [h.title for text in prose(notebook) for h in headings(text, deepest=1)]
     return found[0] if found else "a chapter without a title"
 
 

@@ -7,18 +7,18 @@ They show the outputs of the chapters' last run, or those in the repository if t
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import nbformat
-import yaml
 from jinja2 import Environment, FileSystemLoader
 from nbconvert import SlidesExporter
 from pygments.formatters import HtmlFormatter
 
 from book.tools.chapters.run import Edition, find_lessons
+from book.tools.pages import citation
 from book.tools.pages.site import page_of
 from book.tools.teach.decks import SlidesError, deck
 from book.tools.teach.exercises import question, title
@@ -71,10 +71,10 @@ def write_shared(root: Path, folder: Path) -> None:
 
 def imprint(root: Path) -> dict[str, str]:
     """Return what the slides say of the book: its title, authors, version and year."""
-    known = yaml.safe_load((root / "CITATION.cff").read_text("utf-8"))
-    names = (a.get("name") or f"{a['family-names']}, {a['given-names']}" for a in known["authors"])
-    about = {"book": known["title"], "version": known["version"], "people": " and ".join(names)}
-    return about | {"year": str(known["date-released"])[:4]}
+    known = citation.about(root / "CITATION.cff")
+    people = " and ".join(map(citation.name, known["authors"]))
+    about = {"book": known["title"], "version": known["version"], "people": people}
+    return about | {"year": citation.year(known)}
 
 
 def exporter() -> SlidesExporter:
@@ -87,34 +87,38 @@ def exporter() -> SlidesExporter:
     )
 
 
-def write_decks(edition: Edition, folder: Path) -> None:
-    """Write a deck for each lesson (an appendix has none), and the page that lists them.
+def write_deck(path: Path, edition: Edition, folder: Path) -> dict[str, Any]:
+    """Write the deck of a lesson, and return what is said of it.
 
     Raises
     ------
     SlidesError
-        If a notebook is no chapter.
+        If the notebook is no chapter.
     """
-    plain, book, made = Plain(edition.root, beside=".html"), imprint(edition.root), exporter()
-    listed: list[Mapping[str, Any]] = []
-    for path in find_lessons(edition.root):
-        chapter = nbformat.reads(page_of(path, edition).decode("utf-8"), as_version=4)
-        try:
-            slides = deck(plain.notebook(chapter), by_section_of(notes_on(path)))
-        except SlidesError as problem:
-            raise SlidesError(f"{path.name}: {problem}") from problem
-        about = {"stem": path.stem, "number": path.stem[:2], "formulas": "$" in str(slides)}
-        about |= {"title": title(chapter), "question": question(chapter), **book}
-        listed.append(about)
-        page, _ = made.from_notebook_node(slides, {"about": about})
-        (folder / f"{path.stem}.html").write_text(page, "utf-8")
+    chapter = nbformat.reads(page_of(path, edition).decode("utf-8"), as_version=4)
+    plain = Plain(edition.root, beside=".html").notebook(chapter)
+    try:
+        slides = deck(plain, by_section_of(notes_on(path)))
+    except SlidesError as problem:
+        raise SlidesError(f"{path.name}: {problem}") from problem
+    about = {"stem": path.stem, "number": path.stem[:2], "formulas": "$" in str(slides)}
+    about |= {"title": title(chapter), "question": question(chapter), **imprint(edition.root)}
+    page, _ = exporter().from_notebook_node(slides, {"about": about})
+    (folder / f"{path.stem}.html").write_text(page, "utf-8")
+    return about
+
+
+def write_list(decks: Sequence[Mapping[str, Any]], root: Path, folder: Path) -> None:
+    """Write the page that lists the decks."""
     pages = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
-    index = pages.get_template("list.html").render(decks=listed, **book)
+    index = pages.get_template("list.html").render(decks=decks, **imprint(root))
     (folder / "index.html").write_text(index, "utf-8")
 
 
 def build_slides(edition: Edition, place: Path) -> Path:
     """Make all decks, let them take the place of the former ones, and return their list.
+
+    An appendix has none.
 
     Raises
     ------
@@ -123,5 +127,6 @@ def build_slides(edition: Edition, place: Path) -> Path:
     """
     with in_place_of(place) as new:
         write_shared(edition.root, new / "static")
-        write_decks(edition, new)
+        decks = [write_deck(path, edition, new) for path in find_lessons(edition.root)]
+        write_list(decks, edition.root, new)
     return place / "index.html"
