@@ -15,7 +15,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from medxfer_utils import images
-from medxfer_utils.data import DataError, breast_ultrasound, image_folder
+from medxfer_utils.data import DataError, image_folder
 
 rng = np.random.default_rng(0)
 
@@ -58,7 +58,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_folder_is_read_whole_in_grey_with_its_proportions(folder: Path) -> None:
     with pytest.warns(UserWarning, match="1 files that are no images"):
-        found = breast_ultrasound(str(folder), 32)
+        found = image_folder(folder, 32)
     # Capital letters sort first.
     assert found.y.tolist() == [1, 1, 0, 0]
     assert found.patient.tolist() == [1, 2, 0, 0]
