@@ -43,6 +43,7 @@ BATCH, RATE, SMOOTHING = 64, 0.003, 0.1
 ALPHA, PIXELS, STRENGTH = 0.25, 128, 0.03  # width of MobileNet, its images; C of the regression
 STAGES = (3, 5, 7, 9, 11, 13)  # blocks of MobileNet whose mean over the image is a feature
 TOGETHER = ("ensemble", "networks only")
+NOTHING = np.full(3, np.nan)
 DRAWS = 1000  # resamples, and random choices of images
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "keras")
 
@@ -287,8 +288,8 @@ def row(data: MedMNIST, log_odds: Array, group: Labels) -> dict[str, float]:
     found["Brier"] = metrics.brier(data.test.y, p)
     copy = np.isin(group[-len(p) :], group[: -len(p)])
     told = labels, _of_label_1(data, p), copy, group[-len(p) :]
-    for place, measure in enumerate(("AUROC", "accuracy")) if copy.any() else ():
-        without, other = without_copies(place, *told)
+    for place, measure in enumerate(("AUROC", "accuracy")):
+        without, other = without_copies(place, *told) if copy.any() else (NOTHING, NOTHING)
         found |= named(f"{measure} without copies", without)
         found |= named(f"{measure} without as many at random", other)
     return found
