@@ -204,7 +204,7 @@ def test_features_have_half_of_the_say_or_none(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(recipe, "by_features", lambda *_: np.array([0.0, 4.0]))
     blank, y = np.zeros((2, 28, 28), np.uint8), np.array([0, 1])
     for name, wanted in (("breastmnist", [1.0, 2.0]), ("pneumoniamnist", [2.0, 0.0])):
-        found = recipe.fit_and_score(blank, y, blank, (blank, blank), recipe.PLANS[name], 0, 2)
+        found = recipe.fit_and_score(blank, y, blank, [np.zeros(2)] * 2, recipe.PLANS[name], 0, 2)
         assert found["ensemble"].tolist() == wanted
         assert found["one network"].tolist() == [1.0, 0.0]
 
