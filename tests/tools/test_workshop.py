@@ -91,7 +91,7 @@ def test_the_weights_are_in_the_kit_if_they_can_be_had_and_are_the_right_ones(
     def nowhere(url: str) -> Path:
         raise data.DownloadError(f"{url} does not answer")
 
-    monkeypatch.setattr(workshop.data, "imagenet_weights", nowhere, raising=False)
+    monkeypatch.setattr(data, "imagenet_weights", nowhere, raising=False)
     assert workshop.weights() == {}
 
 
@@ -260,8 +260,8 @@ def test_a_folder_of_wheels_replaces_the_network_and_the_kit_s_settings_come_fir
     here.mkdir()
     for name in ("wheels", "data") if stick else ():
         (here / name).mkdir()
-    names = ("JUPYTER_CONFIG_PATH", "PIP_NO_INDEX", "PIP_FIND_LINKS", "UV_OFFLINE", "UV_FIND_LINKS")
-    names += ("MEDXFER_DATA",)
+    names = ["JUPYTER_CONFIG_PATH", "PIP_NO_INDEX", "PIP_FIND_LINKS", "UV_OFFLINE", "UV_FIND_LINKS"]
+    names += ["MEDXFER_DATA"]
     script = f"import json, os; print(json.dumps({{n: os.environ.get(n, '') for n in {names}}}))"
     (tmp_path / "env.py").write_text(f"{script[:-1]}, file=open({str(tmp_path / 'said')!r}, 'w'))")
     monkeypatch.setattr(start, "HERE", here)
