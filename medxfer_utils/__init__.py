@@ -84,6 +84,7 @@ def settle_tensorflow() -> None:
             stacklevel=2,
         )
     tf.config.experimental.enable_op_determinism()
+    tf.get_logger().setLevel("ERROR")  # it warns whoever predicts with a fifth network
     # Deterministic kernels refuse to draw random numbers without a seed.
     tf.random.set_seed(_seed)
 

@@ -10,7 +10,7 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
-from medxfer_utils import cohorts, metrics, models, shifts, transfer
+from medxfer_utils import cohorts, images, metrics, models, shifts, transfer
 
 # isort: split
 import keras
@@ -74,9 +74,14 @@ GIVEN: dict[str, dict[str, Any]] = {
     "sites": {"a": A.x, "b": C.x, "width": 2.0, "z": SCALED, "others": [A, C, D], "gains": GAINS},
 }
 GIVEN["sites"] |= {"labels": np.concatenate([A.y, C.y, D.y]), "pooled": POOLED}
+PICTURES = 255 * np.kron(np.random.default_rng(6).random((len(B), 7, 7)), np.ones((8, 8)))
+PICTURES[1::5] = PICTURES[::5] // 2 + 40  # near copies
+GIVEN["copies"] = {"images": PICTURES.astype("uint8"), "patient": np.arange(len(B))}
 HELD = replace(SOURCE, hold_intercept=True)
 # fmt: off
 PAIRS = [
+    Pair("copies", "thumbs correlation alike group", "group", lambda c:
+         images.near_copies(c.images)),
     Pair("sites", "pairs_in_order", "pairs_in_order(y, p)", lambda c: metrics.auroc(B.y, P)),
     Pair("fits", "loss_and_gradient", "np.append(*loss_and_gradient(theta_a, z, y))",
          lambda c: np.append(*models.logistic_loss(SOURCE.theta, ROWS_FEW))),

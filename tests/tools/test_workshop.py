@@ -23,6 +23,7 @@ from packaging.utils import canonicalize_name
 from book.tools.teach import __main__ as command
 from book.tools.teach import workshop
 from book.tools.teach.kit import start
+from medxfer_utils import data
 from tests.tools.books import write_files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,6 +83,21 @@ def test_the_kit_has_what_a_student_needs_and_nothing_of_ours(files: dict[str, b
         assert not [cell for cell in tags if "solution" in cell]
 
 
+def test_the_weights_are_in_the_kit_if_they_can_be_had_and_are_the_right_ones(
+    files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = data.WEIGHTS[0]
+    if data.find_local(known.name, known.folder):
+        found = hashlib.sha256(files[f"data/weights/{known.name}"]).hexdigest()
+        assert known.sum == f"sha256:{found}"
+
+    def nowhere(url: str) -> Path:
+        raise data.DownloadError(f"{url} does not answer")
+
+    monkeypatch.setattr(data, "imagenet_weights", nowhere, raising=False)
+    assert workshop.weights() == {}
+
+
 def test_the_start_page_lists_the_chapters_and_needs_no_other_host(files: dict[str, bytes]) -> None:
     page = BeautifulSoup(files["start.html"], "html.parser")
     targets = [str(link["href"]) for link in page.find_all("a")]
@@ -90,7 +106,7 @@ def test_the_start_page_lists_the_chapters_and_needs_no_other_host(files: dict[s
     chapters = [name for name in sorted(files) if name.startswith("notebooks/")]
     assert [target for target in inside if target.startswith("notebooks/")] == chapters
     items = [item.get_text() for item in page.find_all("li") if item.find("a", href=chapters[0])]
-    assert items[0].startswith("One disease, two laboratories")
+    assert items[0].startswith("Your first transfer")
     assert items[0].endswith("?")
     assert not page.find_all(["script", "img", "iframe"])
     assert {tag["href"] for tag in page.find_all("link")} == {"data:,"}
@@ -233,8 +249,11 @@ def test_a_folder_of_wheels_replaces_the_network_and_the_kit_s_settings_come_fir
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stick: bool, own: str
 ) -> None:
     here = tmp_path / "my stick, new"  # its name must not be cut by pip or uv
-    (here / "wheels").mkdir(parents=True) if stick else here.mkdir()
-    names = ("JUPYTER_CONFIG_PATH", "PIP_NO_INDEX", "PIP_FIND_LINKS", "UV_OFFLINE", "UV_FIND_LINKS")
+    here.mkdir()
+    for name in ("wheels", "data") if stick else ():
+        (here / name).mkdir()
+    names = ["JUPYTER_CONFIG_PATH", "PIP_NO_INDEX", "PIP_FIND_LINKS", "UV_OFFLINE", "UV_FIND_LINKS"]
+    names += ["MEDXFER_DATA"]
     script = f"import json, os; print(json.dumps({{n: os.environ.get(n, '') for n in {names}}}))"
     (tmp_path / "env.py").write_text(f"{script[:-1]}, file=open({str(tmp_path / 'said')!r}, 'w'))")
     monkeypatch.setattr(start, "HERE", here)
@@ -245,5 +264,6 @@ def test_a_folder_of_wheels_replaces_the_network_and_the_kit_s_settings_come_fir
     assert start.call() == 0
     link = f"{tmp_path.as_uri()}/my%20stick%2C%20new/wheels" if stick else ""
     config = os.pathsep.join([str(start.SETTINGS), own] if own else [str(start.SETTINGS)])
-    expected = (config, "1" if stick else "", link, "1" if stick else "", link)
+    data_too = str(here / "data") if stick else ""
+    expected = (config, "1" if stick else "", link, "1" if stick else "", link, data_too)
     assert json.loads((tmp_path / "said").read_text()) == dict(zip(names, expected, strict=True))
