@@ -172,8 +172,8 @@ def _read(folder: Path, number: int, size: int) -> dict[Path, NDArray[np.uint8]]
         except ImagingError as error:
             left[str(error)] += 1
     told = "; ".join(f"{count} {why}" for why, count in left.most_common())
-    nothing = f"Class {number} of 2 holds no image ({', '.join(IMAGES)}); other files: {told or 0}."
-    require(found, nothing, ContentError)
+    none = f"Class {number} of 2 holds no image ({', '.join(IMAGES)}); other files: {told or 0}."
+    require(found, none, ContentError)
     if left:
         warnings.warn(f"Class {number} of 2, files left out: {told}.", stacklevel=3)
     return found
@@ -225,23 +225,21 @@ def _table_of(path: Path) -> pd.DataFrame:
     try:
         text = path.read_text("utf-8-sig")
         separator = max(",;\t", key=text.partition("\n")[0].count)
-        told: dict[str, Any] = {"dtype": str, "skipinitialspace": True, "index_col": False}
-        table = pd.read_csv(StringIO(text), sep=separator, **told)
+        table = pd.read_csv(StringIO(text), sep=separator, dtype=str, index_col=False)
     except (UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
-        why = f"is empty, not in UTF-8, or no table ({type(error).__name__})"
-        raise ContentError(f"{PATIENTS} {why}: save it anew, as CSV in UTF-8.") from None
+        why = f"{PATIENTS} is empty, not in UTF-8, or no table ({type(error).__name__}): "
+        raise ContentError(f"{why}save it anew, as CSV in UTF-8.") from None
     table.columns = table.columns.str.strip().str.casefold()
     needed = f"{PATIENTS} needs the columns file and patient, named in its first line."
-    require({"file", "patient"} <= {*table.columns}, needed, ContentError)
+    require({"file", "patient"} <= {*table}, needed, ContentError)
     table = table[["file", "patient"]].dropna()
-    names = {"file": table["file"].map(_key), "patient": table["patient"].str.strip()}
-    return pd.DataFrame(names)
+    return pd.DataFrame({"file": table["file"].map(_key), "patient": table["patient"].str.strip()})
 
 
 def _key(name: str) -> str:
     """A name of a file, alike from every system."""
-    plain = name.strip().replace("\\", "/").removeprefix("./")
-    return unicodedata.normalize("NFC", plain).casefold()
+    plain = unicodedata.normalize("NFC", name).strip().casefold()
+    return plain.replace("\\", "/").removeprefix("./")
 
 
 def _numbers_of(root: Path, files: list[Path]) -> NDArray[np.int64]:
