@@ -72,11 +72,10 @@ def test_the_lesson_runs_on_a_folder_of_a_readers_own(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not WHERE, reason="MEDXFER_DATA holds no weights of MobileNet")
-def test_a_damaged_image_ends_the_lesson_with_its_number_and_no_name(folder: Path) -> None:
-    (folder / "other" / "scan 0 07 图.png").write_bytes(b"\x89PNG cut off")
-    with pytest.raises(
-        papermill.PapermillExecutionError, match=r"Image 38 of 60.*Replace"
-    ) as ended:
+def test_a_file_without_a_patient_ends_the_lesson_with_no_name(folder: Path) -> None:
+    other = folder / "other"
+    (other / "scan 0 07 图.png").rename(other / "scan 0 07 b.png")
+    with pytest.raises(papermill.PapermillExecutionError, match="for 1 of 60 images") as ended:
         run_on(folder)
     assert "scan 0 07" not in str(ended.value).replace(str(folder), "")
 

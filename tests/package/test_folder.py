@@ -14,7 +14,7 @@ from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from medxfer_utils import images
+from medxfer_utils import chapter, images
 from medxfer_utils.data import DataError, breast_ultrasound, image_folder
 
 # isort: split
@@ -248,6 +248,7 @@ def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for name in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(name, str(tmp_path))
     only(tmp_path / "mine")
+    chapter.start("fast", 0, "~/mine")
     assert len(image_folder("~/mine", 16).x) == 2
 
 
