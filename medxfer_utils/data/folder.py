@@ -186,7 +186,7 @@ def _square(path: Path, size: int) -> NDArray[np.uint8]:
     require(not MASK.fullmatch(path.stem), "that are masks, by their names", ImagingError)
     values = _of_dicom(path) if dicom else _of_picture(path)
     require(np.isfinite(values).all(), "with values that are NaN or infinite", ImagingError)
-    return grey_squares([values], size)[0]
+    return np.asarray(grey_squares([values], size)[0])
 
 
 def _of_picture(path: Path) -> NDArray[Any]:

@@ -6,6 +6,7 @@ import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -131,7 +132,7 @@ def only(root: Path, **made: Callable[[Path], object]) -> Path:
 
 RAMP = np.tile(np.linspace(0, 1, 40), (40, 1))
 SHADES = np.rint(255 * RAMP[0]).astype(int)
-CT = {"RescaleSlope": 1, "RescaleIntercept": -1024, "Modality": "CT"}
+CT: dict[str, Any] = {"RescaleSlope": 1, "RescaleIntercept": -1024, "Modality": "CT"}
 PADDED = 1000 + 1000 * RAMP  # HU, or anything else
 PADDED[:5] = -20000
 COLOURS = np.repeat(np.rint(255 * RAMP)[..., None], 3, axis=2)
