@@ -56,7 +56,7 @@ def start(profile: str, seed: int, data: str) -> "Chapter":
     """
     if profile not in PROFILES:
         raise ValueError(f"PROFILE is {profile!r}: choose one of {', '.join(PROFILES)}")
-    if data != "builtin" and not Path(data).is_dir():
+    if data != "builtin" and not Path(data).expanduser().is_dir():
         raise ValueError(f"DATA is {data!r}: choose 'builtin', or the path of a folder that exists")
     # A bool is an int in Python, but nobody means SEED = True.
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
@@ -173,6 +174,49 @@ def scaled(values: ArrayLike) -> Image:
     other = f"Values of type {source.dtype} have no range of their own: use `window` for Hounsfield"
     _require(source.dtype in (np.uint8, np.uint16), f"{other} units, `percentile_window` for MR.")
     return np.asarray(source.astype(np.float32) / np.float32(np.iinfo(source.dtype).max))
+
+
+def grey_squares(pictures: Iterable[ArrayLike], size: int) -> NDArray[np.uint8]:
+    """Pictures in grey and of one size, proportions kept: black is added beside what is narrow.
+
+    Parameters
+    ----------
+    pictures : iterable of array_like, shape (h, w), (h, w, 1), (h, w, 3) or (h, w, 4)
+        Of 8 bits, which stay as they are, or of any other type: then the least value of the picture
+        becomes black and the greatest white, for 12 bits are often stored in 16. Colours become
+        their luminance.
+    size : int
+        Pixels of a side.
+
+    Returns
+    -------
+    ndarray, shape (n, size, size)
+
+    Raises
+    ------
+    ImagingError
+        If a picture has other axes, as a set of them has, or a value is NaN.
+    """
+    box, sides = PIL.Image.Resampling.BOX, (size, size)
+    grey = (PIL.Image.fromarray(_grey(picture)) for picture in pictures)
+    return np.stack([np.asarray(PIL.ImageOps.pad(image, sides, box)) for image in grey])
+
+
+def _grey(picture: ArrayLike) -> NDArray[np.uint8]:
+    """One picture in grey, 8 bits."""
+    source = np.asarray(picture)
+    flat = source.ndim == 2 and source.shape[1] > 4  # fewer: rows of one picture in colour
+    shape = f"A picture of (height, width) or with colours is needed, not {source.shape}"
+    coloured = source.ndim == 3 and source.shape[2] in (1, 3, 4)
+    _require(flat or coloured, f"{shape}: one picture alone goes in as [picture].")
+    values = finite(source)
+    if coloured:
+        luminance = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Pillow
+        values = values[..., 0] if source.shape[2] == 1 else values[..., :3] @ np.array(luminance)
+    if source.dtype != np.uint8:
+        low, high = values.min(), values.max()
+        values = 255 * (values - low) / ((high - low) or 1)
+    return np.rint(values).astype(np.uint8)
 
 
 def near_copies(images: ArrayLike, threshold: float = 0.93, size: int = 28) -> NDArray[np.intp]:

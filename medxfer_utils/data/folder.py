@@ -1,32 +1,46 @@
 """A folder of images that a reader brings: a folder a class, PNG, JPEG or DICOM.
 
-Messages count images in the order of their names and quote no name: it may be a patient's.
+Messages count images and quote no name: it may be a patient's.
 """
 
 from __future__ import annotations
 
+import re
+import unicodedata
 import warnings
-from collections.abc import Iterable
+from collections import Counter
+from functools import partial
+from io import StringIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pydicom
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from pydicom.pixels.processing import apply_voi_lut
+from pydicom.misc import is_dicom
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
+from pydicom.pixels.utils import pixel_array
 from sklearn.model_selection import StratifiedGroupKFold
 
+from medxfer_utils import require
 from medxfer_utils.data.catalogue import KNOWN_COPIES
+from medxfer_utils.data.checking import attempt
 from medxfer_utils.data.files import ContentError, DataError
 from medxfer_utils.data.image_sets import medmnist
+from medxfer_utils.data.own import LOWEST
+from medxfer_utils.data.scans import COMPANY, PADDING
+from medxfer_utils.images import ImagingError, grey_squares, window
 
 # The folder of the disease bears one of these names, in any case.
 DISEASE = ("malignant", "disease", "ill", "positive", "1")
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-DICOM = (".dcm", ".dicom")
+# DICOM is known by its content, too: its files often have no suffix.
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".dcm", ".dicom")
+MASK = re.compile(r".*_mask(_\d+)?", re.IGNORECASE)  # outlines beside the images, as in BUSI
 PATIENTS = "patients.csv"  # columns `file` and `patient`
+SEVERAL = "with several frames or pages: save those to be used as files of their own"
+UNREAD = "damaged or empty, or for want of a decoder: "
 FEWEST = 10  # patients of each class, to train, choose and test with
 
 
@@ -82,7 +96,7 @@ def breast_ultrasound(folder: str = "builtin", size: int = 224) -> Pictures:
         found = medmnist("breastmnist", 28, also=KNOWN_COPIES)
         warnings.warn("Only the images of 28 pixels are at hand: they are enlarged.", stacklevel=2)
     parts = {"train": found.train, "val": found.val, "test": found.test}
-    x = _resized((image for part in parts.values() for image in part.x), size)
+    x = grey_squares((image for part in parts.values() for image in part.x), size)
     y = np.concatenate([part.y for part in parts.values()])
     part = np.repeat([*parts], [len(part.y) for part in parts.values()])
     return Pictures(x, y, part, np.arange(len(y)))
@@ -107,10 +121,11 @@ def _divided(found: Pictures) -> Pictures:
 def image_folder(folder: str | Path, size: int) -> Pictures:
     """Read a reader's own images: a folder a class, in it PNG, JPEG, TIFF or DICOM files.
 
-    The folder of the disease is called malignant, disease, ill, positive or 1. Colours become
-    grey, proportions are kept (black is added), and DICOM values go through their own window. A
-    file `patients.csv` beside the two folders may name the patient of each file: columns `file`
-    and `patient`.
+    The folder of the disease is called malignant, disease, ill, positive or 1. What becomes of
+    colours, proportions and values of more than 8 bits, `images.grey_squares` says; DICOM values
+    are rescaled and go through their own window first, and padding becomes black. A file
+    `patients.csv` beside the two folders may name the patient of each file: columns `file`, with
+    the folder where a name is in two of them (benign/1.png), and `patient`.
 
     Parameters
     ----------
@@ -123,94 +138,123 @@ def image_folder(folder: str | Path, size: int) -> Pictures:
     DataError
         If there is no such folder, there are not two classes, or none bears a name of a disease.
     ContentError
-        If a class holds no image, an image is damaged, or `patients.csv` is not about these files.
+        If a class holds no image, or `patients.csv` is not about these files.
 
     Warns
     -----
     UserWarning
-        If other files were passed over, or nothing is known of patients.
+        What was left out, by count: damaged images, masks (`…_mask.png`), images of several frames
+        or pages, other files. Also if nothing is known of patients.
     """
-    root = Path(folder)
-    classes = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    root = Path(folder).expanduser()
+    there = sorted(root.iterdir()) if root.is_dir() else []
+    classes = [path for path in there if path.is_dir() and not COMPANY.fullmatch(path.name)]
     ill = [path.name.casefold() in DISEASE for path in classes]
     if len(classes) != 2 or sum(ill) != 1:
-        raise DataError(
-            f"DATA names a folder with {len(classes)} folders in it, {sum(ill)} of them called "
-            f"{', '.join(DISEASE)}. It needs two, one a class, and just one of them with such a "
-            "name: that of the disease."
-        )
-    files = [_files_of(path, number) for number, path in enumerate(classes, 1)]
-    y = np.repeat(np.array(ill, int), [len(some) for some in files])
-    every = [path for some in files for path in some]
-    x = _resized((_grey_of(path, k, len(every)) for k, path in enumerate(every, 1)), size)
-    return Pictures(x, y, np.full(len(y), ""), _numbers_of(root, every))
+        found = f"{len(classes)} folders in it, {sum(ill)} of them called {', '.join(DISEASE)}"
+        needed = "It needs two, one a class, and just one of them with such a name"
+        raise DataError(f"DATA names a folder with {found}. {needed}: that of the disease.")
+    read = [_read(path, number, size) for number, path in enumerate(classes, 1)]
+    y = np.repeat(np.array(ill, int), [len(some) for some in read])
+    files = [path for some in read for path in some]
+    x = np.stack([image for some in read for image in some.values()])
+    return Pictures(x, y, np.full(len(y), ""), _numbers_of(root, files))
 
 
-def _files_of(folder: Path, number: int) -> list[Path]:
-    """The images of a class, in the order of their names."""
-    there = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
-    found = [path for path in there if path.suffix.lower() in (*PICTURES, *DICOM)]
-    if not found:
-        raise ContentError(f"Class {number} of 2 holds no image: {', '.join((*PICTURES, *DICOM))}.")
-    if len(found) < len(there):
-        warnings.warn(
-            f"Class {number} of 2: {len(there) - len(found)} files that are no images were passed "
-            "over.",
-            stacklevel=3,
-        )
+def _read(folder: Path, number: int, size: int) -> dict[Path, NDArray[np.uint8]]:
+    """The images of a class, in the order of their names; what is left out is told."""
+    found, left = dict[Path, NDArray[np.uint8]](), Counter[str]()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if any(map(COMPANY.fullmatch, path.relative_to(folder).parts)):
+            continue
+        try:
+            found[path] = attempt(partial(_square, path, size), lambda e: UNREAD + type(e).__name__)
+        except ImagingError as error:
+            left[str(error)] += 1
+    told = "; ".join(f"{count} {why}" for why, count in left.most_common())
+    none = f"Class {number} of 2 holds no image ({', '.join(IMAGES)}); other files: {told or 0}."
+    require(found, none, ContentError)
+    if left:
+        warnings.warn(f"Class {number} of 2, files left out: {told}.", stacklevel=3)
     return found
 
 
-def _grey_of(path: Path, number: int, total: int) -> NDArray[np.uint8]:
-    """One image, grey."""
-    try:
-        if path.suffix.lower() in DICOM:
-            return _of_dicom(path)
-        with Image.open(path) as opened:
-            return np.asarray(opened.convert("L"))
-    except Exception as error:  # of Pillow or pydicom
-        raise ContentError(
-            f"Image {number} of {total}, in the order of the names, cannot be read "
-            f"({type(error).__name__}): it is damaged or no {path.suffix} file. Replace it or "
-            "take it out."
-        ) from error
+def _square(path: Path, size: int) -> NDArray[np.uint8]:
+    """One image, grey; ImagingError says why it is none."""
+    dicom = is_dicom(path)
+    require(dicom or path.suffix.lower() in IMAGES, "that are no images", ImagingError)
+    require(not MASK.fullmatch(path.stem), "that are masks, by their names", ImagingError)
+    values = _of_dicom(path) if dicom else _of_picture(path)
+    require(np.isfinite(values).all(), "with values that are NaN or infinite", ImagingError)
+    return np.asarray(grey_squares([values], size)[0])
 
 
-def _of_dicom(path: Path) -> NDArray[np.uint8]:
-    """A DICOM image through its own window, MONOCHROME1 turned round."""
+def _of_picture(path: Path) -> NDArray[Any]:
+    """A picture as a viewer shows it, upright, in 8 bits or all that it has."""
+    with Image.open(path) as opened:
+        pages = getattr(opened, "n_frames", 1)  # in JPEG, a photograph and previews of it
+        require(pages == 1 or opened.format != "TIFF", SEVERAL, ImagingError)
+        upright = ImageOps.exif_transpose(opened)
+        return np.asarray(upright if upright.mode[0] in "IF" else upright.convert("L"))
+
+
+def _of_dicom(path: Path) -> NDArray[Any]:
+    """A DICOM image: colours, or what its own window shows, MONOCHROME1 turned round."""
     file = pydicom.dcmread(path)
-    values = np.asarray(apply_voi_lut(file.pixel_array, file), float)
-    if values.ndim != 2:
-        raise ValueError(f"{values.ndim} axes")
-    low, high = values.min(), values.max()
-    grey = 255 * (values - low) / max(high - low, 1)
-    turned = file.PhotometricInterpretation == "MONOCHROME1"
-    return np.asarray(255 - grey if turned else grey, np.uint8)
+    require("PixelData" in file, "of DICOM without an image, such as reports", ImagingError)
+    require(int(file.get("NumberOfFrames") or 1) == 1, SEVERAL, ImagingError)
+    stored, kind = pixel_array(file), file.PhotometricInterpretation
+    if kind == "PALETTE COLOR" or stored.ndim == 3:
+        return np.asarray(apply_color_lut(stored, file) if stored.ndim == 2 else stored)
+    values = apply_modality_lut(stored, file)
+    padded = (values < LOWEST) & (file.get("Modality") == "CT")
+    if mark := [file[name].value for name in PADDING if file.get(name) is not None]:
+        marks = np.array(mark, np.int64).astype(stored.dtype)  # some write -2000 as 63536
+        padded |= (stored >= marks.min()) & (stored <= marks.max())
+    shown = apply_voi_lut(values, file)
+    windowed = file.get("WindowWidth") is not None and "VOILUTSequence" not in file
+    ends = apply_voi_lut(np.array([-np.inf, np.inf]), file) if windowed else shown[~padded]
+    width = float(np.ptp(ends)) or 1
+    grey = 255 * window(shown, ends.min() + width / 2, width)
+    grey = 255 - grey if kind == "MONOCHROME1" else grey
+    return np.asarray(np.rint(np.where(padded, 0, grey)), np.uint8)
 
 
-def _resized(images: Iterable[NDArray[np.uint8]], size: int) -> NDArray[np.uint8]:
-    """Images of one size, proportions kept."""
-    sides = (size, size)
-    made = [ImageOps.pad(Image.fromarray(image), sides, Image.Resampling.BOX) for image in images]
-    return np.stack([np.asarray(image) for image in made])
+def _table_of(path: Path) -> pd.DataFrame:
+    """Who is on which file, whatever the separator and the capitals of the header."""
+    try:
+        text = path.read_text("utf-8-sig")
+        separator = max(",;\t", key=text.partition("\n")[0].count)
+        table = pd.read_csv(StringIO(text), sep=separator, dtype=str, index_col=False)
+    except (UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+        why = f"{PATIENTS} is empty, not in UTF-8, or no table ({type(error).__name__}): "
+        raise ContentError(f"{why}save it anew, as CSV in UTF-8.") from None
+    table.columns = table.columns.str.strip().str.casefold()
+    needed = f"{PATIENTS} needs the columns file and patient, named in its first line."
+    require({"file", "patient"} <= {*table}, needed, ContentError)
+    table = table[["file", "patient"]].dropna()
+    return pd.DataFrame({"file": table["file"].map(_key), "patient": table["patient"].str.strip()})
+
+
+def _key(name: str) -> str:
+    """A name of a file, alike from every system."""
+    plain = unicodedata.normalize("NFC", name).strip().casefold()
+    return plain.replace("\\", "/").removeprefix("./")
 
 
 def _numbers_of(root: Path, files: list[Path]) -> NDArray[np.int64]:
     """A number for the patient of each file."""
-    if not (root / PATIENTS).is_file():
-        warnings.warn(
-            f"Without {PATIENTS}, each image is taken as a patient of its own: if some show the "
-            "same patient, results will flatter.",
-            stacklevel=3,
-        )
+    path = next((path for path in root.iterdir() if path.name.casefold() == PATIENTS), None)
+    if path is None:
+        alone = f"Without {PATIENTS}, each image is taken as a patient of its own: if some show"
+        warnings.warn(f"{alone} the same patient, results will flatter.", stacklevel=3)
         return np.arange(len(files))
-    table = pd.read_csv(root / PATIENTS, dtype=str, encoding="utf-8-sig")
-    if not {"file", "patient"} <= {*table.columns}:
-        raise ContentError(f"{PATIENTS} needs the columns file and patient.")
-    named = table.dropna().set_index("file")["patient"]
-    known = [named.get(path.name) for path in files]
-    if (unknown := sum(not isinstance(one, str) for one in known)) > 0:
-        raise ContentError(
-            f"{PATIENTS} names no patient, or several, for {unknown} of {len(files)} images."
-        )
+    rows = _table_of(path).drop_duplicates().drop_duplicates("file", keep=False)
+    alike = Counter(_key(path.name) for path in root.rglob("*"))
+    named = {file: who for file, who in rows.itertuples(index=False) if alike[file] < 2}
+    keys = ((_key(path.relative_to(root).as_posix()), _key(path.name)) for path in files)
+    known = [named.get(inside, named.get(name)) for inside, name in keys]
+    lost = f"names no patient, or several, for {known.count(None)} of {len(files)} images"
+    advice = "Where a name is in two folders, write the folder, too: benign/1.png."
+    require(all(known), f"{PATIENTS} {lost}. {advice}", ContentError)
     return np.unique(np.array(known), return_inverse=True)[1].astype(np.int64)

@@ -36,7 +36,7 @@ from medxfer_utils.images import AIR, Image, ImagingError, finite
 ROUNDED, APART, ALIKE = 0.1, 0.01, 5e-4
 STRAIGHT = 0.01  # mm aside for each mm along the stack: half a degree, more is a tilted gantry
 # Files that stand beside images, and are none.
-COMPANY = re.compile(r"\..*|DICOMDIR|Thumbs\.db|desktop\.ini|.*\.xml", re.IGNORECASE)
+COMPANY = re.compile(r"\..*|__MACOSX|DICOMDIR|Thumbs\.db|desktop\.ini|.*\.xml", re.IGNORECASE)
 # Only these elements of a DICOM file are ever read; what names a patient is not among them. The
 # identifiers of the series are compared and thrown away.
 ELEMENTS = [
