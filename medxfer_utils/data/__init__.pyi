@@ -1,6 +1,7 @@
 # fmt: off
 # ruff: noqa: I001
-from .catalogue import HEART as HEART, KNOWN_COPIES as KNOWN_COPIES, LIDC as LIDC, PARTS as PARTS
+from .catalogue import BREAST as BREAST, HEART as HEART, KNOWN_COPIES as KNOWN_COPIES
+from .catalogue import LIDC as LIDC, PARTS as PARTS
 from .catalogue import REGISTRY as REGISTRY, SETS as SETS, WEIGHTS as WEIGHTS, ImageSet as ImageSet
 from .catalogue import RemoteFile as RemoteFile
 from .files import ChecksumError as ChecksumError, ContentError as ContentError
@@ -8,6 +9,8 @@ from .files import DataError as DataError, DownloadError as DownloadError
 from .files import cache_folder as cache_folder, fetch as fetch, find_local as find_local
 from .files import imagenet_weights as imagenet_weights, keras_cache as keras_cache
 from .files import sums_of as sums_of, verify as verify
+from .breast import BREAST_FEATURES as BREAST_FEATURES, breast_recurrence as breast_recurrence
+from .breast import read_breast as read_breast, simulated_breast as simulated_breast
 from .hospitals import CODES as CODES, DIAGNOSES as DIAGNOSES, HEART_FEATURES as HEART_FEATURES
 from .hospitals import SHARED as SHARED, STATISTICS as STATISTICS, encoded as encoded
 from .hospitals import four_hospitals as four_hospitals, heart_hospitals as heart_hospitals
