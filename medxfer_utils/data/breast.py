@@ -82,8 +82,8 @@ def _drawn(name: str, n: int, about: dict[str, Any], rng: np.random.Generator) -
     nodes = about["least"] + rng.negative_binomial(0.55, 0.55 / (0.55 + about["more"]), n)
     size, grade = rng.choice(3, n, p=about["size"]), rng.random(n) < about["grade 3"]
     pgr, er = np.expm1(rng.normal(3.4, 1.9, (2, n))).clip(0, 5000).round()
-    risk = 0.7 * np.log1p(nodes) + 0.3 * size + 0.4 * grade - 0.15 * np.log1p(pgr)
-    risk += 0.03 * np.abs(age - 55) - 0.5
+    risk = 0.6 * np.log1p(nodes) + 0.35 * size + 0.4 * grade - 0.3 * np.log1p(pgr)
+    risk += 0.05 * np.abs(age - 55) - 0.05
     days = 4000 * (rng.exponential(size=n) / np.exp(risk)) ** 0.8
     followed = rng.uniform(*about["followed"], n)
     columns = [age, age > 50, size, grade, nodes, pgr, er, np.minimum(days, followed).round() + 1]
