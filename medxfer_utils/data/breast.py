@@ -21,7 +21,7 @@ _BANDS = {"<=20": 0, "20-50": 1, ">50": 2}
 _RANGES = {"age": (15, 110), "meno": (0, 1), "grade": (1, 3), "nodes": (0, 100)}
 _RANGES |= {"pgr": (0, 10_000), "er": (0, 10_000)}
 _ENDS = ({"rtime", "recur", "dtime", "death"}, {"rfstime", "status"})
-BREAST_FEATURES = ("age", "postmenopausal", "size", "grade 3", "nodes", "PGR", "ER")
+_FEATURES = ("age", "postmenopausal", "size", "grade 3", "nodes", "PGR", "ER")
 
 
 def read_breast(path: Path, name: str) -> pd.DataFrame:
@@ -56,7 +56,7 @@ def read_breast(path: Path, name: str) -> pd.DataFrame:
     if event is None:
         event = (t["recur"] == 1) | ((t["death"] == 1) & (t["dtime"] <= days))
     columns = [t["age"], t["meno"], size, t["grade"] == 3, t["nodes"], t["pgr"], t["er"]]
-    out = pd.DataFrame(dict(zip(BREAST_FEATURES, columns, strict=True)), dtype=float)
+    out = pd.DataFrame(dict(zip(_FEATURES, columns, strict=True)), dtype=float)
     out = out.assign(days=days.astype(float), event=event.astype(int))
     fine = out.notna().all(axis=1) & (out["days"] > 0) & out["event"].isin((0, 1))
     _refuse_rows(~fine, path, "size, days or event is missing or impossible")
@@ -85,21 +85,34 @@ def _drawn(name: str, n: int, about: dict[str, Any], rng: np.random.Generator) -
     risk = 0.6 * np.log1p(nodes) + 0.35 * size + 0.4 * grade - 0.3 * np.log1p(pgr)
     risk += 0.05 * np.abs(age - 55) - 0.05
     days = 4000 * (rng.exponential(size=n) / np.exp(risk)) ** 0.8
-    followed = rng.uniform(*about["followed"], n)
+    followed = rng.uniform(about["from"], about["to"], n)
     columns = [age, age > 50, size, grade, nodes, pgr, er, np.minimum(days, followed).round() + 1]
-    t = pd.DataFrame(dict(zip((*BREAST_FEATURES, "days"), columns, strict=True)), dtype=float)
+    t = pd.DataFrame(dict(zip((*_FEATURES, "days"), columns, strict=True)), dtype=float)
     index = pd.Index([f"simulated-{name}-{k:04d}" for k in range(1, n + 1)], name="patient")
     return t.assign(event=(days <= followed).astype(int)).set_index(index)
 
 
 def simulated_breast(rng: np.random.Generator) -> dict[str, pd.DataFrame]:
     """Draw simulated women in the place of those of `read_breast`, as many and with its columns."""
-    home = {"sd": 13, "least": 0, "more": 2.7, "size": (0.47, 0.43, 0.1), "grade 3": 0.73}
-    away = {"sd": 10, "least": 1, "more": 4.0, "size": (0.26, 0.66, 0.08), "grade 3": 0.23}
-    followed = {"Rotterdam": (1000, 7000), "Germany": (500, 2700)}
+    home: dict[str, Any] = {
+        "sd": 13,
+        "least": 0,
+        "more": 2.7,
+        "size": (0.47, 0.43, 0.1),
+        "grade 3": 0.73,
+    }
+    away: dict[str, Any] = {
+        "sd": 10,
+        "least": 1,
+        "more": 4.0,
+        "size": (0.26, 0.66, 0.08),
+        "grade 3": 0.23,
+    }
+    home |= {"from": 1000, "to": 7000}  # the last day of follow-up
+    away |= {"from": 500, "to": 2700}
     return {
-        name: _drawn(name, n, about | {"followed": followed[name]}, rng)
-        for name, n, about in (("Rotterdam", 2982, home), ("Germany", 686, away))
+        "Rotterdam": _drawn("Rotterdam", 2982, home, rng),
+        "Germany": _drawn("Germany", 686, away, rng),
     }
 
 
