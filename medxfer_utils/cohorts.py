@@ -36,7 +36,8 @@ class Cohort:
     Raises
     ------
     ValueError
-        If the lengths differ, a label is not 0 or 1, or there are no rows.
+        If the lengths differ, a label is not 0 or 1, labels or patients are not one a row, a
+        patient is missing, or there are no rows.
     """
 
     name: str
@@ -46,10 +47,16 @@ class Cohort:
     features: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
+        for what in ("x", "y", "patient"):  # columns of pandas, and lists, too
+            object.__setattr__(self, what, np.asarray(getattr(self, what)))
         lengths = {"x": len(self.x), "y": len(self.y), "patient": len(self.patient)}
         alike, here = len(set(lengths.values())) == 1, f"Cohort {self.name!r}"
         require(alike, f"{here}: lengths differ, {lengths}; give one row each.")
         require(len(self.y), f"{here} has no rows; check the selection that made it.")
+        for what, values in (("y", self.y), ("patient", self.patient)):
+            require(values.ndim == 1, f"{here}: {what} has shape {values.shape}; use {what}[:, 0].")
+        gaps = [k for k, who in enumerate(self.patient.tolist()) if who is None or who != who]
+        require(not gaps, f"{here}: {len(gaps)} rows have no patient, {gaps[:1]} first: drop them.")
         strange = sorted(set(np.unique(self.y).tolist()) - {0, 1})
         require(not strange, f"{here}: labels must be 0 or 1 (1 = the disease), found {strange}.")
 

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from medxfer_utils import _fits, metrics
 from medxfer_utils._fits import Fit, Journal, Row, fit_of
 from medxfer_utils.cohorts import Cohort, draw, require_disjoint
-from medxfer_utils.models import Array, Labels, Predicts, Strategy, ranking
+from medxfer_utils.models import Array, Labels, Strategy, predicting, ranking
 
 Measure = Callable[[Labels, Array, Array], float]  # of truth, probability, ranking
 MEASURES: dict[str, Measure] = {
@@ -172,7 +172,8 @@ class _Question:
         about = {"rows": len(labelled), "seconds": seconds, "error": error}
         return fit._asdict() | judged | about
 
-    def _judge(self, model: Predicts) -> dict[str, float]:
+    def _judge(self, made: object) -> dict[str, float]:
+        model = predicting(made)
         p, rank = model.probability(self.test.x), ranking(model, self.test.x)
         return {name: float(MEASURES[name](self.test.y, p, rank)) for name in self.measures}
 

@@ -63,9 +63,9 @@ def _check_values(name: str, values: Array, probability: bool) -> None:
     require(not wrong.any(), f"{name}: {where} ({values[first]}), are {what}")
 
 
-def _share(name: str, value: float, also: float = 0.5) -> None:
-    """Refuse what does not lie between 0 and 1, nor equals `also`."""
-    require(0 < value < 1 or value == also, f"{name} must lie between 0 and 1, not {value}")
+def _share(name: str, value: float) -> None:
+    """Refuse what does not lie between 0 and 1."""
+    require(0 < value < 1, f"{name} must lie between 0 and 1, not {value}")
 
 
 def auroc(y: Values, score: Values) -> float:
@@ -74,9 +74,9 @@ def auroc(y: Values, score: Values) -> float:
     Ties count one half (the Mann-Whitney statistic; Hanley & McNeil 1982). Taught in lesson 02.
     """
     ill, values = _checked_scores(y, score)
-    m = int(ill.sum())
-    above = stats.rankdata(values)[ill].sum() - m * (m + 1) / 2
-    return float(above / (m * (len(ill) - m)))
+    high, low = np.sort(values[ill]), np.sort(values[~ill])
+    wins = sum(int(np.searchsorted(low, high, side).sum()) for side in ("left", "right"))
+    return wins / (2 * len(high) * len(low))
 
 
 def _placements(ill: Array, score: Array) -> tuple[Array, Array]:
@@ -135,26 +135,6 @@ def auroc_interval(y: Values, score: Values, level: float = 0.95) -> tuple[float
     return float(expit(logit(area) - half)), float(expit(logit(area) + half))
 
 
-def delong_test(y: Values, score_a: Values, score_b: Values) -> tuple[float, float, float]:
-    """Paired comparison of two scores on the same patients (DeLong et al. 1988).
-
-    Returns
-    -------
-    difference, z, p : float
-        AUROC of a minus AUROC of b, its z statistic and the two-sided p value. Scores that order
-        the patients alike give 0, 0, 1. A difference without variance (one score perfect, the
-        other constant) cannot be tested: z and p are NaN.
-    """
-    ill, first, second = _checked_scores(y, score_a, score_b)
-    (below_a, above_a), (below_b, above_b) = _placements(ill, first), _placements(ill, second)
-    difference = float(below_a.mean() - below_b.mean())
-    variance = _delong_variance(below_a - below_b, above_a - above_b)
-    if variance < 1e-24:  # rounding leaves some 1e-32 where the variance is 0
-        return (0.0, 0.0, 1.0) if abs(difference) < 1e-12 else (difference, np.nan, np.nan)
-    z = difference / np.sqrt(variance)
-    return difference, float(z), float(2 * stats.norm.sf(abs(z)))
-
-
 def average_precision(y: Values, score: Values) -> float:
     """Average precision, the area under the precision-recall steps, as scikit-learn defines it."""
     return float(sklearn_metrics.average_precision_score(*_checked_scores(y, score)))
@@ -171,20 +151,6 @@ def log_loss(y: Values, p: Values) -> float:
     ill, values = _checked_scores(y, p, probability=True, classes=1)
     epsilon = np.finfo(values.dtype).eps
     return float(-np.log(np.clip(np.where(ill, values, 1 - values), epsilon, 1 - epsilon)).mean())
-
-
-def threshold_at_sensitivity(
-    y_validation: Values, score: Values, sensitivity: float = 0.9
-) -> float:
-    """Return the highest threshold that still finds the wanted share of the ill.
-
-    Choose it on validation patients, never on the test set. `sensitivity` is in (0, 1]; a patient
-    is called ill when ``score >= threshold``. Taught in lesson 03.
-    """
-    _share("sensitivity", sensitivity, also=1)
-    ill, values = _checked_scores(y_validation, score)
-    found = int(np.ceil(sensitivity * ill.sum() - 1e-9))  # 0.07 * 100 is 7.000000000000001
-    return float(np.sort(values[ill])[-found])
 
 
 def net_benefit(y: Values, p: Values, threshold: float, weight: Values | None = None) -> float:
@@ -380,9 +346,12 @@ def bootstrap_interval(
     Returns
     -------
     low, high : float
+        NaN where all scores are equal, which says nothing of other patients.
     """
     _share("level", level)
     ill, *rest = _checked_scores(y, *scores)
+    if rest and all(np.ptp(score) == 0 for score in rest):
+        return np.nan, np.nan
     order, size = _by_patient(np.arange(len(ill)) if groups is None else groups, len(ill))
     first, arrays, values = np.cumsum(size) - size, (ill.astype(int), *rest), list[float]()
     while len(values) < repeats:

@@ -1,9 +1,11 @@
 """How two hospitals differ: which shift lies between them, and what can be done without labels.
 
 Hospital a is the source, b the target. ``x_a`` (n, d) and ``x_b`` (m, d) are features without
-gaps, ``y_a`` (n,) and ``y_b`` (m,) diagnoses: 1 for the disease, 0 without it. Whatever breaks
-this raises ``ValueError`` with the place and the remedy. Three tests answer to three shifts; "–"
-means no more often than their level:
+gaps, ``y_a`` (n,) and ``y_b`` (m,) diagnoses: 1 for the disease, 0 without it. A row is a patient,
+unless `groups` says whose rows they are, as two arrays of identifiers (n,) and (m,): rows of one
+patient resemble each other, and taken for patients they make every difference look sure. Whatever
+breaks this raises ``ValueError`` with the place and the remedy. Three tests answer to three shifts;
+"–" means no more often than their level:
 
 ==============================================  ===================  ===========  ===========
 what differs                                    `mmd_test`, strata   intercept†   slopes†
@@ -27,7 +29,7 @@ from scipy import stats
 from scipy.spatial.distance import cdist, pdist
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -35,6 +37,7 @@ from medxfer_utils import require
 
 Array = npt.NDArray[Any]
 Values = npt.ArrayLike
+Groups = tuple[Values, Values] | None
 
 KINDS = ("none", "covariate", "prior", "concept")
 # The truth of `simulated_pair`: log odds ratio of each feature, where the covariate shift takes
@@ -43,6 +46,8 @@ SLOPES = np.array([1.0, 0.8, 0.6, 0.0, 0.0])
 SHIFT = np.array([0.6, 0.0, 0.0, 0.6, 0.0])
 PREVALENCES = (0.3, 0.6)
 NEWTON_STEPS = 50  # a dozen are enough on clinical features
+PAIRS = 10**7  # of rows at a time, of which a kernel is computed
+FOR_MEDIAN = 5000  # rows are enough to find a median distance
 
 
 def _features(**given: Values) -> list[Array]:
@@ -73,25 +78,45 @@ def _diagnoses(y_a: Values, y_b: Values, fewest: int, *x: Array) -> tuple[Array,
     return arrays[0].astype(int), arrays[1].astype(int)
 
 
-def _log_odds_of_b(x_a: Array, x_b: Array, rng: np.random.Generator, folds: int) -> Array:
-    """Out-of-fold log odds that a patient is of b, as if both hospitals were equally large."""
-    few = f"{len(x_a)} and {len(x_b)} patients do not fill {folds} folds; use more patients."
-    require(min(len(x_a), len(x_b)) >= folds, few)
+def _owners(groups: Groups, *rows: int) -> list[Array]:
+    """Whose each row is, of a and of b: numbers from 0."""
+    if groups is None:
+        return [np.arange(n) for n in rows]
+    shapes = [np.shape(part) for part in groups]
+    fine = shapes == [(n,) for n in rows]
+    require(fine, f"groups: name the patient of each of {rows} rows; the shapes are {shapes}.")
+    return [np.unique(part, return_inverse=True)[1] for part in groups]
+
+
+def _log_odds_of_b(
+    x_a: Array, x_b: Array, rng: np.random.Generator, folds: int, groups: Groups
+) -> Array:
+    """Out-of-fold log odds that a row is of b, as if both hospitals were equally large."""
+    whose = _owners(groups, len(x_a), len(x_b))
+    n, m = (part.max() + 1 for part in whose)
+    few = f"{n} and {m} patients do not fill {folds} folds; use more patients."
+    require(min(n, m) >= folds, few)
     x, of_b = np.vstack([x_a, x_b]), np.repeat([0, 1], [len(x_a), len(x_b)])
     classifier = LogisticRegression(class_weight="balanced", max_iter=1000)
     model = make_pipeline(StandardScaler(), classifier)
-    split = StratifiedKFold(folds, shuffle=True, random_state=int(rng.integers(2**31)))
-    return np.asarray(cross_val_predict(model, x, of_b, cv=split, method="decision_function"))
+    single = n + m == len(x)
+    kind = StratifiedKFold if single else StratifiedGroupKFold
+    split = kind(folds, shuffle=True, random_state=int(rng.integers(2**31)))
+    own = None if single else np.concatenate([whose[0], n + whose[1]])
+    told = {"groups": own, "cv": split, "method": "decision_function"}
+    return np.asarray(cross_val_predict(model, x, of_b, **told))
 
 
-def proxy_a_distance(x_a: Values, x_b: Values, rng: np.random.Generator, folds: int = 5) -> float:
+def proxy_a_distance(
+    x_a: Values, x_b: Values, rng: np.random.Generator, folds: int = 5, groups: Groups = None
+) -> float:
     """How well a line tells two hospitals apart, from 0 (not at all) to 2 (every patient) [1]_.
 
     Taught in lesson 09.
 
     2 (1 − 2e), and 0 where that is negative; e is the mean of the error rates in a and in b, out
-    of fold, of a logistic regression that weights both alike. Folds are stratified by hospital;
-    features are standardised inside each.
+    of fold, of a logistic regression that weights both alike. Folds are stratified by hospital,
+    and all rows of a patient are in one; features are standardised inside each.
 
     References
     ----------
@@ -99,7 +124,7 @@ def proxy_a_distance(x_a: Values, x_b: Values, rng: np.random.Generator, folds: 
        doi:10.1007/s10994-009-5152-4.
     """
     a, b = _features(x_a=x_a, x_b=x_b)
-    called_b = _log_odds_of_b(a, b, rng, folds) > 0
+    called_b = _log_odds_of_b(a, b, rng, folds, groups) > 0
     error = (called_b[: len(a)].mean() + (~called_b[len(a) :]).mean()) / 2
     return max(0.0, float(2 * (1 - 2 * error)))
 
@@ -107,26 +132,35 @@ def proxy_a_distance(x_a: Values, x_b: Values, rng: np.random.Generator, folds: 
 def median_bandwidth(x: Values) -> float:
     """Median distance between two rows of `x` (n, d), the usual width of the kernel; above 0.
 
+    Of more than 5,000 rows as many are looked at, at equal steps.
+
     Raises
     ------
     ValueError
         If half of all pairs of rows are equal.
     """
-    width = float(np.median(pdist(*_features(x=x))))
+    (rows,) = _features(x=x)
+    steps = np.linspace(0, len(rows) - 1, min(len(rows), FOR_MEDIAN)).astype(int)
+    width = float(np.median(pdist(rows[steps])))
     require(width, "x: half of all pairs of rows are equal; choose the bandwidth by hand.")
     return width
 
 
-def _kernel(x: Array, bandwidth: float) -> Array:
-    return np.asarray(np.exp(-cdist(x, x, "sqeuclidean") / (2 * bandwidth**2)))
+def _mmd2(x: Array, bandwidth: float, in_a: Array) -> Array:
+    """MMD² for each column of `in_a` (rows, k), 1 for a and 0 for b, two of each at least.
 
-
-def _mmd2(kernel: Array, in_a: Array) -> Array:
-    """MMD² for each column of `in_a` (rows, k), 1 for a and 0 for b, equally many 1 in each."""
-    n, m = in_a[:, 0].sum(), (1 - in_a[:, 0]).sum()
-    inside_a = (in_a * (kernel @ in_a)).sum(axis=0)
-    between = kernel.sum(axis=1) @ in_a - inside_a
-    inside_b = kernel.sum() - inside_a - 2 * between
+    The kernel of all pairs may not fit into memory: it is computed for some rows at a time.
+    """
+    n, m = in_a.sum(axis=0), (1 - in_a).sum(axis=0)
+    inside_a, from_a, both = np.zeros(len(n)), np.zeros(len(n)), 0.0
+    for part in np.array_split(np.arange(len(x)), -(-(len(x) ** 2) // PAIRS)):
+        kernel = cdist(x[part], x, "sqeuclidean")
+        np.exp(np.multiply(kernel, -0.5 / bandwidth**2, out=kernel), out=kernel)
+        near_a = kernel @ in_a
+        inside_a, from_a = inside_a + (in_a[part] * near_a).sum(axis=0), from_a + near_a.sum(axis=0)
+        both += kernel.sum()
+    between = from_a - inside_a
+    inside_b = both - inside_a - 2 * between
     # A patient's likeness to itself, always 1, is left out: that makes the estimate unbiased.
     inside = (inside_a - n) / (n * (n - 1)) + (inside_b - m) / (m * (m - 1))
     return np.asarray(inside - 2 * between / (n * m))
@@ -136,7 +170,8 @@ def mmd2(x_a: Values, x_b: Values, bandwidth: float) -> float:
     """Unbiased squared maximum mean discrepancy, kernel exp(−‖x − x'‖² / (2 bandwidth²)) [1]_.
 
     Features are taken as they are. 0 on average when P(x) is the same, so often below 0; below 2.
-    Taught in lesson 09.
+    The time grows with the square of the rows: a sample of some 10,000 is seconds. Taught in lesson
+    09.
 
     References
     ----------
@@ -145,7 +180,7 @@ def mmd2(x_a: Values, x_b: Values, bandwidth: float) -> float:
     a, b = _features(x_a=x_a, x_b=x_b)
     require(bandwidth > 0, f"bandwidth must be above 0, not {bandwidth}; see median_bandwidth.")
     in_a = np.repeat([1.0, 0.0], [len(a), len(b)])[:, None]
-    return float(_mmd2(_kernel(np.vstack([a, b]), bandwidth), in_a)[0])
+    return float(_mmd2(np.vstack([a, b]), bandwidth, in_a)[0])
 
 
 def mmd_test(
@@ -154,14 +189,15 @@ def mmd_test(
     rng: np.random.Generator,
     permutations: int = 499,
     strata: tuple[Values, Values] | None = None,
+    groups: Groups = None,
 ) -> tuple[float, float]:
     """Is P(x) the same in both hospitals, or P(x | y)? MMD² and its permutation p value.
 
     Features are standardised and the bandwidth is `median_bandwidth`, both over all patients.
     With `strata`, ``(y_a, y_b)``, hospitals are exchanged within a diagnosis only, and the
     statistic is the mean of the diagnoses' MMD², weighted by their patients: pure prior shift is
-    then the null hypothesis. Each hospital needs two patients of each diagnosis. Taught in lesson
-    09.
+    then the null hypothesis. Each hospital needs two patients of each diagnosis. With `groups` a
+    patient is exchanged with all rows (of a diagnosis). Taught in lesson 09.
 
     Returns
     -------
@@ -169,29 +205,37 @@ def mmd_test(
         p = (1 + permutations with no smaller statistic) / (1 + permutations).
     """
     a, b = _features(x_a=x_a, x_b=x_b)
-    groups = np.zeros(len(a) + len(b))
+    label = np.zeros(len(a) + len(b))
     if strata is not None:
-        groups = np.concatenate(_diagnoses(*strata, 2, a, b))
-    x = StandardScaler().fit_transform(np.vstack([a, b]))
-    kernel, in_a = _kernel(x, median_bandwidth(x)), np.repeat([1.0, 0.0], [len(a), len(b)])
-    values = np.zeros(1 + permutations)
-    for rows in (np.flatnonzero(groups == group) for group in np.unique(groups)):
-        mixed = rng.permuted(np.tile(in_a[rows], (permutations, 1)), axis=1)
+        label = np.concatenate(_diagnoses(*strata, 2, a, b))
+    x, whose = StandardScaler().fit_transform(np.vstack([a, b])), _owners(groups, len(a), len(b))
+    width, in_a = median_bandwidth(x), np.repeat([1.0, 0.0], [len(a), len(b)])
+    patient, values = np.concatenate([whose[0], len(a) + whose[1]]), np.zeros(1 + permutations)
+    for rows in (np.flatnonzero(label == one) for one in np.unique(label)):
+        _, first, own = np.unique(patient[rows], return_index=True, return_inverse=True)
+        of_a = in_a[rows][first]
+        enough = 1 < of_a.sum() < len(of_a) - 1
+        require(enough, "groups: two patients of each hospital, and diagnosis, are needed.")
+        mixed = rng.permuted(np.tile(of_a, (permutations, 1)), axis=1)[:, own]
         share = len(rows) / len(x)
-        values += share * _mmd2(kernel[np.ix_(rows, rows)], np.vstack([in_a[rows], mixed]).T)
+        values += share * _mmd2(x[rows], width, np.vstack([in_a[rows], mixed]).T)
     # Rounding must not decide a tie, and a tie counts against the observed value.
     return float(values[0]), float(np.mean(values >= values[0] - 1e-12))
 
 
-def prior_test(y_a: Values, y_b: Values) -> tuple[float, float]:
+def prior_test(y_a: Values, y_b: Values, groups: Groups = None) -> tuple[float, float]:
     """Prevalence in b minus prevalence in a, and the two-sided p value of Fisher's exact test.
+
+    With `groups` a patient is ill if any row is.
 
     Returns
     -------
     difference, p : float
         In [-1, 1] and (0, 1].
     """
-    a, b = _diagnoses(y_a, y_b, 0)
+    y = _diagnoses(y_a, y_b, 0)
+    whose = _owners(groups, *map(len, y))
+    a, b = ((np.bincount(who, rows) > 0).astype(int) for who, rows in zip(whose, y, strict=True))
     table = [[int(y.sum()), int((1 - y).sum())] for y in (a, b)]
     return float(b.mean() - a.mean()), float(stats.fisher_exact(table).pvalue)
 
@@ -254,7 +298,8 @@ def concept_test(
     [1]_: diagnoses are drawn anew from the smaller model, and both are fitted to them. Without
     ridge the chi-squared distribution rejects far too often: equal slopes in more than one study
     of four with 120 and 46 patients and 13 features. With it, too rarely. Each hospital needs both
-    classes. `simulations` are the draws; the least p is 1 / (1 + simulations).
+    classes. `simulations` are the draws; the least p is 1 / (1 + simulations). Of a patient with
+    several rows take one: the draws are of rows.
 
     References
     ----------
@@ -320,33 +365,12 @@ def at_prevalence(p: Values, old: float, new: float) -> Array:
     return np.asarray(ill / (ill + healthy))
 
 
-def estimated_prevalence(p_target: Values, prevalence_source: float) -> tuple[float, Array]:
-    """Prevalence among patients without diagnosis, and their probabilities adjusted to it [1]_.
-
-    `p_target` (n,) are the source's calibrated probabilities for the target's patients. EM: adjust
-    them to the prevalence, take their mean as the new one, until it stands still; that maximises
-    the likelihood. Right under prior shift; under any other it errs, and nothing here shows it.
-    Taught in lesson 09.
-
-    References
-    ----------
-    .. [1] Saerens, Latinne and Decaestecker (2002), Adjusting the outputs of a classifier to new
-       a priori probabilities. Neural Computation, doi:10.1162/089976602753284446.
-    """
-    p = _probabilities(p_target, prevalence_source=prevalence_source)
-    new, adjusted = prevalence_source, p
-    for _ in range(10_000):
-        before, new = new, float(adjusted.mean())
-        if abs(new - before) < 1e-9 or new in (0.0, 1.0):
-            return new, adjusted
-        adjusted = at_prevalence(p, prevalence_source, new)
-    raise ValueError("p_target hardly varies: it tells too little to estimate a prevalence.")
-
-
-def density_ratio(x_source: Values, x_target: Values, rng: np.random.Generator) -> Array:
+def density_ratio(
+    x_source: Values, x_target: Values, rng: np.random.Generator, groups: Groups = None
+) -> Array:
     """Weights (n,), mean 1, under which the source's patients resemble the target's [1]_.
 
-    The odds that a patient is of the target, out of five folds, by a logistic regression on
+    The odds that a row is of the target, out of five folds, by a logistic regression on
     standardised features; cut at their 99 % quantile, so that no few patients decide alone.
 
     References
@@ -355,6 +379,6 @@ def density_ratio(x_source: Values, x_target: Values, rng: np.random.Generator) 
        JMLR 10:2137-2155.
     """
     source, target = _features(x_source=x_source, x_target=x_target)
-    odds = np.exp(_log_odds_of_b(source, target, rng, 5)[: len(source)])
+    odds = np.exp(_log_odds_of_b(source, target, rng, 5, groups)[: len(source)])
     cut = np.minimum(odds, np.quantile(odds, 0.99))
     return np.asarray(cut / cut.mean())

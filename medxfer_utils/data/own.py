@@ -82,7 +82,7 @@ def _by(images: NDArray[Any]) -> str:
 
 def _load(folder: Path, name: str, kinds: str) -> NDArray[Any]:
     """Read an array of these kinds of dtype; nothing that is stored in the file is ever run."""
-    again = "write it again with numpy.save and a plain array."
+    again = "write it again with numpy.save, text as column.astype(str)."
 
     def words(error: Exception) -> str:
         pickled = "pickle" in str(error).lower()
@@ -92,7 +92,7 @@ def _load(folder: Path, name: str, kinds: str) -> NDArray[Any]:
     array = attempt(lambda: np.load(folder / name, allow_pickle=False), words)
     refuse(ImagingError, {f"{name} is an .npz archive: {again}": not isinstance(array, np.ndarray)})
     faults = {
-        f"has the type {array.dtype}, with which nothing can be done.": array.dtype.kind
+        f"has the type {array.dtype}, with which nothing can be done; see astype.": array.dtype.kind
         not in kinds,
         "has no rows.": not array.size,
     }

@@ -6,6 +6,7 @@ A new lesson adds its own here: some twenty lines that return a Keras model whos
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 
 from medxfer_utils import settle_tensorflow
@@ -88,11 +89,46 @@ def image_network(
     return reinitialised(network, seed)
 
 
+def every_layer(network: keras.Model) -> list[keras.Layer]:
+    """All layers, those of a network within it too, the outer before the inner."""
+    return [part for layer in network.layers for part in layer._flatten_layers()]
+
+
+def settle(network: keras.Model) -> None:
+    """Let each `Normalization` compute with its mean and variance: new weights alone do not."""
+    for layer in every_layer(network):
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()
+
+
+def thaw(network: keras.Model) -> None:
+    """Let every layer be trained; `network.trainable` does not reach into a network within it."""
+    for layer in every_layer(network):
+        layer.trainable = True
+
+
+def chance(network: keras.Model) -> list[keras.Variable]:
+    """The state of all that draws: dropout, noise, augmentation. It is not among the weights."""
+    return [v for v in network.variables if v.name == "seed_generator_state"]
+
+
 def reinitialised(network: keras.Model, seed: int) -> keras.Model:
-    """The same architecture with fresh weights; the seed is not part of its configuration."""
+    """The same architecture with fresh weights; the seed is not part of its configuration.
+
+    Convolutions and dense layers that have Keras's usual initialiser start as those of the course
+    do, all others by their own. A `Normalization` keeps what it was adapted to: it prepares, and
+    has learnt nothing.
+    """
+    kept = random.getstate()
+    random.seed(seed)  # from which Keras draws the seeds that a layer does not give
     twin = keras.models.clone_model(network)
-    layers = [part for layer in twin.layers for part in layer._flatten_layers()]
-    for k, layer in enumerate(layers):  # a backbone within the network, too
-        if start := STARTS.get(type(layer)):
+    random.setstate(kept)
+    layers = every_layer(twin)
+    for k, (old, layer) in enumerate(zip(every_layer(network), layers, strict=True)):
+        usual = type(getattr(layer, "kernel_initializer", None)) is keras.initializers.GlorotUniform
+        if usual and (start := STARTS.get(type(layer))):
             layer.kernel.assign(start(seed=len(layers) * seed + k)(layer.kernel.shape))
+        if isinstance(layer, keras.layers.Normalization):
+            layer.set_weights(old.get_weights())
+    settle(twin)
     return twin

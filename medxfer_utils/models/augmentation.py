@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from medxfer_utils import settle_tensorflow
+from medxfer_utils import require, settle_tensorflow
 
 settle_tensorflow()  # first: it decides how TensorFlow starts, and keeps the start quiet
 
@@ -20,6 +20,8 @@ def flips_and_turns(images: Any, seed: Any) -> Any:
     middle of a patch; wrong wherever left and right, or up and down, mean something.
     Taught in lesson 05.
     """
+    height, width = images.shape[1:3]
+    require(height == width, f"Turns need square images, these are {height} × {width}: crop them.")
     coins = tf.random.stateless_uniform([3, tf.shape(images)[0], 1, 1, 1], seed) < 0.5
     images = tf.where(coins[0], images[:, :, ::-1], images)
     images = tf.where(coins[1], images[:, ::-1], images)

@@ -238,6 +238,20 @@ class Classical:
         return np.asarray(self.fitted.predict_proba(x))[:, 1]
 
 
+def predicting(made: object) -> Predicts:
+    """What a strategy made, as a model with `probability`; scikit-learn's is `Classical`.
+
+    Raises
+    ------
+    ValueError
+        If it gives no probabilities.
+    """
+    fine = hasattr(made, "probability") or hasattr(made, "predict_proba")
+    wanted = "return one with probability or predict_proba; of a Keras network models.Model"
+    require(fine, f"A strategy made a {type(made).__name__}: {wanted}.")
+    return cast(Predicts, made if hasattr(made, "probability") else Classical(made))
+
+
 def ranking(model: Predicts, x: Array) -> Array:
     """What to rank patients by, shape (n,): log odds where the model has them.
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from medxfer_utils import require
 from medxfer_utils.models import penalties, surgery
-from medxfer_utils.models.architectures import reinitialised
+from medxfer_utils.models import training as trainer
+from medxfer_utils.models.architectures import every_layer, reinitialised, thaw
 from medxfer_utils.models.base import Array, Prepare, Rows, Training, Transferable, prepared
-from medxfer_utils.models.training import Penalised, outputs, passed_through, train
 
 # isort: split
 import keras
@@ -33,11 +34,24 @@ class Model(Transferable):
         From raw features (n, d) or images (n, height, width) to what the network is fed.
     source_prepare : StandardScaler, Pipeline or callable, optional
         How its training patients were prepared, where that differs.
+
+    Raises
+    ------
+    ValueError
+        If the last layer has another name, several outputs, or an activation.
     """
 
     network: keras.Model
     prepare: Prepare
     source_prepare: Prepare | None = None
+
+    def __post_init__(self) -> None:
+        last, wide = self.network.layers[-1].name, self.network.output_shape
+        fine = last == "head" and wide[1:] == (1,)
+        require(
+            fine, f"The last layer, {last!r}, gives {wide}: name it 'head', and give it 1 unit."
+        )
+        trainer.require_logit(self.network)
 
     @property
     def backbone(self) -> tuple[str, ...]:
@@ -48,14 +62,16 @@ class Model(Transferable):
         return surgery.norms(self.network)
 
     def logit(self, x: Array) -> Array:
-        return outputs(self.network, prepared(self.prepare, x))[:, 0]
+        return trainer.outputs(self.network, prepared(self.prepare, x))[:, 0]
 
     def features(self, x: Array, layer: str = "features") -> Array:
         """What a layer gives for raw features or images, shape (n, ...)."""
-        return outputs(self.network, prepared(self.prepare, x), layer)
+        return trainer.outputs(self.network, prepared(self.prepare, x), layer)
 
     def untrained(self, seed: int = 0) -> Model:
-        return replace(self, network=reinitialised(self.network, seed))
+        network = reinitialised(self.network, seed)
+        thaw(network)  # what is frozen in the source must be learnt now
+        return replace(self, network=network)
 
     def with_new_head(self, seed: int = 0) -> Model:
         fresh = reinitialised(self.network, seed)
@@ -70,42 +86,29 @@ class Model(Transferable):
         strength: float = 0.0,
         frozen: Sequence[str] = (),
         multipliers: Mapping[str, float] | None = None,
-        penalty: Penalised | None = None,
+        penalty: trainer.Penalised | None = None,
         order: NDArray[np.integer] | None = None,
     ) -> Model:
         """As `Transferable.minimised`; and what else `train` takes."""
         if strength:
-            penalty = Penalised(penalties.Shrink(2), strength)
+            penalty = trainer.Penalised(penalties.Shrink(2), strength)
         told = self.network, data.z, data.y, training or WHOLE_SET, seed
         counts = data.weight * len(data.weight)
         counts = np.ones(len(counts)) if np.allclose(counts, 1) else counts
-        trained = train(*told, frozen, multipliers, penalty, order, counts)
+        trained = trainer.train(*told, frozen, multipliers, penalty, order, counts)
         return replace(self, network=trained)
 
     def anchored(
         self, data: Rows, strength: float, training: Training | None = None, seed: int = 0
     ) -> Model:
-        penalty = Penalised(penalties.Anchor(2), strength)
+        penalty = trainer.Penalised(penalties.Anchor(2), strength)
         return self.minimised(data, training, seed, penalty=penalty)
 
     def restandardised(self, x: Array, seed: int = 0) -> Model:
         """The same weights; scaler and batch norm with statistics of unlabelled `x`."""
         model = super().restandardised(x)
-        if not any(isinstance(m, keras.layers.BatchNormalization) for m in self.network.layers):
+        layers = every_layer(self.network)
+        if not any(isinstance(m, keras.layers.BatchNormalization) for m in layers):
             return model
-        network = with_statistics_of(self.network, prepared(model.prepare, x), seed)
+        network = trainer.with_statistics_of(self.network, prepared(model.prepare, x), seed)
         return replace(model, network=network)
-
-
-def with_statistics_of(network: keras.Model, x: Array, seed: int) -> keras.Model:
-    """The same weights with batch-norm statistics of unlabelled inputs `x` (AdaBN [1]_).
-
-    They pass through in training mode in 60 random batches of 128; after that, less than 0.2 % of
-    the old running mean and variance is left. Taught in lesson 05.
-
-    References
-    ----------
-    .. [1] Li et al. (2018), Adaptive batch normalization for practical domain adaptation. Pattern
-       Recognition, doi:10.1016/j.patcog.2018.03.005.
-    """
-    return passed_through(network, x, Training(steps=60, batch=128), seed)

@@ -2,8 +2,8 @@
 
 A network is never changed in place: `train` returns a new one. Training is a function from weights
 to weights that is compiled once for each kind of fit (`keras.Model.fit` traces a new graph for
-every fit, and a comparison has hundreds of small ones). Each call first sets every weight and the
-optimiser's memory, so nothing passes from one fit to the next.
+every fit, and a comparison has hundreds of small ones). Each call first sets every weight, the
+optimiser's memory and the chance of dropout, so nothing passes from one fit to the next.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medxfer_utils import require, settle_tensorflow
+from medxfer_utils.models.architectures import chance, every_layer, settle, thaw
 from medxfer_utils.models.base import Array, Augmentation, Labels, Training
 from medxfer_utils.models.penalties import Penalty, Seen
 
@@ -26,6 +27,7 @@ import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 BATCH = 256  # rows at a time in inference
+SCALING = keras.layers.Rescaling, keras.layers.Normalization
 KIND: dict[str, Any] = {"squares": np.float32}  # of the labels; they are integers otherwise
 MAKERS: dict[str, Callable[[float], keras.Optimizer]] = {
     "SGD": keras.optimizers.SGD,
@@ -85,10 +87,10 @@ def train(
         of shape (n, outputs), NaN where unknown.
     training : Training
     seed : int
-        Of the order of the rows and of the augmentation.
+        Of the order of the rows, of the augmentation, and of layers that draw, as dropout does.
     frozen : iterable of str
-        Layers that keep their weights. As everywhere in Keras, a frozen batch norm also runs in
-        inference mode: it keeps its mean and variance.
+        Layers that keep their weights, those of a network within it too. As everywhere in Keras, a
+        frozen batch norm also runs in inference mode: it keeps its mean and variance.
     multipliers : mapping of str to float, optional
         Layers whose every update is multiplied by a number (discriminative learning rates).
     penalty : Penalised, optional
@@ -106,7 +108,8 @@ def train(
     ------
     ValueError
         If rows and labels do not fit the network or each other, a row holds NaN or raw pixels, the
-        head has an activation, a layer does not exist, or all are frozen.
+        head has an activation, a layer does not exist or computes in another precision than
+        float32, or all are frozen.
     """
     multipliers, frozen = dict(multipliers or {}), tuple(sorted(frozen))
     _require_fit(network, x, y, training, {*multipliers, *frozen})
@@ -116,7 +119,9 @@ def train(
     order = in_turn(len(x), training, seed) if order is None else order
     strength, attention = (penalty.strength, penalty.attention) if penalty else (0.0, ())
     told = [training.rate, training.smoothing, training.cosine, strength]
-    numbers = [multipliers.get(layer, 1.0) for layer in owners], told
+    # The innermost layer that is named decides.
+    slower = [next((multipliers[n] for n in names if n in multipliers), 1.0) for names in owners]
+    numbers = slower, told
     trained = fit(
         *(network.get_weights(), tf.constant(x, tf.float32)),
         tf.constant(np.asarray(y, KIND.get(training.loss, np.int32))),
@@ -127,36 +132,33 @@ def train(
     return with_weights(network, [w.numpy() for w in trained])
 
 
-def passed_through(network: keras.Model, x: Array, training: Training, seed: int) -> keras.Model:
-    """A copy that has seen batches of `x` in training mode: only its running statistics move.
+def with_statistics_of(network: keras.Model, x: Array, seed: int) -> keras.Model:
+    """The same weights with batch-norm statistics of unlabelled inputs `x` (AdaBN [1]_).
 
-    Parameters
+    They pass through in training mode in 60 random batches of 128; after that, less than 0.2 % of
+    the old running mean and variance is left. Taught in lesson 05.
+
+    References
     ----------
-    network : keras.Model
-        Read, never changed.
-    x : ndarray, shape (n, ...)
-        What the network is fed.
-    training : Training
-        Its steps and batch; nothing else is used.
-    seed : int
-        Of the order of the rows.
-
-    Raises
-    ------
-    ValueError
-        If the rows do not fit the network, or hold NaN.
+    .. [1] Li et al. (2018), Adaptive batch normalization for practical domain adaptation. Pattern
+       Recognition, doi:10.1016/j.patcog.2018.03.005.
     """
+    training = Training(steps=60, batch=128)
     _require_fit(network, x, np.zeros(len(x), int), training, set())
     twin = copied(network)
+    thaw(twin)  # a frozen batch norm would keep its statistics
     for batch in in_turn(len(x), training, seed):
         twin(tf.constant(x[batch], tf.float32), training=True)
-    return twin
+    return with_weights(network, twin.get_weights())
 
 
 def with_weights(network: keras.Model, weights: Sequence[Array]) -> keras.Model:
-    """The same architecture with these weights."""
+    """The same architecture with these weights, and what its layers hold beside them."""
     twin = keras.models.clone_model(network)
     twin.set_weights(weights)
+    settle(twin)
+    for mine, its in zip(chance(twin), chance(network), strict=True):
+        mine.assign(its)
     return twin
 
 
@@ -180,9 +182,12 @@ def _require_fit(
     network: keras.Model, x: Array, y: Labels | Array, training: Training, named: set[str]
 ) -> None:
     """Raise ValueError unless rows, labels and names of layers fit the network and each other."""
-    strange = sorted(named - {layer.name for layer in network.layers})
-    require(not strange, f"The network has no layers {strange}.")
     _require_readable(network, x)
+    layers = every_layer(network)
+    strange = sorted(named - {layer.name for layer in layers})
+    require(not strange, f"The network has no layers {strange}.")
+    odd = {layer.compute_dtype for layer in layers} & {"float16", "bfloat16", "float64"}
+    require(not odd, f"Layers compute in {sorted(odd)}: build the network in float32 to train it.")
     width, squares = network.output_shape[-1], training.loss == "squares"
     shape, wanted = np.shape(y), (len(x), width) if squares else (len(x),)
     one = f"{len(x)} rows and labels of shape {shape}: give one label for each row, shape {wanted}"
@@ -190,20 +195,36 @@ def _require_fit(
     require(np.isfinite(x).all(), "Some inputs are not finite; look for NaN before scaling them.")
     known = squares or np.isin(y, np.arange(max(width, 2))).all()
     require(known, f"Labels {np.unique(y)} do not fit a network with {width} outputs.")
-    end = getattr(network.layers[-1], "activation", keras.activations.linear)
-    open_ended = squares or end is keras.activations.linear
-    require(open_ended, "The last layer must give log odds: leave its activation out.")
+    if not squares:
+        require_logit(network)
     alone = training.loss != "Brier" or width == 1
     require(alone, f"The Brier loss here needs one output, the network has {width}.")
 
 
+def require_logit(network: keras.Model) -> None:
+    """Raise ValueError if a network ends in an activation, such as a sigmoid."""
+    end = network.layers[-1]
+    while isinstance(end, keras.Model):
+        end = end.layers[-1]
+    free = getattr(end, "activation", keras.activations.linear) is keras.activations.linear
+    free = free and not isinstance(end, keras.layers.Softmax)
+    require(free, "The last layer must give log odds: leave its activation out.")
+
+
 def _require_readable(network: keras.Model, x: Array) -> None:
-    """Raise ValueError unless a network can read rows of this shape and type."""
+    """Raise ValueError unless a network can read rows of this shape, type and range."""
+    built = getattr(network, "inputs", None) or ()
+    require(len(built) == 1, "Build the network with one keras.Input.")
     wanted, shape = network.input_shape[1:], x.shape[1:]
     fits = len(wanted) == len(shape) and all(map(lambda n, m: n in (None, m), wanted, shape))
     require(fits, f"The network reads rows of shape {wanted}, these are {shape}.")
-    raw = np.issubdtype(x.dtype, np.unsignedinteger)
-    require(not raw, f"These are raw pixels ({x.dtype}): scale them first, see images.scaled.")
+    low, high = (x.min(), x.max()) if x.size else (0, 0)
+    # Images from 0 to 1 or about 0 are fine, and photographs without their mean are.
+    raw = x.dtype.kind == "u" or (x.ndim > 3 and ((low >= 0 and high > 20) or high - low > 500))
+    raw = raw and not any(isinstance(layer, SCALING) for layer in every_layer(network))
+    require(
+        not raw, f"Raw pixels ({x.dtype}, {low} to {high}): scale them first, see images.scaled."
+    )
 
 
 # --- one graph for each kind of fit ---------------------------------------------------------------
@@ -227,11 +248,15 @@ class _Parts:
         layers = graph.penalty.layers if graph.penalty else ()
         self.template, self.spy = _spied(graph.architecture, layers)
         self.teacher, self.before = _spied(graph.architecture, layers)  # stays at the source
-        for name in graph.frozen:
-            self.template.get_layer(name).trainable = False
-        moving = [(m.name, v) for m in self.template.layers for v in m.trainable_variables]
-        require(moving, "Every layer is frozen: nothing is left to train.")
-        self.owners, self.moving = [name for name, _ in moving], [v for _, v in moving]
+        every = every_layer(self.template)  # the outer before the inner
+        for layer in every:
+            if layer.name in graph.frozen:
+                layer.trainable = False
+        self.moving = self.template.trainable_variables
+        require(self.moving, "Every layer is frozen: nothing is left to train.")
+        inside = [(m.name, {*map(id, m.trainable_variables)}) for m in every[::-1]]
+        self.owners = [[name for name, held in inside if id(v) in held] for v in self.moving]
+        self.chance = chance(self.template)
         self.places = [[v is m for v in self.template.weights].index(True) for m in self.moving]
         self.optimiser = MAKERS[graph.optimiser](0.0)
         self.optimiser.build(self.moving)
@@ -240,11 +265,15 @@ class _Parts:
     def values(self) -> list[Any]:
         return [v.value for v in self.moving]
 
-    def restart(self, weights: Any) -> None:
-        """Set every weight and the optimiser's memory."""
+    def restart(self, weights: Any, seed: Any) -> None:
+        """Set every weight, the optimiser's memory, and the chance of layers that draw."""
         state = [*self.template.weights, *self.teacher.weights, *self.optimiser.variables]
         for variable, value in zip(state, [*weights, *weights, *self.start]):  # noqa: B905
             variable.assign(value)
+        for k, variable in enumerate(self.chance):
+            variable.assign(tf.cast(tf.stack([len(self.chance) * seed + k, 0]), tf.uint32))
+        settle(self.template)
+        settle(self.teacher)
 
     def charge(self, penalty: Penalty, maps: Any, batch: Any, attention: Any) -> Any:
         """What a penalty charges for a step."""
@@ -263,8 +292,8 @@ class _Parts:
 
 
 @lru_cache(maxsize=64)
-def _compiled_fit(graph: Graph) -> tuple[Callable[..., Any], list[str]]:
-    """Training as a compiled function, and the layer of each moving weight."""
+def _compiled_fit(graph: Graph) -> tuple[Callable[..., Any], list[list[str]]]:
+    """Training as a compiled function, and the layers of each moving weight."""
     parts = _Parts(graph)
 
     def objective(batch: Any, y: Any, weight: Any, told: Any, attention: Any) -> Any:
@@ -278,7 +307,7 @@ def _compiled_fit(graph: Graph) -> tuple[Callable[..., Any], list[str]]:
         weights: Any, x: Any, y: Any, weight: Any, order: Any, multipliers: Any, told: Any,
         attention: Any, seed: Any,
     ) -> Any:  # fmt: skip
-        parts.restart(weights)
+        parts.restart(weights, seed)
         told = tf.unstack(told)
         for step in tf.range(tf.shape(order)[0]):
             batch, labels = tf.gather(x, order[step]), tf.gather(y, order[step])
@@ -378,6 +407,7 @@ def _forward(architecture: str, layer: str) -> Callable[..., Any]:
     def forward(weights: Any, rows: Any) -> Any:
         for variable, value in zip(template.weights, weights, strict=True):
             variable.assign(value)
+        settle(template)
         return part(rows, training=False)
 
     signature = [tf.TensorSpec(w.shape) for w in template.weights]

@@ -14,6 +14,5 @@ from .strategies import first_blocks_frozen as first_blocks_frozen
 from .strategies import frozen_features as frozen_features, gradually_unfrozen as gradually_unfrozen
 from .strategies import joint as joint, joint_batches as joint_batches, l1_sp as l1_sp
 from .strategies import l2_sp as l2_sp, lora as lora, lp_ft as lp_ft, penalised as penalised
-from .strategies import pooled_data as pooled_data, residual_adapters as residual_adapters
-from .strategies import restandardised as restandardised, source_as_is as source_as_is
+from .strategies import residual_adapters as residual_adapters, restandardised as restandardised
 from .strategies import target_only as target_only

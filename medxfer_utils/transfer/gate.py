@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from medxfer_utils import require
 from medxfer_utils.cohorts import Cohort, folds
-from medxfer_utils.models import Average, Predicts, Strategy, log_odds_of
+from medxfer_utils.models import Average, Predicts, Strategy, log_odds_of, predicting
 
 TRANSFER, KEEP_OUT, CANNOT_TELL = "transfer", "do not transfer", "cannot tell"
 VERDICTS = (TRANSFER, CANNOT_TELL, KEEP_OUT)
@@ -58,7 +58,7 @@ def held_out_losses(
     """Log loss of each row under the model that was fitted without their fold, shape (n,)."""
     losses = np.empty(len(labelled))
     for left_out in parts:
-        model = strategy(labelled.of(np.setdiff1d(labelled.patients, left_out)), seed)
+        model = predicting(strategy(labelled.of(np.setdiff1d(labelled.patients, left_out)), seed))
         losses[np.isin(labelled.patient, left_out)] = log_losses(model, labelled.of(left_out))
     return losses
 
@@ -103,9 +103,10 @@ def ask_gate(
     Raises
     ------
     ValueError
-        If there are fewer than five labelled patients: flipping the signs of four gives no
-        p-value below 1/8.
+        If the level is no share, or there are fewer than five labelled patients: flipping the
+        signs of four gives no p-value below 1/8.
     """
+    require(0 < level < 1, f"level must lie between 0 and 1, not {level}.")
     n = len(labelled.patients)
     require(n >= 5, f"The gate asks five labelled patients or more; {labelled.name} has {n}.")
     rng = np.random.default_rng([seed, n])

@@ -130,8 +130,9 @@ def similarity(
         If a hospital has fewer patients than the five folds.
     """
     scaler = common_scaler(sources, x)
-    z = scaler.transform(x)
-    distances = [shifts.proxy_a_distance(scaler.transform(source.x), z, rng) for source in sources]
+    z, own = scaler.transform(x), np.arange(len(x))
+    pairs = [(scaler.transform(s.x), z, rng, 5, (s.patient, own)) for s in sources]
+    distances = [shifts.proxy_a_distance(*pair) for pair in pairs]
     return np.clip(1 - np.array(distances) / 2, 0, 1)
 
 

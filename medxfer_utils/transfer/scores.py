@@ -192,11 +192,14 @@ def h_score(features: Values, y: Values) -> float:
     return float(sum(len(rows) * (rows.mean(axis=0) ** 2).sum() for rows in within))
 
 
-def transrate(features: Values, y: Values, eps: float = 1e-4) -> float:
+def transrate(
+    features: Values, y: Values, eps: float = 1e-4, *, equal_classes: bool = False
+) -> float:
     """TransRate [1]_: how much shorter the code of the features becomes once labels are known.
 
     R(Z) - Σ n_c/n R(Z_c), where Z are the features minus their overall mean, Z_c the rows of class
-    c, and R(Z) = ½ log det(I + ZᵀZ / (n eps)) the rate that codes a row of Z to precision eps.
+    c, and R(Z) = ½ log det(I + ZᵀZ / (n eps)) the rate that codes a row of Z to precision eps. A
+    class counts by its size; the code that the authors gave out takes the plain mean instead.
 
     As in the original a class is *not* centred on its own mean. Two classes of one size and one
     shape lie symmetrically about the overall mean, need the same code, and score 0 however far
@@ -210,11 +213,14 @@ def transrate(features: Values, y: Values, eps: float = 1e-4) -> float:
         Labels.
     eps : float
         Squared error that the code may leave, above 0.
+    equal_classes : bool
+        Let each class count the same, as in the authors' code, instead of each patient: for
+        figures that are to be compared with theirs. The two agree where classes are equally large.
 
     Returns
     -------
     float
-        In nats per patient, at least 0.
+        In nats per patient; at least 0, unless `equal_classes`.
 
     Raises
     ------
@@ -230,7 +236,8 @@ def transrate(features: Values, y: Values, eps: float = 1e-4) -> float:
     table, coded = _checked("features", features, y)
     centred = table - table.mean(axis=0)
     classes = [centred[coded == c] for c in range(coded.max() + 1)]
-    conditional = sum(len(rows) * _coding_rate(rows, eps) for rows in classes) / len(coded)
+    sizes = None if equal_classes else [len(rows) for rows in classes]
+    conditional = np.average([_coding_rate(rows, eps) for rows in classes], weights=sizes)
     return float(_coding_rate(centred, eps) - conditional)
 
 

@@ -20,6 +20,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from medxfer_utils import require
 from medxfer_utils.cohorts import Cohort, require_disjoint
+from medxfer_utils.models import surgery
 from medxfer_utils.models.base import (
     Array,
     Classical,
@@ -35,14 +36,6 @@ from medxfer_utils.models.base import (
 from medxfer_utils.models.combined import Average
 from medxfer_utils.models.network import Model
 from medxfer_utils.models.penalties import Anchor, MapDistance, Penalty, SpectralShrinkage
-from medxfer_utils.models.surgery import (
-    blocks,
-    channel_attention,
-    convolutions,
-    merged,
-    with_adapters,
-    with_lora,
-)
 from medxfer_utils.models.training import Penalised, in_turn
 
 M = TypeVar("M", bound=Transferable)
@@ -51,11 +44,6 @@ SHORT = Training(steps=100, batch=None)  # what starts from the source of a smal
 
 
 # --- nothing is trained ---------------------------------------------------------------------------
-
-
-def source_as_is(source: M, target: Cohort) -> M:
-    """Keep everything: the source model, which never looks at the target. Taught in lesson 02."""
-    return source
 
 
 def restandardised(source: M, x: Array, seed: int = 0) -> M:
@@ -110,34 +98,6 @@ def _from_scratch(source: M, prepare: Prepare, seed: int) -> M:
     """An untrained model of the same kind that knows no other way to prepare than this."""
     fresh: Any = source.untrained(seed)
     return cast(M, replace(fresh, prepare=prepare, source_prepare=None))
-
-
-def pooled_data(
-    source: M, target: Cohort, patients: Cohort, training: Training | None = None, seed: int = 0
-) -> M:
-    """Keep the patients: one scaler, and every patient of source and target counts the same.
-
-    Taught in lesson 02.
-
-    Parameters
-    ----------
-    source : Transferable
-        Decides the kind of model and of scaler; its parameters are not used.
-    target, patients : Cohort
-        The labelled patients of the target, and those of the source.
-    training, seed
-        As for `target_only`.
-
-    Raises
-    ------
-    ValueError
-        If a patient is in both cohorts.
-    """
-    require_disjoint(patients, target)
-    n, both = len(patients) + len(target), np.concatenate([patients.x, target.x])
-    start = _from_scratch(source, fitted_on(source.prepare, both), seed)
-    parts = [rows(part, start.prepare, len(part) / n) for part in (target, patients)]
-    return start.minimised(parts[0] + parts[1], training, seed, strength=start.ridge(n))
 
 
 def joint(
@@ -266,7 +226,7 @@ def first_blocks_frozen(
     source: Model, target: Cohort, training: Training, seed: int = 0, first: int = 2
 ) -> Model:
     """Keep the first blocks as they are and the others as a start. Taught in lesson 05."""
-    return fine_tuned(source, target, training, seed, blocks(source.network, first))
+    return fine_tuned(source, target, training, seed, surgery.blocks(source.network, first))
 
 
 def discriminative_rates(
@@ -281,8 +241,9 @@ def discriminative_rates(
     .. [1] Howard and Ruder (2018), Universal language model fine-tuning for text classification.
        ACL, doi:10.18653/v1/P18-1031.
     """
-    top = len(convolutions(source.network)) + 1
-    rates = {name: ratio ** (int(name.rpartition("_")[2]) - top) for name in source.backbone}
+    numbers = surgery.block_numbers(source.network)
+    top = max(numbers.values()) + 1
+    rates = {name: ratio ** (block - top) for name, block in numbers.items()}
     return source.minimised(rows(target, source.prepare), training, seed, multipliers=rates)
 
 
@@ -295,10 +256,11 @@ def gradually_unfrozen(source: Model, target: Cohort, training: Training, seed: 
     ----------
     .. [1] Howard and Ruder (2018), doi:10.18653/v1/P18-1031.
     """
-    there = len(convolutions(source.network))
+    there = max(surgery.block_numbers(source.network).values())
     shares = np.diff(np.linspace(0, training.steps, there + 2).astype(int))
     for stage, steps in enumerate(shares):
-        frozen, part = blocks(source.network, there - stage), replace(training, steps=int(steps))
+        part, still = replace(training, steps=int(steps)), there - stage
+        frozen = surgery.blocks(source.network, still)
         source = fine_tuned(source, target, part, seed + stage, frozen)
     return source
 
@@ -393,7 +355,7 @@ def delta(
     Taught in lesson 08.
     """
     data = rows(target, source.prepare)
-    attention = channel_attention(source.network, data.z, target.y, layers)
+    attention = surgery.channel_attention(source.network, data.z, target.y, layers)
     held = Penalised(MapDistance(layers), strength, attention=attention)
     return source.minimised(data, training, seed, penalty=held)
 
@@ -406,9 +368,11 @@ def lora(source: Model, target: Cohort, training: Training, seed: int = 0, rank:
 
     Taught in lesson 08.
     """
-    grown = replace(source, network=with_lora(source.network, rank, seed))
-    tuned = fine_tuned(grown, target, training, seed, source.norms)
-    return replace(source, network=merged(tuned.network, source.network))
+    moving = surgery.convolutions(source.network)
+    frozen = [layer.name for layer in surgery.weighted(source.network) if layer.name not in moving]
+    grown = replace(source, network=surgery.with_lora(source.network, rank, seed))
+    tuned = fine_tuned(grown, target, training, seed, frozen)
+    return replace(source, network=surgery.merged(tuned.network, source.network))
 
 
 def residual_adapters(source: Model, target: Cohort, training: Training, seed: int = 0) -> Model:
@@ -416,10 +380,10 @@ def residual_adapters(source: Model, target: Cohort, training: Training, seed: i
 
     Taught in lesson 08.
     """
-    frozen = (*convolutions(source.network), *source.norms)
-    grown = replace(source, network=with_adapters(source.network))
+    grown = replace(source, network=surgery.with_adapters(source.network))
+    frozen = [layer.name for layer in surgery.weighted(source.network)]
     tuned = fine_tuned(grown, target, training, seed, frozen)
-    return replace(source, network=merged(tuned.network, source.network))
+    return replace(source, network=surgery.merged(tuned.network, source.network))
 
 
 # --- several --------------------------------------------------------------------------------------

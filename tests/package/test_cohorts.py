@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -126,6 +127,19 @@ def test_folds_differ_by_one_patient_and_by_one_ill_patient(
     assert (np.ptp(counts, axis=0) <= 1).all()
 
 
+def test_columns_of_pandas_and_lists_are_what_arrays_are() -> None:
+    x, y, who = np.arange(16.0).reshape(8, 2), [0, 1] * 4, [f"p{k}" for k in range(8)]
+    table = pd.DataFrame(x).assign(ill=y, who=who).set_index(pd.Index(range(50, 58)))
+    given: list[tuple[Any, Any, Any]] = [(x, np.array(y), np.array(who)), (x.tolist(), y, who)]
+    given.append((table[[0, 1]], table["ill"], table["who"]))
+    halves = [split(Cohort("own", *told), (0.5, 0.5), np.random.default_rng(0)) for told in given]
+    for one, other in halves[1:]:
+        for a, b in zip((one, other), halves[0], strict=True):
+            np.testing.assert_array_equal(a.x, b.x)
+            assert a.patient.tolist() == b.patient.tolist()
+            assert a.y.sum() == 2
+
+
 def test_pooled_data_hold_everybody_once() -> None:
     one, other = split(cohort_of(3, 5, rows_each=2), (0.5, 0.5), np.random.default_rng(0))
     pooled = together([one, other])
@@ -163,7 +177,16 @@ def test_each_fault_has_its_own_error() -> None:
         (2, [-1, 1], 2, r"found \[-1"),
         (2, [0, np.nan], 2, r"found \[nan\]"),
     )
-    for x, y, patient, message in bad:
-        made = partial(Cohort, "ward 3", np.ones((x, 2)), np.array(y), np.arange(patient))
+    two, column = np.ones((2, 2)), np.array([[0], [1]])
+    for y, who, message in (
+        (column, [1, 2], r"y has shape \(2, 1\); use y\[:, 0\]"),
+        ([0, 1], column, r"patient has shape \(2, 1\)"),
+        ([0, 1], pd.Series([7, None]), r"1 rows have no patient, \[1\] first"),
+        ([0, 1], pd.Series(["p7", None]), r"1 rows have no patient, \[1\] first"),
+    ):
+        made = partial(Cohort, "ward 3", two, y, who)  # type: ignore[arg-type]
+        faults[f"{message} {who}"] = made, f"Cohort 'ward 3': {message}"
+    for x, labels, patient, message in bad:
+        made = partial(Cohort, "ward 3", np.ones((x, 2)), np.array(labels), np.arange(patient))
         faults[message] = made, f"Cohort 'ward 3'.*{message}"
     assert untold(faults, lambda _, call: call(), ValueError) == {}

@@ -129,6 +129,14 @@ def test_the_scores_are_those_of_scikit_learn() -> None:
     )
 
 
+def test_a_strategy_may_return_what_scikit_learn_fits_and_is_told_what_else_is_wanted() -> None:
+    plain: Any = {"bayes": lambda labelled, seed: GaussianNB().fit(labelled.x, labelled.y)}
+    pd.testing.assert_frame_equal(curve(plain), curve({"bayes": ARMS["bayes"]}), check_exact=True)
+    with pytest.warns(RuntimeWarning, match="a Sequential: return one with .*models.Model"):
+        frame = curve({"bare": lambda labelled, seed: START.network})
+    assert frame["AUROC"].isna().all()
+
+
 class FarLogits:
     """Log odds of 50 and more, in the right order; as probabilities they are all exactly 1."""
 

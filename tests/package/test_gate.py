@@ -137,3 +137,5 @@ def test_too_few_patients_are_refused() -> None:
     cohort = draw(patients(100, np.random.default_rng(0)), 4, np.random.default_rng(0))
     with pytest.raises(ValueError, match="five labelled patients or more; simulated has 4"):
         transfer.ask_gate(kept(Fixed(1.0)), kept(Fixed(2.0)), cohort, 0)
+    with pytest.raises(ValueError, match="level must lie between 0 and 1, not 10"):
+        transfer.ask_gate(kept(Fixed(1.0)), kept(Fixed(2.0)), cohort, 0, level=10)

@@ -431,7 +431,8 @@ LUNG_FAULTS: dict[str, tuple[Any, str]] = {
 OWN_FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     **{name: ({"lung_images": images}, words) for name, (images, words) in LUNG_FAULTS.items()},
     "missing": ({"liver_labels": None, "lung_images": None}, "Missing: lung_images.npy, liver_lab"),
-    "objects as patients": ({"lung_patients": np.array([None] * 6)}, "holds Python objects"),
+    "objects as patients": ({"lung_patients": np.array([None] * 6)}, r"objects.*\.astype\(str\)"),
+    "a gap": ({"lung_patients": [1.0, 2, 3, 4, 5, np.nan]}, "has the type float64.*see astype"),
     "stored liver": ({"liver_images": HU[:4] + 1784}, "stored numbers without their intercept"),
     "damaged": ({"liver_images": np.where(EYE, 1e300, HU[:4])}, "what any scanner stores"),
     "lengths": ({"lung_labels": [0, 1, 1]}, "'images': 6, 'labels': 3, 'patients': 6"),

@@ -77,9 +77,6 @@ BY_R: dict[str, tuple[Any, Any]] = {  # pROC 1.18.0 and R 4.2: what we find, and
     "ties between the classes": (
         metrics.delong([0, 0, 0, 1, 1, 1], [1, 2, 3, 2, 3, 4]),
         (0.777777777777778, 0.0432098765432099)),
-    "roc.test, published": (  # areas 0.8236789 and 0.7313686
-        metrics.delong_test(POOR, GRADE, PROTEIN),
-        (0.823678861788618 - 0.731368563685637, 2.2089835914409077, 0.0271757822291882)),
     "plogis(qlogis(A) + c(-1, 1) * qnorm(.975) * sqrt(V) / (A * (1 - A)))": (
         metrics.auroc_interval(POOR, GRADE), (0.735764096647305, 0.886841844332612)),
     "coords at 0.215": (
@@ -129,11 +126,8 @@ def test_interval_at_the_ends_is_the_exact_binomial_one_and_none_is_made_of_noth
         assert metrics.auroc_interval(y, -score, level) == pytest.approx((bound, 1))
         assert metrics.auroc_interval(y, score, level) == pytest.approx((0, 1 - bound))
     assert np.isnan(metrics.auroc_interval([0, 0, 1, 1, 1], [0.3] * 5)).all()
-    # Nor is a difference without variance tested.
-    assert metrics.delong_test(POOR, PROTEIN, np.exp(PROTEIN)) == (0.0, 0.0, 1.0)
-    y = np.array([0, 0, 0, 1, 1, 1])
-    untested = pytest.approx((0.5, np.nan, np.nan), nan_ok=True)
-    assert metrics.delong_test(y, y, np.ones(6)) == untested
+    assert np.isnan(boot([0, 0, 1, 1, 1], [0.3] * 5)).all()
+    assert boot([0, 0, 1, 1, 1], [0.3] * 4 + [0.4])[0] == 0.5
 
 
 @pytest.mark.parametrize("area", [0.75, 0.97])
@@ -184,20 +178,6 @@ def test_operating_points_by_hand() -> None:
     assert [*healthy.values()][:3] == pytest.approx([np.nan, 2 / 3, 0], nan_ok=True)
     nobody = metrics.operating_point([0, 1], [0.1, 0.2], 0.5)
     assert [nobody["PPV"], nobody["NPV"]] == pytest.approx([np.nan, 0.5], nan_ok=True)
-
-
-@given(scores_of, scores_of, st.integers(1, 100))
-def test_threshold_is_the_highest_that_reaches_the_sensitivity(
-    ill: list[int], healthy: list[int], percent: int
-) -> None:
-    y, score = _joined(ill, healthy)
-    threshold = metrics.threshold_at_sensitivity(y, score, percent / 100)
-    found = np.array(ill)
-    assert 100 * (found >= threshold).sum() >= percent * len(ill)
-    assert 100 * (found > threshold).sum() < percent * len(ill)
-    # 0.07 * 100 is 7.000000000000001 in floating point; seven of a hundred are enough.
-    y, score = np.repeat([1, 0], [100, 1]), np.arange(101)
-    assert metrics.threshold_at_sensitivity(y, score, 0.07) == 93
 
 
 # --- calibration ---------------------------------------------------------------------------------
@@ -361,12 +341,15 @@ def boot(y: Any, s: Any, **told: Any) -> Any:
     return metrics.bootstrap_interval(metrics.auroc, y, s, rng=np.random.default_rng(0), **told)
 
 
+def boot_of_two(y: Any, a: Any, b: Any) -> Any:
+    rng = np.random.default_rng(0)
+    return metrics.bootstrap_interval(lambda y, a, b: 0.0, y, a, b, rng=rng)
+
+
 RANKED: dict[str, Measure] = {  # need both classes
     name: getattr(metrics, name)
     for name in ("auroc", "delong", "auroc_interval", "average_precision")
 } | {
-    "delong_test": lambda y, s: metrics.delong_test(y, s, s),
-    "threshold_at_sensitivity": metrics.threshold_at_sensitivity,
     "bootstrap_interval": boot,
     "at a prevalence": lambda y, s: metrics.operating_point(y, s, 0.5, prevalence=0.1),
 }
@@ -402,11 +385,10 @@ def test_what_cannot_be_measured_is_refused_everywhere() -> None:
     }
     y, p, m = [0, 1, 0, 1], [0.1, 0.2, 0.3, 0.4], metrics
     more: list[tuple[Callable[..., Any], tuple[Any, ...], str]] = [
-        (m.delong_test, ([0, 1], [0.1, 0.2], [0.1, 0.2, 0.3]), "but score 2 has 3"),
-        (m.delong_test, ([0, 1], [0.1, 0.2], [0.1, np.nan]), "score 2: 1 of 2 values"),
+        (boot_of_two, ([0, 1], [0.1, 0.2], [0.1, 0.2, 0.3]), "but score 2 has 3"),
+        (boot_of_two, ([0, 1], [0.1, 0.2], [0.1, np.nan]), "score 2: 1 of 2 values"),
         (m.delong, ([1, 0, 0, 0], p), "1 ill and 3 healthy patients"),
         *((m.mean_interval, (d,), "one-dim.*at least two") for d in ([0.1], [0, np.nan], [[0, 1]])),
-        *((m.threshold_at_sensitivity, (y, p, k), f"between 0 and 1, not {k}") for k in (0, 90)),
         *((m.operating_point, (y, p, 0.5, k), f"between 0 and 1, not {k}") for k in (0, 1, 30)),
         (m.operating_point, (y, p, np.nan), "threshold is NaN"),
         (m.reliability_curve, (y, p, 0), "bins must be at least 1, not 0"),

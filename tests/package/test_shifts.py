@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 from scipy import optimize, stats
+from scipy.spatial.distance import cdist
 from scipy.special import expit, logit
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
@@ -109,6 +110,59 @@ def test_the_statistic_is_of_standardised_features_and_weights_the_diagnoses(
     assert value == pytest.approx((7 * ill + 14 * healthy) / 21)
 
 
+def test_pairs_that_do_not_fit_into_memory_are_taken_in_turn(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = rng.normal(size=(31, 3)), rng.normal(size=(22, 3)) + 0.4
+
+    def values() -> list[float]:
+        whole = shifts.mmd_test(a, b, np.random.default_rng(1), 49)
+        return [shifts.mmd2(a, b, 1.3), shifts.median_bandwidth(a), *whole]
+
+    whole, largest = values(), list[int]()
+
+    def measured(*of: Any) -> Any:
+        distances = cdist(*of)
+        largest.append(distances.size)
+        return distances
+
+    monkeypatch.setattr(shifts, "PAIRS", 200)
+    monkeypatch.setattr(shifts, "cdist", measured)
+    assert values() == pytest.approx(whole)
+    assert max(largest) <= 4 * 53
+    monkeypatch.setattr(shifts, "FOR_MEDIAN", 10)
+    assert 0.7 < shifts.median_bandwidth(a) / whole[1] < 1.4
+    three_sites = np.repeat([[0.0], [10], [20]], 4000, axis=0) + rng.normal(size=(12_000, 1))
+    assert 8 < shifts.median_bandwidth(three_sites) < 12
+    # Of all pairs at once: a hundred million million bytes.
+    assert shifts.median_bandwidth(rng.normal(size=(5_000_000, 1))) > 0
+
+
+def test_rows_of_one_patient_are_no_evidence_of_a_shift(rng: np.random.Generator) -> None:
+    """Six images of each of sixteen patients, all of one population."""
+    rows = np.repeat([[f"{site} {k}" for k in range(16)] for site in "ab"], 6, axis=1)
+    found: dict[str, list[tuple[float, ...]]] = {"rows": [], "patients": []}
+    for _ in range(20):
+        a, b = (np.repeat(rng.normal(size=(16, 3)), 6, axis=0) + rng.normal(0, 0.2, (96, 3))
+                for _ in range(2))  # fmt: skip
+        for what, groups in (("rows", None), ("patients", (*rows,))):
+            told: dict[str, Any] = {"groups": groups}
+            apart = shifts.proxy_a_distance(a, b, rng, **told)
+            found[what].append((shifts.mmd_test(a, b, rng, 59, **told)[1], apart))
+    by_row, by_patient = (np.array(found[what]).T for what in ("rows", "patients"))
+    assert np.mean(by_patient[0] <= 0.05) <= 0.2  # at a true 5 %, passed 3 times in 1,000
+    assert np.mean(by_row[0] <= 0.05) > 0.8
+    assert by_patient[1].mean() < 0.6 * by_row[1].mean()
+    # Who has one row counts as without groups, to the bit.
+    x, y, each = a[::6], b[::6], (np.arange(16), np.arange(16))
+    for call in (shifts.mmd_test, shifts.proxy_a_distance, shifts.density_ratio):
+        plain, named = (call(x, y, np.random.default_rng(1), groups=g) for g in (None, each))
+        np.testing.assert_array_equal(plain, named)
+    strata = np.tile([0] * 6 + [1] * 6, (2, 8))
+    assert shifts.mmd_test(a, b, rng, 99, (*strata,), (*rows,))[1] > 0.01
+    assert shifts.mmd_test(a, b + 1, rng, 99, (*strata,), (*rows,))[1] < 0.05
+
+
 # --- prevalence ---------------------------------------------------------------------------------
 
 
@@ -116,6 +170,10 @@ def test_prior_test_is_fishers() -> None:
     # The lady tasting tea: 3 of 4 and 1 of 4 right; two-sided p = 34/70.
     assert shifts.prior_test([1, 1, 1, 0], [1, 0, 0, 0]) == pytest.approx((-0.5, 34 / 70))
     assert shifts.prior_test([0, 0], [0, 0, 0]) == (0, 1)
+    # The same eight cups, some tasted twice: ill if any taste was.
+    cups = [1, 2, 3, 4, 4], ["e", "f", "f", "g", "h"]
+    twice = shifts.prior_test([1, 1, 1, 0, 0], [1, 0, 0, 0, 0], cups)
+    assert twice == pytest.approx((-0.5, 34 / 70))
 
 
 # --- concept ------------------------------------------------------------------------------------
@@ -252,41 +310,6 @@ def test_at_prevalence_by_hand_and_back(rng: np.random.Generator) -> None:
     assert shifts.at_prevalence(there, 0.6, 0.3) == pytest.approx(p)
 
 
-def test_estimated_prevalence_maximises_the_likelihood(rng: np.random.Generator) -> None:
-    # Likelihood at π: (1.6π + 0.4(1 − π))² (0.4π + 1.6(1 − π)), largest where
-    # 2 · 1.2 / (0.4 + 1.2π) = 1.2 / (1.6 − 1.2π): π = 7/9.
-    prevalence, adjusted = shifts.estimated_prevalence([0.8, 0.8, 0.2], 0.5)
-    assert [prevalence, *adjusted] == pytest.approx([7 / 9, 14 / 15, 14 / 15, 7 / 15], abs=1e-7)
-    for certain in (0.0, 1.0):  # at the edge
-        prevalence, adjusted = shifts.estimated_prevalence([certain] * 5, 0.5)
-        assert [prevalence, *adjusted] == pytest.approx([certain] * 6)
-    # 48 of 80 ill, two normals two apart: log odds of 2z at even odds, brought to the source's.
-    z, source = rng.normal(size=80) + np.repeat([1, -1], [48, 32]), 0.35
-    p = expit(2 * z + logit(source))
-
-    def loss(new: float) -> float:
-        return -float(np.log(new * p / source + (1 - new) * (1 - p) / (1 - source)).sum())
-
-    best = optimize.minimize_scalar(loss, bounds=(0, 1), method="bounded", options={"xatol": 1e-9})
-    prevalence, adjusted = shifts.estimated_prevalence(p, source)
-    assert 0.1 < best.x < 0.9
-    assert [prevalence, adjusted.mean()] == pytest.approx([best.x] * 2, abs=1e-5)
-    assert adjusted == pytest.approx(shifts.at_prevalence(p, source, prevalence))
-
-
-def _error_of_estimate(kind: str, rng: np.random.Generator) -> float:
-    """Estimated minus true prevalence of a large hospital b, by a model of a large hospital a."""
-    x_a, y_a, x_b, y_b = shifts.simulated_pair(kind, 8000, 8000, rng)
-    p = LogisticRegression(C=np.inf).fit(x_a, y_a).predict_proba(x_b)[:, 1]
-    return shifts.estimated_prevalence(p, float(y_a.mean()))[0] - float(y_b.mean())
-
-
-def test_estimated_prevalence_is_right_under_prior_shift_only(rng: np.random.Generator) -> None:
-    assert abs(_error_of_estimate("none", rng)) < 0.04
-    assert abs(_error_of_estimate("prior", rng)) < 0.04
-    assert _error_of_estimate("covariate", rng) > 0.08
-
-
 # --- importance weights -------------------------------------------------------------------------
 
 
@@ -361,13 +384,17 @@ def test_what_cannot_be_compared_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         (s.proxy_a_distance, (X, X[:4], seed()), "12 and 4 patients do not fill 5 folds"),
         (s.median_bandwidth, ([[1.0]] * 4 + [[9.0]],), "half of all pairs .* are equal"),
         (s.simulated_pair, ("label", 9, 9, seed()), "one of none, covariate, .*, not 'label'"),
-        (s.estimated_prevalence, ([0.30001, 0.30002], 0.3), "p_target hardly varies"),
         *((s.mmd2, (X, X, w), f"must be above 0, not {w}") for w in (0, -1, np.nan)),
         *((s.at_prevalence, (p, 0.5, 0.2), "p: pass one probability") for p in no_p),
-        *((s.estimated_prevalence, (p, 0.5), "p: pass one") for p in no_p),
         *((s.at_prevalence, ([0.5], k, 0.5), f"old {no_share} {k}") for k in (0, 1, np.nan)),
         *((s.at_prevalence, ([0.5], 0.5, k), f"new {no_share} {k}") for k in (0, 1, 1.5)),
-        *((s.estimated_prevalence, ([0.5], k), f"_source {no_share} {k}") for k in (0, 1)),
+        *(
+            (lambda g, f=f: f(X, X, seed(), groups=g), ((range(12), [3]),), r"\(12,\), \(1,\)")
+            for f in (s.proxy_a_distance, s.mmd_test, s.density_ratio)
+        ),
+        (lambda: s.mmd_test(X, X, seed(), groups=([7] * 12, range(12))), (), "two patients of"),
+        (lambda: s.density_ratio(X, X, seed(), groups=([7] * 12, range(12))), (), "1 and 12 pat"),
+        (lambda: s.prior_test(Y, Y, groups=(Y, Y[:3])), (), r"\(12,\), \(3,\)"),
     ]
     faults = {
         f"{k}: {words}": (partial(f, *told), words) for k, (f, told, words) in enumerate(table)

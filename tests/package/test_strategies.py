@@ -14,6 +14,7 @@ from medxfer_utils import models, transfer
 from medxfer_utils.models import Linear, Model, Rows, Training, Transferable, rows
 
 # isort: split
+import keras
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 
 from medxfer_utils.cohorts import Cohort, draw, split
 from medxfer_utils.data import two_laboratories
-from medxfer_utils.models import fit_scaler, logistic_loss
+from medxfer_utils.models import fit_scaler, logistic_loss, surgery
 from medxfer_utils.transfer.strategies import half_and_half
 from tests.faults import untold
 
@@ -56,10 +57,8 @@ IMAGES = transfer.target_only(
 TABLES: list[Any] = [LINEAR, NETWORK]
 SHORT = Training(20, batch=None)
 ON_TABLES: dict[str, Callable[[Any], Transferable]] = {
-    "source_as_is": lambda m: transfer.source_as_is(m, FEW),
     "restandardised": lambda m: transfer.restandardised(m, POOL.x),
     "target_only": lambda m: transfer.target_only(m, FEW),
-    "pooled_data": lambda m: transfer.pooled_data(m, FEW, A),
     "joint": lambda m: transfer.joint(m, FEW, A, 0.5),
     "frozen_features": lambda m: transfer.frozen_features(m, FEW),
     "fine_tuned": lambda m: transfer.fine_tuned(m, FEW, SHORT),
@@ -67,10 +66,8 @@ ON_TABLES: dict[str, Callable[[Any], Transferable]] = {
     "l2_sp": lambda m: transfer.l2_sp(m, FEW, 0.1),
 }
 ON_IMAGES: dict[str, Callable[[Any], Transferable]] = {
-    "source_as_is": lambda m: transfer.source_as_is(m, HERE),
     "restandardised": lambda m: transfer.restandardised(m, HERE.x),
     "target_only": lambda m: transfer.target_only(m, HERE, SOME),
-    "pooled_data": lambda m: transfer.pooled_data(m, HERE, THERE, SOME),
     "joint": lambda m: transfer.joint(m, HERE, THERE, 0.5, replace(SOME, batch=None)),
     "joint_batches": lambda m: transfer.joint_batches(m, HERE, THERE, SOME),
     "frozen_features": lambda m: transfer.frozen_features(m, HERE, SOME),
@@ -89,7 +86,6 @@ ON_IMAGES: dict[str, Callable[[Any], Transferable]] = {
 # The layers of the image network that each strategy leaves to the bit as they were.
 NORMS, ALL = {"norm_1", "norm_2"}, {"conv_1", "norm_1", "conv_2", "norm_2", "head"}
 KEPT = {
-    "source_as_is": ALL,
     "restandardised": {"conv_1", "conv_2", "head"},
     "joint_batches": NORMS,
     "frozen_features": ALL - {"head"},
@@ -129,7 +125,7 @@ def test_a_strategy_gives_the_same_bits_again_and_leaves_its_source_as_it_was() 
     odd = [name for (_, name, _), a, b in zip(CASES, first, again, strict=True) if a != b]
     assert not odd
     unmoved = {name for (m, name, _), a in zip(CASES, first, strict=True) if a[0] == state(m)[0]}
-    assert unmoved == {"source_as_is", "restandardised"}  # the latter of tables
+    assert unmoved == {"restandardised"}  # of tables
 
 
 def test_every_strategy_keeps_the_layers_that_it_says() -> None:
@@ -146,22 +142,13 @@ def test_every_strategy_keeps_the_layers_that_it_says() -> None:
 # --- patients, jointly ----------------------------------------------------------------------------
 
 
-def test_joint_without_weight_is_target_only_and_pooled_is_joint_with_every_patient_equal() -> None:
-    one = fit_scaler(np.concatenate([A.x, FEW.x]))
-    for source, few in zip(TABLES, (None, Training(10, batch=None)), strict=True):
+def test_joint_without_weight_is_target_only() -> None:
+    for source in TABLES:
         own = transfer.restandardised(source, POOL.x)
         joint = transfer.joint(own, FEW, A, weight=0.0, seed=3)
         alone = transfer.target_only(own, FEW, seed=3, prepare=own.prepare)
         # The source's rows are there with weight 0; only the order of a sum could differ.
         np.testing.assert_allclose(flat(joint), flat(alone), atol=1e-4)
-        # n/n_T times the pooled objective is the joint one, the ridge included (1/n and 1/n_T).
-        # Adam divides by the size of the gradient, so the factor shows through rounding only.
-        same = replace(source, prepare=one, source_prepare=None)
-        pooled = transfer.pooled_data(source, FEW, A, few, seed=3)
-        joint = transfer.joint(same, FEW, A, len(A) / len(FEW), few, seed=3)
-        np.testing.assert_allclose(
-            pooled.probability(TEST.x), joint.probability(TEST.x), atol=0.005
-        )
 
 
 def both(model: Any, weight: float) -> tuple[Rows, Rows, Rows]:
@@ -307,6 +294,51 @@ def test_rates_fall_from_the_head_to_the_image() -> None:
         np.testing.assert_allclose(b - start, share * (a - start), atol=1e-7)
 
 
+def own_network() -> Model:
+    """A reader's own: other names and widths, a frozen encoder, a norm and a hidden dense layer."""
+    encoder = [keras.Input((8, 8, 1)), keras.layers.Conv2D(3, 5), keras.layers.BatchNormalization()]
+    inner = keras.Sequential(encoder, name="encoder")
+    inner.trainable = False
+    end = keras.layers.Flatten(), keras.layers.Dense(5, "relu"), keras.layers.Dense(1, name="head")
+    return Model(keras.Sequential([keras.Input((8, 8, 1)), inner, *end]), with_channel)
+
+
+def test_strategies_keep_a_network_of_ones_own_and_what_they_say_of_it() -> None:
+    own = own_network()
+    named = [layer.name for layer in own.network.layers]
+    conv, norm, dense = (layer.name for layer in surgery.weighted(own.network))
+    scratch = transfer.target_only(own, HERE, SOME)
+    assert all(layer.trainable for layer in scratch.network.layers), "nothing random stays frozen"
+    own.network.get_layer("encoder").trainable = True
+    kept = {  # the layers that do not move
+        "target_only": set(), "frozen_features": {conv, norm, dense}, "fine_tuned": set(),
+        "lp_ft": {norm}, "first_blocks_frozen": {conv, norm, dense}, "gradually_unfrozen": set(),
+        "discriminative_rates": set(), "lora": {norm, dense}, "residual_adapters": {norm, dense},
+    }  # fmt: skip
+    for name, still in kept.items():
+        more = {"head": SOME} if name == "lp_ft" else {"first": 1} if "first" in name else {}
+        found = getattr(transfer, name)(own, HERE, SOME, **more).network
+        assert [layer.name for layer in found.layers] == named
+        pairs = zip(surgery.weighted(own.network), surgery.weighted(found), strict=True)
+        same = {a.name for a, b in pairs
+                if all(map(np.array_equal, a.get_weights(), b.get_weights()))}  # fmt: skip
+        assert same == still, name
+    table = keras.Sequential([keras.Input((10,)), keras.layers.Dense(4, name="mine"),
+                              keras.layers.Dense(1, name="head")])  # fmt: skip
+    for by in (transfer.target_only, transfer.frozen_features, transfer.lp_ft):
+        reached = by(Model(table, fit_scaler(A.x)), FEW).network
+        assert [layer.name for layer in reached.layers] == ["mine", "head"]
+    faults: dict[str, tuple[Any, str]] = {
+        "name": (keras.layers.Dense(1, name="out"), r"last layer, 'out', .* name it 'head'"),
+        "sigmoid": (keras.layers.Dense(1, "sigmoid", name="head"), "leave its activation out"),
+        "two": (keras.layers.Dense(2, name="head"), r"gives \(None, 2\): .* 1 unit"),
+    }
+    built = {
+        k: (keras.Sequential([keras.Input((10,)), v]), words) for k, (v, words) in faults.items()
+    }
+    assert untold(built, lambda _, net: Model(net, fit_scaler(A.x)), ValueError) == {}
+
+
 # --- classical, ensembles -------------------------------------------------------------------------
 
 
@@ -348,6 +380,5 @@ def test_impossible_weights_strengths_and_patients_on_both_sides_are_refused() -
             f"weight {m}": (partial(transfer.joint, m, FEW, A, -0.1), "not be negative, got -0.1"),
             f"strength {m}": (partial(transfer.l2_sp, m, FEW, -1), "not be negative, got -1"),
             f"joint {m}": (partial(transfer.joint, m, overlap, A, 1.0), shared),
-            f"pooled {m}": (partial(transfer.pooled_data, m, overlap, A), shared),
         }
     assert untold(faults, lambda _, call: call(), ValueError) == {}

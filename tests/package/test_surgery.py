@@ -52,6 +52,62 @@ def test_small_weights_start_at_nothing_move_alone_and_merge_into_the_old_shape(
     assert np.abs(models.outputs(merged, X) - before).max() > 1e-3
 
 
+L = keras.layers
+
+
+def branched() -> keras.Model:
+    image = keras.Input((9, 9, 2))
+    h = L.Conv2D(4, 3, padding="same", activation="relu")(image)
+    h = L.LayerNormalization()(L.Add()([h, L.Conv2D(4, 5, padding="same", dilation_rate=2)(h)]))
+    h = L.GlobalAveragePooling2D(name="features")(L.Conv2D(6, 3, strides=2, groups=2)(h))
+    return keras.Model(image, L.Dense(1, name="head")(h))
+
+
+def nested() -> keras.Model:
+    encoder = [keras.Input((9, 9, 2)), L.Conv2D(4, 5), L.BatchNormalization(), L.DepthwiseConv2D(3)]
+    end = L.GlobalAveragePooling2D(name="features"), L.Dense(1, name="head")
+    return keras.Sequential(
+        [keras.Input((9, 9, 2)), keras.Sequential(encoder, name="encoder"), *end]
+    )
+
+
+def of_a_signal() -> keras.Model:
+    end = L.GlobalAveragePooling1D(name="features"), L.Dense(1, name="head")
+    return keras.Sequential([keras.Input((30, 2)), L.Conv1D(4, 7, name="mine"), *end])
+
+
+@pytest.mark.parametrize("kind", ["lora", "adapters"])
+@pytest.mark.parametrize("make", [branched, nested, of_a_signal])
+def test_layers_are_found_by_their_kind_in_a_network_of_ones_own(make: Any, kind: str) -> None:
+    """5 × 5 kernels, dilation, strides, groups, biases, activations, branches, one within one."""
+    net = make()
+    x, before = RNG.normal(size=(12, *net.input_shape[1:])), net.get_weights()
+    start = grown(kind, net)
+    np.testing.assert_allclose(models.outputs(start, x), models.outputs(net, x), atol=1e-6)
+    assert models.trainable(start) > 0 < len(models.convolutions(net))
+    added = [layer for part in start.layers for layer in part._flatten_layers()]
+    small = [v for layer in added for v in layer.trainable_variables
+             if "adapter_" in v.path or "lora" in v.path]  # fmt: skip
+    assert small
+    for v in small:
+        v.assign(RNG.normal(size=v.shape))
+    merged = models.merged(start, net)
+    np.testing.assert_allclose(models.outputs(merged, x), models.outputs(start, x), atol=1e-4)
+    assert np.abs(models.outputs(merged, x) - models.outputs(net, x)).max() > 1e-2
+    assert all(map(np.array_equal, before, net.get_weights()))
+
+
+def test_blocks_begin_at_convolutions_or_at_layers_with_weights() -> None:
+    net = nested()
+    conv, norm, depth = (layer.name for layer in net.layers[0].layers)
+    assert models.convolutions(net) == (conv,)
+    assert models.norms(net) == (norm,)
+    assert models.blocks(net, 1) == (conv, norm, depth)
+    assert models.norms(branched())[0].startswith("layer_normalization")
+    table = models.tabular_network(3)
+    assert [models.blocks(table, k) for k in range(3)] == [(), ("body_1",), ("body_1", "body_2")]
+
+
 def test_counts_of_trainable_weights() -> None:
     net = network()
     head, scales = 4 + 1, 2 * (3 + 4)
@@ -118,11 +174,22 @@ def test_only_the_backbone_is_taken_when_class_counts_differ() -> None:
 
 def test_a_network_of_another_shape_is_refused() -> None:
     small, wide, short = (models.image_network(SHAPE, filters=f) for f in ((4, 6), (4, 7), (4,)))
-    plain = keras.Sequential([keras.Input(SHAPE), keras.layers.Conv2D(2, 3)])
+    plain = models.tabular_network(3)
+    halving = keras.Sequential([keras.Input(SHAPE), L.Conv2D(2, 3, 2, "same", name="half")])
+    even = keras.Sequential([keras.Input(SHAPE), L.Conv2D(2, 4, name="even")])
     faults: dict[str, tuple[Any, str]] = {
         "wide": (lambda: models.with_backbone_of(wide, small), r"'conv_2': .*4, 7\).* do not fit"),
         "short": (lambda: models.with_backbone_of(short, small), "no layer 'conv_2'"),
-        "LoRA": (lambda: models.with_lora(plain, 2, 0), "no layers named conv_1"),
-        "adapters": (lambda: models.with_adapters(plain), "no layers named conv_1"),
+        "LoRA": (lambda: models.with_lora(plain, 2, 0), "no convolutions"),
+        "adapters": (lambda: models.with_adapters(plain), "no convolutions"),
+        "strides": (
+            lambda: models.with_adapters(halving),
+            r"half: .* strides \(2, 2\).* strides 1",
+        ),
+        "even": (lambda: models.with_adapters(even), r"even: kernel \(4, 4\).* an odd kernel"),
+        "branches": (
+            lambda: models.channel_attention(branched(), X, Y, ["features"]),
+            "Sequential",
+        ),
     }
     assert untold(faults, lambda _, call: call(), ValueError) == {}

@@ -125,6 +125,85 @@ def test_statistics_of_other_images_move_nothing_else() -> None:
     assert [distance(network(), moved, layer) for layer in ("conv_1", "conv_2", "head")] == [0] * 3
 
 
+# --- what a layer holds beside its weights --------------------------------------------------------
+
+
+def ending(*layers: Any, shape: tuple[int, ...] = SHAPE) -> keras.Model:
+    """Some layers under the mean over all places and a head."""
+    end = keras.layers.GlobalAveragePooling2D(name="features"), keras.layers.Dense(1, name="head")
+    return keras.Sequential([keras.Input(shape), *layers, *end])
+
+
+def test_a_copy_normalises_as_the_network_does() -> None:
+    photographs = 40 + 9 * X
+    norm = keras.layers.Normalization(axis=-1)
+    norm.adapt(photographs)
+    within = keras.Sequential([keras.Input(SHAPE), norm], name="within")
+    for net in (ending(norm), ending(within)):
+        wanted = np.asarray(net(photographs))[:, 0]
+        found = {
+            "copied": np.asarray(models.copied(net)(photographs))[:, 0],
+            "outputs": models.outputs(net, photographs)[:, 0],
+            "no steps": models.outputs(train(net, photographs, Y, Training(0), 0), photographs)[
+                :, 0
+            ],
+            "moved": models.outputs(models.with_backbone_of(net, net), photographs)[:, 0],
+        }
+        odd = {how: x for how, x in found.items() if not np.allclose(x, wanted, atol=1e-4)}
+        assert odd == {}
+        # From scratch it still reads what it was adapted to; only a head has been drawn anew.
+        head = models.reinitialised(net, 1)
+        drawn, old_means = (models.outputs(n, photographs, "features") for n in (head, net))
+        np.testing.assert_allclose(drawn, old_means, atol=1e-4)
+        step = Training(1, rate=1.0, batch=None, optimiser="SGD")
+        ours = train(net, photographs, Y, step, 0).get_layer("head").get_weights()
+        error = expit(models.outputs(net, photographs)[:, 0]) - Y
+        old = net.get_layer("head").get_weights()
+        np.testing.assert_allclose(ours[1], old[1] - error.mean(), atol=1e-4)
+
+
+def test_the_seed_decides_what_layers_draw_and_nothing_passes_to_the_next_fit() -> None:
+    kinds = keras.layers.Dropout(0.5), keras.layers.GaussianNoise(0.5), keras.layers.RandomFlip()
+    for layer in kinds:
+        for seeded in (layer, keras.Sequential([keras.Input(SHAPE), layer], name="within")):
+            net = ending(seeded, keras.layers.Conv2D(3, 3))
+            told = net, X, Y, replace(SMALL, batch=None)  # no order to tell seeds apart
+            one, same, other = (train(*told, seed) for seed in (1, 1, 2))
+            assert distance(one, same) == 0 < distance(one, other), layer.name
+            a, b = (models.with_statistics_of(net, X, 0) for _ in range(2))
+            assert distance(a, b) == 0
+            first, again = (models.copied(net)(X, training=True).numpy() for _ in range(2))
+            np.testing.assert_array_equal(first, again)
+
+
+def test_statistics_move_within_a_frozen_network_too() -> None:
+    within = network()
+    within.pop()  # the head
+    within.trainable = False
+    net = keras.Sequential([keras.Input(SHAPE), within, keras.layers.Dense(1, name="head")])
+    moved = models.Model(net, lambda x: x).restandardised(X + 3).network
+    old, new = (models.outputs(n, X + 3) for n in (net, moved))
+    assert np.abs(old - new).max() > 1e-3
+    assert distance(net, moved, "head") == 0
+    assert not moved.get_layer(within.name).get_layer("norm_1").trainable
+    # Frozen by a name of its own, or with the network that it is in.
+    within.trainable = True
+    for frozen in (("norm_1", "conv_2"), (within.name,)):
+        trained = train(net, X + 3, Y, SMALL, 0, frozen)
+        pairs = zip(net.weights, net.get_weights(), trained.get_weights(), strict=True)
+        still = {v.path.split("/")[-2] for v, a, b in pairs if np.array_equal(a, b)}
+        everything = {"conv_1", "norm_1", "conv_2", "norm_2"}
+        assert still == (everything if within.name in frozen else set(frozen))
+    halved = train(
+        net, X, Y, replace(SMALL, steps=1), 0, multipliers={within.name: 0.0, "conv_1": 1}
+    )
+    pairs = zip(net.weights, net.get_weights(), halved.get_weights(), strict=True)
+    moving = {
+        v.path.split("/")[-2] for v, a, b in pairs if "moving" not in v.path and (a != b).any()
+    }
+    assert moving == {"conv_1", "head"}, "the innermost name decides"
+
+
 # --- the whole set, weights, squares --------------------------------------------------------------
 
 
@@ -182,6 +261,14 @@ def test_initial_weights_follow_the_seed_and_he_in_a_nested_backbone_too() -> No
                    if a.path.endswith("kernel")]  # fmt: skip
         assert all(not np.array_equal(a, b) for a, b in kernels)
     assert network(seed=1).to_json() == network(seed=2).to_json()
+    start = keras.initializers.Orthogonal()
+    layers = keras.layers.DepthwiseConv2D(3), keras.layers.Conv2D(4, 3, kernel_initializer=start)
+    one, same, other = (models.reinitialised(ending(*layers), seed) for seed in (1, 1, 2))
+    assert distance(one, same) == 0
+    for a, b in zip(one.weights, other.weights, strict=True):
+        assert a.path.endswith("bias") or not np.array_equal(a, b), a.path
+    kernel = one.layers[1].get_weights()[0].reshape(-1, 4)
+    np.testing.assert_allclose(kernel.T @ kernel, np.eye(4), atol=1e-5)  # by its own initialiser
 
 
 def test_flips_and_turns_give_the_eight_positions_and_no_other() -> None:
@@ -210,10 +297,24 @@ def test_augmentation_is_new_at_every_step() -> None:
 
 def test_mistakes_are_named() -> None:
     every = [*models.backbone_layers(network()), "head"]
+    half = keras.Sequential([keras.Input(SHAPE), keras.layers.GlobalAveragePooling2D()])
+    half.add(keras.layers.Dense(1, dtype="mixed_float16", name="head"))
+    soft = keras.Sequential([keras.Input(SHAPE), *ending().layers, keras.layers.Softmax()])
+    a, b = keras.Input((3,)), keras.Input((3,))
+    two = keras.Model([a, b], keras.layers.Dense(1, name="head")(keras.layers.Add()([a, b])))
+    rectangle = {"network": ending(shape=(12, 16, 1)), "x": np.zeros((48, 12, 16, 1)),
+                 "training": replace(SMALL, augment=models.flips_and_turns)}  # fmt: skip
     wrong: dict[str, tuple[dict[str, Any], str]] = {
         "size": ({"x": X[:, :10]}, r"of shape \(12, 12, 1\), these are \(10, 12, 1\)"),
         "no channel": ({"x": X[..., 0]}, r"these are \(12, 12\)"),
-        "raw pixels": ({"x": np.full(X.shape, 200, np.uint8)}, r"raw pixels \(uint8\): scale"),
+        "raw pixels": ({"x": np.full(X.shape, 200, np.uint8)}, r"Raw pixels \(uint8, .*: scale"),
+        "a photograph": ({"x": (90 + 30 * X).clip(0, 255)}, r"Raw pixels \(float32, 0"),
+        "Hounsfield": ({"x": 400 * X}, r"Raw pixels \(float32, -"),
+        "half": ({"network": half}, r"compute in \['float16'\]: .* float32"),
+        "softmax": ({"network": soft}, "leave its activation out"),
+        "two inputs": ({"network": two}, r"one keras.Input"),
+        "not built": ({"network": keras.Sequential([keras.layers.Dense(1)])}, "one keras.Input"),
+        "a rectangle": (rectangle, r"square images, these are 12 × 16"),
         "fewer labels": ({"y": Y[:-1]}, r"48 rows and labels of shape \(47,\)"),
         "a column": ({"y": Y[:, None]}, r"labels of shape \(48, 1\): .* y\[:, 0\]"),
         "nobody": ({"x": X[:0], "y": Y[:0]}, "0 rows"),
@@ -228,6 +329,8 @@ def test_mistakes_are_named() -> None:
     wrong["sigmoid"] = {"network": closed}, "log odds: leave its activation out"
     fine = {"network": network(), "x": X, "y": Y, "training": SMALL, "seed": 0}
     assert untold(wrong, lambda _, changes: train(**(fine | changes)), ValueError) == {}
+    train(ending(keras.layers.Rescaling(1 / 255)), np.full(X.shape, 200, np.uint8), Y, SMALL, 0)
+    train(network(), 60 * X, Y, SMALL, 0)  # photographs without their mean
     configurations: dict[str, tuple[dict[str, Any], str]] = {
         name: ({name: value}, name)
         for name, value in (
@@ -238,7 +341,7 @@ def test_mistakes_are_named() -> None:
         )
     }
     assert untold(configurations, lambda _, change: replace(SMALL, **change), ValueError) == {}
-    read = {"outputs": (X[:, :10], "these are"), "raw": (np.ones(X.shape, np.uint8), "raw pixels")}
+    read = {"outputs": (X[:, :10], "these are"), "raw": (np.ones(X.shape, np.uint8), "Raw pixels")}
     assert untold(read, lambda _, x: models.outputs(network(), x), ValueError) == {}
     with pytest.raises(ValueError, match="freeze 3 blocks of a network that has 2"):
         models.blocks(network(), 3)

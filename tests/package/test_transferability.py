@@ -149,6 +149,17 @@ def test_transrate_is_its_definition() -> None:
         assert transrate(x, y, eps) > 0
 
 
+def test_transrate_of_the_authors_lets_each_class_count_the_same() -> None:
+    # Z = 2, -1, -1 and eps = 1: R(Z) = ½ log 3; the classes' rates are ½ log 5 and ½ log 2.
+    x, y = np.array([[3.0], [0.0], [0.0]]), [1, 0, 0]
+    by_size, equal = (transrate(x, y, 1.0, equal_classes=same) for same in (False, True))
+    assert by_size == pytest.approx(np.log(3) / 2 - (np.log(5) / 2 + 2 * np.log(2) / 2) / 3)
+    assert equal == pytest.approx(np.log(3) / 2 - np.log(10) / 4)
+    assert [round(by_size, 4), round(equal, 4)] == [0.05, -0.0263]
+    even = np.array([[1.0], [2.0], [5.0], [9.0]]), [0, 0, 1, 1]
+    assert transrate(*even) == pytest.approx(transrate(*even, equal_classes=True))
+
+
 def test_transrate_is_blind_to_two_equal_classes() -> None:
     healthy = np.random.default_rng(0).normal(size=(20, 3)) - 5
     y = np.repeat([0, 1], 20)
