@@ -80,6 +80,9 @@ WEIGHTS = tuple(RemoteFile(**about) for about in _KNOWN["weights"])
 # By hospital; Zurich is Zurich and Basel. The archive publishes no sums: these are those of the
 # files when they were first read here.
 HEART = {hospital: RemoteFile(**about) for hospital, about in _KNOWN["heart"].items()}
+# By country: tables of the R package survival, from a public archive of such tables. It publishes
+# no sums, so every value that is read is checked.
+BREAST = {site: RemoteFile(**about) for site, about in _KNOWN["breast"].items()}
 _SETS = (about.file(name, size) for name, about in SETS.items() for size in about.md5)
 REGISTRY = {file.name: file for file in (*_SETS, *WEIGHTS, *HEART.values())}
 # Cut out of LIDC-IDRI [armato2011lidc] and offered nowhere: only a reader's own folder can hold it.

@@ -28,8 +28,9 @@ with warnings.catch_warnings():
     import pooch
 
 pooch.get_logger().setLevel("WARNING")  # where a file comes from is told by who needs to know
-# What the first 512 bytes of a file look like; a .data file is text.
+# What the first 512 bytes of a file look like; a table is text.
 SIGNATURES = {".npz": rb"PK\x03\x04", ".h5": rb"\x89HDF\r\n\x1a\n", ".data": rb"[ -~\r\n\t]+\Z"}
+SIGNATURES[".csv"] = SIGNATURES[".data"]
 # Words of errors where a reader of a hospital can do something about it, and what.
 ADVICE = {
     "CERTIFICATE": "its certificate was refused: name your hospital's in REQUESTS_CA_BUNDLE",
@@ -89,6 +90,14 @@ def find_local(name: str, folder: str) -> Path | None:
     root = Path(named).expanduser()
     require(root.is_dir(), f"MEDXFER_DATA is {named!r}: there is no such folder.", DataError)
     return find_in(root, name, folder)
+
+
+def find_own(file: RemoteFile, folder: Path) -> Path:
+    """Return where a file is in a reader's folder; DataError if it is not there."""
+    if found := find_in(folder, file.name, file.folder):
+        return found
+    where = f"neither in {folder} nor in its subfolder {file.folder}"
+    raise DataError(f"{file.name} is {where}: put it there; the official one is {file.url}.")
 
 
 def require_whole(file: RemoteFile, path: Path) -> None:

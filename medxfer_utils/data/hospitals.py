@@ -24,9 +24,9 @@ from scipy.special import ndtr
 
 from medxfer_utils import require
 from medxfer_utils.cohorts import Cohort
-from medxfer_utils.data.catalogue import HEART, RemoteFile
+from medxfer_utils.data.catalogue import HEART
 from medxfer_utils.data.checking import refuse
-from medxfer_utils.data.files import ContentError, DataError, fetch, find_in
+from medxfer_utils.data.files import ContentError, DataError, fetch, find_own
 
 Array = NDArray[np.floating]
 STATISTICS = Path(__file__).with_name("hospitals.json")  # what is known of the real patients
@@ -152,14 +152,6 @@ def read_hospital(path: Path, name: str) -> Cohort:
     return Cohort(name, values[:, :-1], (values[:, -1] > 0).astype(int), patient, HEART_FEATURES)
 
 
-def _own(file: RemoteFile, folder: Path) -> Path:
-    """Return where a file is in a reader's folder; DataError if it is not there."""
-    if found := find_in(folder, file.name, file.folder):
-        return found
-    where = f"neither in {folder} nor in its subfolder {file.folder}"
-    raise DataError(f"{file.name} is {where}: put it there; the official one is {file.url}.")
-
-
 def four_hospitals(folder: str | Path | None = None) -> dict[str, Cohort]:
     """Patients who had a coronary angiography, at four hospitals, as `read_hospital` reads them.
 
@@ -182,7 +174,7 @@ def four_hospitals(folder: str | Path | None = None) -> dict[str, Cohort]:
         If a file cannot be had, is not the official one, or is faulty.
     """
     own = Path(folder).expanduser() if folder is not None else None
-    paths = {name: _own(file, own) if own else fetch(file) for name, file in HEART.items()}
+    paths = {name: find_own(file, own) if own else fetch(file) for name, file in HEART.items()}
     return {name: read_hospital(path, name) for name, path in paths.items()}
 
 
