@@ -1,6 +1,7 @@
 """What photographs are worth to breast ultrasound: strategies, label budgets and resolutions.
 
-Every division is by groups of near copies, so that no image has a copy on the other side. A row is
+Every division is by groups of near copies, so that no image has a copy on the other side. Every
+strategy is shown each image and its mirror image, and its scores of the two are averaged. A row is
 a fit on one draw of labelled images of one division. Run it with `make results`.
 """
 
@@ -17,9 +18,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegressionCV
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import GroupShuffleSplit
+from sklearn.model_selection import GridSearchCV, GroupShuffleSplit, StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -29,14 +30,15 @@ from medxfer_utils import data, images
 Array = NDArray[np.floating]
 NAME, SIZE = "first_transfer", 224
 BUDGETS = (40, 160, 480)  # labelled images; about all of a division
-DIVISIONS, TEST = 10, 0.3
+DIVISIONS, TEST = 8, 0.3
+PARTS = 12  # in which a network sees the 780 images
 SIZES = (32, 64, 128, 224)  # pixels of a side that MobileNet is shown
-STRENGTHS = np.logspace(-4, 0, 5)  # chosen by cross-validation within the labelled images
+PENALTIES = {"logisticregression__C": np.logspace(-4, 0, 5)}  # chosen within the labelled images
 FROZEN = {f"frozen, {size} pixels": size for size in SIZES[:-1]} | {"frozen": SIZE}
 SCRATCH, TUNED, PIXELS, RANDOM = "from scratch", "fine-tuned", "pixels", "random weights"
 STRATEGIES = (PIXELS, RANDOM, SCRATCH, *FROZEN, TUNED)
 CUT = "conv_pw_11_relu"  # fine-tuning moves what lies above
-OWN = models.Training(500, 0.003, batch=32, cosine=True, augment=models.flips_and_turns)
+OWN = models.Training(300, 0.003, batch=32, cosine=True, augment=models.flips_and_turns)
 MORE = models.Training(60, 1e-4, batch=32)
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "keras")
 
@@ -49,6 +51,7 @@ def mobilenet(size: int, weights: Any) -> keras.Model:
 
 
 def weights() -> Any:
+    """Of ImageNet, from wherever they can be had."""
     return data.imagenet_weights(models.weights_url("MobileNet", 0.25))
 
 
@@ -58,86 +61,104 @@ def as_colour(x: NDArray[np.uint8], size: int) -> tf.Tensor:
     return keras.applications.mobilenet.preprocess_input(tf.repeat(resized, 3, axis=-1))
 
 
+def mirrored(x: Array) -> Array:
+    """All images, and all as in a mirror, shape (2, n, ...)."""
+    return np.stack([x, x[:, :, ::-1]])
+
+
 def seen_by(network: keras.Model, size: int) -> Array:
-    x = pictures().x
-    parts = [network(as_colour(x[i : i + 64], size), training=False) for i in range(0, len(x), 64)]
-    return cast(Array, np.concatenate([np.asarray(part) for part in parts]))
+    """What a network makes of every image and its mirror image, shown with so many pixels."""
+    x = mirrored(pictures().x)
+    parts = [as_colour(some, size) for some in np.split(x.reshape(-1, SIZE, SIZE), 2 * PARTS)]
+    seen = np.concatenate([np.asarray(network(part, training=False)) for part in parts])
+    return cast(Array, seen.reshape(2, x.shape[1], *seen.shape[1:]))
 
 
 @cache
 def pictures() -> data.Pictures:
+    """Every image, its diagnosis and its part."""
     return data.breast_ultrasound()
 
 
 @cache
 def group() -> NDArray[np.intp]:
+    """Number of the near copies that each image belongs to."""
     return images.near_copies(pictures().x)
 
 
 @cache
 def small(size: int = 64) -> Array:
-    """All images, of fewer pixels, from -1 to 1."""
+    """All images and their mirror images, of fewer pixels, from -1 to 1."""
     resized = tf.image.resize(pictures().x[..., None], (size, size), method="area")
-    return cast(Array, resized.numpy() / 127.5 - 1)
+    return mirrored(resized.numpy() / 127.5 - 1)
 
 
-@cache
 def features(strategy: str, division: int) -> Array:
     """What a linear model is shown."""
     if strategy == PIXELS:
-        return small(28).reshape(len(group()), -1)
-    if strategy == RANDOM:  # another network for each division
-        keras.utils.set_random_seed(division)
-        return seen_by(mobilenet(SIZE, None), SIZE)
+        return small(28).reshape(2, len(group()), -1)
+    if strategy == RANDOM:
+        return random(division // 2)
     return frozen(FROZEN[strategy])
 
 
 @cache
+def random(number: int) -> Array:
+    """The features of a network that was never trained; two divisions share each."""
+    keras.utils.set_random_seed(number)
+    return seen_by(mobilenet(SIZE, None), SIZE)
+
+
+@cache
 def frozen(size: int) -> Array:
+    """The features of ImageNet."""
     return seen_by(mobilenet(size, weights()), size)
 
 
 @cache
 def below_the_cut() -> Array:
+    """The maps from which fine-tuning starts."""
     whole = mobilenet(SIZE, weights())
     return seen_by(keras.Model(whole.inputs, whole.get_layer(CUT).output), SIZE)
 
 
-def linear(x: Array, y: Array, seed: int) -> Any:
-    """Logistic regression, its penalty chosen by cross-validation."""
-    last = LogisticRegressionCV(
-        Cs=STRENGTHS, cv=5, scoring="neg_log_loss", max_iter=2000, random_state=seed,
-        l1_ratios=(0.0,), use_legacy_attributes=False,
-    )  # fmt: skip
-    return make_pipeline(StandardScaler(), last).fit(x, y)
+def linear(x: Array, train: NDArray[np.intp]) -> Any:
+    """Logistic regression, its penalty chosen by cross-validation that keeps groups together."""
+    folds = StratifiedGroupKFold(5, shuffle=True, random_state=0)
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    search = GridSearchCV(model, PENALTIES, scoring="neg_log_loss", cv=folds)
+    rows, y, groups = np.concatenate(x[:, train]), pictures().y[train], group()[train]
+    return search.fit(rows, np.tile(y, 2), groups=np.tile(groups, 2)).best_estimator_
 
 
-def tuned(train: NDArray[np.intp], test: NDArray[np.intp], seed: int) -> Array:
+def tuned(train: NDArray[np.intp], seed: int) -> keras.Model:
     """Fine-tune what lies above the cut, from the head of the frozen features on."""
-    x, y = frozen(SIZE), pictures().y
-    start = linear(x[train], y[train], seed)
-    scaler, last = start[0], start[-1]
+    scaler, last = linear(frozen(SIZE), train)
     whole = mobilenet(SIZE, weights())
     head = keras.layers.Dense(1, name="head")
     upper = keras.Model(whole.get_layer(CUT).output, head(whole.output))
     slopes = last.coef_[0] / scaler.scale_
     head.set_weights([slopes[:, None], last.intercept_ - slopes @ scaler.mean_])
-    upper = models.train(upper, below_the_cut()[train], y[train], MORE, seed)
-    return models.outputs(upper, below_the_cut()[test])[:, 0]
+    norms = [one.name for one in upper.layers if isinstance(one, keras.layers.BatchNormalization)]
+    rows, y = np.concatenate(below_the_cut()[:, train]), np.tile(pictures().y[train], 2)
+    return models.train(upper, rows, y, MORE, seed, frozen=norms)
+
+
+def scratch(train: NDArray[np.intp], seed: int) -> keras.Model:
+    """A small network that has seen nothing before."""
+    fresh = models.image_network((64, 64, 1), filters=(16, 32, 64, 64), seed=seed)
+    return models.train(fresh, small()[0][train], pictures().y[train], OWN, seed)
 
 
 def scores(strategy: str, train: NDArray[np.intp], test: NDArray[np.intp], division: int) -> Array:
-    """Log odds of the test images."""
-    y = pictures().y
-    if strategy == TUNED:
-        return tuned(train, test, division)
-    if strategy == SCRATCH:
-        fresh = models.image_network((64, 64, 1), filters=(16, 32, 64, 64), seed=division)
-        return models.outputs(models.train(fresh, small()[train], y[train], OWN, division),
-                              small()[test])[:, 0]  # fmt: skip
+    """Log odds of the test images, the mean of each and its mirror image."""
+    if strategy in (TUNED, SCRATCH):
+        x = below_the_cut() if strategy == TUNED else small()
+        network = tuned(train, division) if strategy == TUNED else scratch(train, division)
+        return np.mean([models.outputs(network, one[test])[:, 0] for one in x], axis=0)
     x = features(strategy, division)
-    made: Array = linear(x[train], y[train], division).decision_function(x[test])
-    return made
+    model = linear(x, train)
+    return np.mean([model.decision_function(one[test]) for one in x], axis=0)
 
 
 def drawn(pool: NDArray[np.intp], n: int, rng: np.random.Generator) -> NDArray[np.intp]:

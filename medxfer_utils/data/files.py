@@ -67,8 +67,10 @@ def cache_folder() -> Path:
 
 
 def find_in(root: Path, name: str, folder: str) -> Path | None:
-    """Return the file of that name if it is in a folder, or in its subfolder of that name."""
-    return next((p for p in (root / folder / name, root / name) if p.is_file()), None)
+    """Return the file of that name, or a rebuilt copy, in a folder or the subfolder named."""
+    rebuilt = f"{Path(name).stem}_rebuilt{Path(name).suffix}"  # somebody has put it together
+    places = (place / one for one in (name, rebuilt) for place in (root / folder, root))
+    return next((path for path in places if path.is_file()), None)
 
 
 def find_local(name: str, folder: str) -> Path | None:
@@ -84,11 +86,6 @@ def find_local(name: str, folder: str) -> Path | None:
     root = Path(named).expanduser()
     refuse(DataError, {f"MEDXFER_DATA is {named!r}: there is no such folder.": not root.is_dir()})
     return find_in(root, name, folder)
-
-
-def rebuilt(name: str) -> str:
-    """Return the name of a copy that somebody has put together: NAME_rebuilt.npz."""
-    return f"{Path(name).stem}_rebuilt{Path(name).suffix}"
 
 
 def require_whole(file: RemoteFile, path: Path) -> None:
@@ -189,7 +186,7 @@ def fetch(file: RemoteFile, also: Collection[str] = ()) -> Path:
     DownloadError, ChecksumError, ContentError
         A faulty file in the cache is removed and downloaded again; a reader's own is left alone.
     """
-    local = find_local(file.name, file.folder) or find_local(rebuilt(file.name), file.folder)
+    local = find_local(file.name, file.folder)
     if local is not None:
         return verify(file, local, also)
     cached = cache_folder() / file.folder / file.name

@@ -16,6 +16,7 @@ import pydicom
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from pydicom.pixels.processing import apply_voi_lut
+from sklearn.model_selection import StratifiedGroupKFold
 
 from medxfer_utils.data.catalogue import KNOWN_COPIES
 from medxfer_utils.data.files import ContentError, DataError
@@ -26,6 +27,7 @@ DISEASE = ("malignant", "disease", "ill", "positive", "1")
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 DICOM = (".dcm", ".dicom")
 PATIENTS = "patients.csv"  # columns `file` and `patient`
+FEWEST = 10  # patients of each class, to train, choose and test with
 
 
 class Pictures(NamedTuple):
@@ -38,7 +40,7 @@ class Pictures(NamedTuple):
     y : ndarray, shape (n,)
         1 for the disease, 0 for not.
     part : ndarray, shape (n,)
-        "train", "val" or "test" as whoever made the set divided it; "" if nobody did.
+        "train", "val" or "test"; "" if nobody has divided them.
     patient : ndarray, shape (n,)
         Number of the patient, of the image if nothing is known of patients.
     """
@@ -57,7 +59,8 @@ def breast_ultrasound(folder: str = "builtin", size: int = 224) -> Pictures:
     Parameters
     ----------
     folder : str
-        "builtin", or a folder that `image_folder` reads.
+        "builtin", or a folder that `image_folder` reads: a fifth of its patients is for tests, a
+        fifth for validation.
     size : int
         Pixels of a side that are wanted. The set is read at 224 pixels; at 28 where only those
         can be had, with a warning, for enlarging brings no detail back.
@@ -65,14 +68,14 @@ def breast_ultrasound(folder: str = "builtin", size: int = 224) -> Pictures:
     Raises
     ------
     DataError
-        If the images cannot be had; the message says why and what to do.
+        If the images cannot be had, or a folder holds too few; the message says what to do.
 
     References
     ----------
     .. [1] Yang et al. (2023), MedMNIST v2. doi:10.1038/s41597-022-01721-8.
     """
     if folder != "builtin":
-        return image_folder(folder, size)
+        return _divided(image_folder(folder, size))
     try:
         found = medmnist("breastmnist", 224, also=KNOWN_COPIES)
     except DataError:
@@ -83,6 +86,22 @@ def breast_ultrasound(folder: str = "builtin", size: int = 224) -> Pictures:
     y = np.concatenate([part.y for part in parts.values()])
     part = np.repeat([*parts], [len(part.y) for part in parts.values()])
     return Pictures(x, y, part, np.arange(len(y)))
+
+
+def _divided(found: Pictures) -> Pictures:
+    """The same in three parts, by patient, with both classes in each."""
+    counts = [len(np.unique(found.patient[found.y == k])) for k in (1, 0)]
+    if min(counts) < FEWEST:
+        raise ContentError(
+            f"DATA holds {counts[0]} patients with the disease and {counts[1]} without: to train, "
+            f"to choose and to test, {FEWEST} of each are needed, or more."
+        )
+    part = np.full(len(found.y), "train")
+    folds = StratifiedGroupKFold(5, shuffle=True, random_state=0)
+    tested = folds.split(found.y, found.y, found.patient)
+    for name, (_, rows) in zip(("test", "val"), tested, strict=False):
+        part[rows] = name
+    return found._replace(part=part)
 
 
 def image_folder(folder: str | Path, size: int) -> Pictures:
@@ -152,8 +171,8 @@ def _read(path: Path, number: int, total: int) -> NDArray[np.uint8]:
     except Exception as error:  # of Pillow or pydicom
         raise ContentError(
             f"Image {number} of {total}, in the order of the names, cannot be read "
-            f"({type(error).__name__}): it is damaged or no {path.suffix} file. Mend it or take "
-            "it out."
+            f"({type(error).__name__}): it is damaged or no {path.suffix} file. Replace it or "
+            "take it out."
         ) from error
 
 

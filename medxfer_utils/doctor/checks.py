@@ -33,9 +33,9 @@ UNSET = "Correct the variable, or unset it."
 # GB in main memory. The largest lesson took 1.35 when the pages were made with the full profile
 # (the book's page of statistics); the rest is for the notebook's server.
 MEMORY = 1.6
-# GB of disk: all runs and pages take some 0.1; the files that a lesson fetches are tiny.
+# GB of disk: all runs and pages take some 0.1; the files that lessons fetch are 0.03 together.
 DISK, CACHE_DISK = 0.5, 0.05
-GET = "python -m medxfer_utils.data"
+GET, LARGE = "python -m medxfer_utils.data", "breastmnist --size 224"
 STORED = "no lesson reads it, for what was found with it is stored"
 
 
@@ -217,11 +217,13 @@ def _groups() -> Iterator[tuple[str, Sequence[RemoteFile], str, str]]:
 
     without = "the lesson on four hospitals fetches them, and simulates patients if it cannot"
     yield "hospitals", [*HEART.values()], without, f"{GET} heart"
+    first = "the lesson on a first transfer fetches it, and simulates patients if it cannot"
+    yield "ultrasound", [SETS["breastmnist"].file("breastmnist", 224)], first, f"{GET} {LARGE}"
     for name in ("pneumoniamnist", "breastmnist"):
         yield name, [SETS[name].file(name, 28)], STORED, f"{GET} {name}"
     get = "Nobody offers the file; the page about the data says how it is made."
     yield "nodules", [LIDC], STORED, get
-    yield "weights", [WEIGHTS[0]], STORED, f"{GET} weights"
+    yield "weights", [WEIGHTS[0]], first, f"{GET} weights"
 
 
 def _found(file: RemoteFile) -> Path | None:

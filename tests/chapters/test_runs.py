@@ -19,7 +19,7 @@ from unittest import mock
 import nbformat
 import pytest
 
-from book.tools.chapters.run import load
+from book.tools.chapters.run import load, patients_can_be_had
 from book.tools.teach.exercises import Wanted, exercises, variable
 from book.tools.teach.notebooks import student
 from medxfer_utils.chapter import Chapter
@@ -33,7 +33,7 @@ PROCESSORS = (False, True) if os.environ.get("ALL") == "1" else (False,)  # week
 
 @pytest.mark.parametrize("elsewhere", PROCESSORS)
 def test_outputs_are_those_committed(chapter: Path, elsewhere: bool) -> None:
-    if chapter in STAND_INS and not running.patients_can_be_had():
+    if chapter in STAND_INS and not patients_can_be_had(chapter):
         # The file shows real patients. Here it runs on simulated ones, and must hold all the same.
         nb = run(chapter, profile="full", elsewhere=elsewhere)
         assert not (faults := off_band(nb) + running.not_called_simulated(nb)), "; ".join(faults)

@@ -28,7 +28,7 @@ from medxfer_utils.doctor import Outcome, checks, main, report
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = {"name", "status", "message", "todo", "facts"}
-KINDS = {"hospitals", "pneumoniamnist", "breastmnist", "nodules", "weights"}
+KINDS = {"hospitals", "ultrasound", "pneumoniamnist", "breastmnist", "nodules", "weights"}
 Patch = pytest.MonkeyPatch
 
 

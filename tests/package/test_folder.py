@@ -17,6 +17,9 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from medxfer_utils import images
 from medxfer_utils.data import DataError, breast_ultrasound, image_folder
 
+# isort: split
+import keras
+
 rng = np.random.default_rng(0)
 
 
@@ -58,7 +61,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_folder_is_read_whole_in_grey_with_its_proportions(folder: Path) -> None:
     with pytest.warns(UserWarning, match="1 files that are no images"):
-        found = breast_ultrasound(str(folder), 32)
+        found = image_folder(folder, 32)
     # Capital letters sort first.
     assert found.y.tolist() == [1, 1, 0, 0]
     assert found.patient.tolist() == [1, 2, 0, 0]
@@ -105,6 +108,43 @@ def test_without_patients_each_image_is_one_and_a_warning_says_so(folder: Path) 
     (folder / "patients.csv").unlink()
     with pytest.warns(UserWarning, match="a patient of its own"):
         assert image_folder(folder, 16).patient.tolist() == [0, 1, 2, 3]
+
+
+def squares(root: Path, number: int, shade: int) -> None:
+    """Write two images each of some patients of two classes, and who they are."""
+    rows = ["file,patient"]
+    for k, name in enumerate(("benign 良性", "malignant")):
+        (root / name).mkdir(parents=True)
+        for i in range(2 * number):
+            picture = rng.integers(0, 100, (40, 40)) + shade * k
+            Image.fromarray(picture.astype(np.uint8)).save(root / name / f"{k} {i:03d} 图.png")
+            rows.append(f"{k} {i:03d} 图.png,{k} {i // 2}")
+    (root / "patients.csv").write_text("\n".join(rows), "utf-8")
+
+
+def test_a_reader_s_patients_are_in_one_part_each_and_both_classes_in_every(
+    tmp_path: Path,
+) -> None:
+    squares(tmp_path / "many", 15, 50)
+    found = breast_ultrasound(str(tmp_path / "many"), 32)
+    for name, share in {"train": 0.6, "val": 0.2, "test": 0.2}.items():
+        inside = found.part == name
+        assert inside.mean() == pytest.approx(share, abs=0.05)
+        assert found.y[inside].mean() == pytest.approx(0.5, abs=0.1)
+        assert not {*found.patient[inside]} & {*found.patient[~inside]}
+    squares(tmp_path / "few", 9, 50)
+    with pytest.raises(DataError, match=r"9 patients with the disease and 9 .* 10 of each"):
+        breast_ultrasound(str(tmp_path / "few"), 32)
+
+
+def test_keras_reads_the_same_from_a_folder(tmp_path: Path) -> None:
+    squares(tmp_path, 3, 50)
+    ours = image_folder(tmp_path, 40)
+    told = {"color_mode": "grayscale", "image_size": (40, 40), "shuffle": False, "verbose": False}
+    theirs = keras.utils.image_dataset_from_directory(tmp_path, batch_size=12, **told)
+    (x, y), *_ = theirs.as_numpy_iterator()
+    np.testing.assert_array_equal(ours.x[..., None], x)
+    np.testing.assert_array_equal(ours.y, y)
 
 
 def test_near_copies_are_found_through_others_and_nothing_else() -> None:

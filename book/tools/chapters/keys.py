@@ -26,7 +26,7 @@ PYTHON = (".py", ".pyi")  # a face names what it imports late in the one beside 
 OF_SHOWING = {"slide"}
 MODULE = re.compile(rf"{PACKAGE}(\.\w+)+")
 # What a chapter says that asks for real patients and has simulated ones in their place.
-STAND_IN = re.compile(r"\bheart_hospitals\(")
+STAND_IN = re.compile(r"\b(heart_hospitals|breast_ultrasound)\(")
 # Lines for IPython's own ears; they are no Python, and import nothing of ours.
 MAGIC = re.compile(r"^(\s*)[%!].*$", flags=re.MULTILINE)
 
@@ -124,20 +124,24 @@ def dependencies(notebook: dict[str, Any], root: Path) -> list[Path]:
     return sorted({*helpers, *data, *results, root / "requirements.txt"})
 
 
-def asks_for_patients(notebook: dict[str, Any]) -> bool:
-    """Tell whether a chapter's own code has a stand-in for real patients."""
-    return any(STAND_IN.search(source(cell)) for cell in code_cells(notebook))
+def asks_for_patients(notebook: dict[str, Any]) -> list[str]:
+    """Name what a chapter's own code calls for real patients, and has a stand-in for."""
+    calls = (STAND_IN.findall(source(cell)) for cell in code_cells(notebook))
+    return sorted({name for found in calls for name in found})
 
 
 def patients_here() -> list[str]:
-    """Name the official files of real patients that are on this machine."""
-    from medxfer_utils.data import HEART, DataError, cache_folder, find_local
+    """Name the files on this machine without which a chapter would simulate."""
+    from medxfer_utils import data
 
+    images = (data.REGISTRY[f"breastmnist{size}.npz"] for size in ("_224", ""))
+    files = [*data.HEART.values(), *images, data.WEIGHTS[0]]
     try:
-        own = [file.name for file in HEART.values() if find_local(file.name, file.folder)]
-    except DataError:  # the reader's folder is not there: the chapter will say so
+        own = [file.name for file in files if data.find_local(file.name, file.folder)]
+    except data.DataError:  # the reader's folder is not there: the chapter will say so
         own = []
-    kept = [f.name for f in HEART.values() if (cache_folder() / f.folder / f.name).is_file()]
+    caches = {file: (data.cache_folder() / file.folder, data.keras_cache()) for file in files}
+    kept = [f.name for f, places in caches.items() if any((p / f.name).is_file() for p in places)]
     return sorted({*own, *kept})
 
 

@@ -227,13 +227,23 @@ def execute(notebook: Path, edition: Edition) -> dict[str, Any]:
     return run
 
 
-def call_patients(notebook: Path) -> None:
-    """Fetch the real patients that a chapter asks for, before it is told whether they are here."""
-    if asks_for_patients(read(notebook)):
-        from medxfer_utils.data import DataError, four_hospitals
+def patients_can_be_had(notebook: Path) -> bool:
+    """Fetch the real patients that a chapter asks for, if any, and tell whether it will have them.
 
-        with contextlib.suppress(DataError):  # it has a stand-in, and says why
-            four_hospitals()
+    To be called before it is told whether they are here. It has a stand-in, and says why.
+    """
+    if asked := asks_for_patients(read(notebook)):
+        from medxfer_utils import data
+
+        try:
+            if "heart_hospitals" in asked:
+                data.four_hospitals()
+            if "breast_ultrasound" in asked:
+                data.imagenet_weights(data.WEIGHTS[0].url)
+                data.breast_ultrasound(size=32)
+        except data.DataError:
+            return False
+    return True
 
 
 def why(error: Exception) -> str:
@@ -255,7 +265,7 @@ def attempt(notebook: Path, edition: Edition) -> Failure | None:
 
     start = time.monotonic()
     try:
-        call_patients(notebook)
+        patients_can_be_had(notebook)
         key = edition.key(notebook)
         with PeakMemory(named(notebook)) as memory:
             run = execute(notebook, edition)

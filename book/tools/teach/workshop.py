@@ -1,10 +1,11 @@
 """What a workshop needs: `make workshop` packs a kit, `make wheels` fetches what it installs.
 
 The kit is one file with the notebooks for students, the package, the stored results that the
-chapters draw, the part of the lock that is needed, and `start.py`. The same book gives the same
-bytes. The wheels are for a USB stick or a server in the class: they come from the package index
-that pip is set to and must have the hashes of the lock. They lie in `_build/workshop/wheels`;
-beside `start.py`, that folder makes the installation need no network.
+chapters draw, the weights of the first lesson's network, the part of the lock that is needed, and
+`start.py`. The same book gives the same bytes. The wheels are for a USB stick or a server in the
+class: they come from the package index that pip is set to and must have the hashes of the lock.
+They lie in `_build/workshop/wheels`; beside `start.py`, that folder makes the installation need no
+network.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from book.tools.chapters.run import find_notebooks, load, write_whole
 from book.tools.teach.exercises import question, title
 from book.tools.teach.notebooks import student
 from book.tools.teach.plain import Plain
+from medxfer_utils import data
 
 NAME = "medxfer-workshop"
 KIT = Path(__file__).with_name("kit")
@@ -157,8 +159,22 @@ def contents(root: Path) -> dict[str, bytes]:
         files[f"notebooks/{notebook.name}"] = text.encode("utf-8")
     files["requirements.txt"] = student_lock(root).encode("utf-8")
     files["start.html"] = start_page(root).encode("utf-8")
+    files |= weights()
     alone = [KIT / "README.md", KIT / "start.py", *folder_files(KIT / "jupyter")]
     return files | {path.relative_to(KIT).as_posix(): path.read_bytes() for path in alone}
+
+
+def weights() -> dict[str, bytes]:
+    """Return the weights of the first lesson's network, checked, where the package looks for them.
+
+    Nothing if they can be had neither here nor from their address: the lesson has a stand-in.
+    """
+    file = data.WEIGHTS[0]
+    try:
+        return {f"data/{file.folder}/{file.name}": data.imagenet_weights(file.url).read_bytes()}
+    except data.DownloadError as error:
+        print(f"The kit comes without weights, and lesson 01 simulates. {error}")
+        return {}
 
 
 def packed(files: dict[str, bytes]) -> bytes:

@@ -31,6 +31,8 @@ def call(*arguments: str) -> int:
     environment = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1"}
     others = environment.get("JUPYTER_CONFIG_PATH")
     environment["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, [str(SETTINGS), others]))
+    if (data := HERE / "data").is_dir():  # weights, and what the teacher has put beside them
+        environment.setdefault("MEDXFER_DATA", str(data))
     wheels = HERE / "wheels"
     if wheels.is_dir():
         environment.update(offline(wheels))
