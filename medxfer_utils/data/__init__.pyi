@@ -9,7 +9,7 @@ from .files import cache_folder as cache_folder, fetch as fetch, find_local as f
 from .files import imagenet_weights as imagenet_weights, keras_cache as keras_cache
 from .files import sums_of as sums_of, verify as verify
 from .folder import Pictures as Pictures, breast_ultrasound as breast_ultrasound
-from .folder import image_folder as image_folder
+from .folder import chest_xrays as chest_xrays, image_folder as image_folder
 from .hospitals import CODES as CODES, DIAGNOSES as DIAGNOSES, HEART_FEATURES as HEART_FEATURES
 from .hospitals import SHARED as SHARED, STATISTICS as STATISTICS, encoded as encoded
 from .hospitals import four_hospitals as four_hospitals, heart_hospitals as heart_hospitals
