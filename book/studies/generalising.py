@@ -31,7 +31,7 @@ from medxfer_utils.models import Training
 
 Array = NDArray[np.floating]
 NAME = "generalising"
-BUDGETS, FEW, SOURCE, REPEATS = (20, 50, 150, 400), 40, 1500, 6
+BUDGETS, FEW, SOURCE, REPEATS = (20, 50, 150, 400), 40, 1500, 4
 WIDTHS = {"narrow": (8, 16, 32), "middle": (16, 32, 64), "wide": (32, 64, 128)}
 UPDATES, MEMBERS = (0, 10, 25, 50, 100, 200), 4
 STARTS = ("from scratch", "cached features", "fine-tuned")
@@ -46,7 +46,7 @@ PACKAGES = ("numpy", "scipy", "pandas", "keras")
 
 def network(widths: tuple[int, ...], seed: int) -> keras.Model:
     """Three convolutions of stride 2."""
-    net = keras.Sequential([keras.Input((28, 28, 1))])
+    net = keras.Sequential([keras.Input((28, 28, 1))], name="small")  # one graph for all
     for k, width in enumerate(widths, start=1):
         shape: dict[str, Any] = {"strides": 2, "padding": "same", "use_bias": False}
         net.add(keras.layers.Conv2D(width, 3, name=f"conv_{k}", **shape))
