@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 for _name, _value in {
     "KERAS_BACKEND": "tensorflow",
-    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "TF_CPP_MIN_LOG_LEVEL": "3",  # its errors come as exceptions, too
     # By default TensorFlow decides by processor. Always on: faster, and the same everywhere.
     "TF_ENABLE_ONEDNN_OPTS": "1",
 }.items():
