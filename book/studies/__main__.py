@@ -26,7 +26,6 @@ from book.studies.study import Study
 SCRIPTS = (
     *("hospitals", "hospitals_choice", "hospitals_gaps", "images_ct_mr", "images_xray_ultrasound"),
     *("lung_real", "lung_sources", "lung_to_liver", "lung_prepared", "first_transfer"),
-    "generalising",
 )
 
 

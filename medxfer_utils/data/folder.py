@@ -110,7 +110,7 @@ def chest_xrays(folder: str = "builtin", size: int = 28) -> Pictures:
     found = _in_parts(medmnist("pneumoniamnist", 28, also=KNOWN_COPIES), size)
     pixels = found.x.reshape(len(found.x), -1)
     once = np.sort(np.unique(pixels, axis=0, return_index=True)[1])
-    return Pictures(*(column[once] for column in found))
+    return Pictures(found.x[once], found.y[once], found.part[once], found.patient[once])
 
 
 def _in_parts(found: MedMNIST, size: int) -> Pictures:

@@ -13,8 +13,7 @@ from .combined import Average as Average
 from .linear import Linear as Linear, logistic_loss as logistic_loss
 from .linear import posterior_mode as posterior_mode
 from .network import Model as Model, with_statistics_of as with_statistics_of
-from .penalties import Anchor as Anchor, ElasticNet as ElasticNet, MapDistance as MapDistance
-from .penalties import Penalty as Penalty
+from .penalties import Anchor as Anchor, MapDistance as MapDistance, Penalty as Penalty
 from .penalties import Seen as Seen, Shrink as Shrink, SpectralShrinkage as SpectralShrinkage
 from .surgery import backbone_layers as backbone_layers, blocks as blocks, norms as norms
 from .surgery import channel_attention as channel_attention, convolutions as convolutions

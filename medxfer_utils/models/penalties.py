@@ -80,23 +80,6 @@ class Shrink(_OfWeights):
         return _size([w for w in seen.weights if len(w.shape) > 1], self.power)
 
 
-@dataclass(frozen=True)
-class ElasticNet:
-    """Both pulls to zero, half of each [1]_: ½Σ|w| + ¼Σw² over kernels. Taught in lesson 06.
-
-    References
-    ----------
-    .. [1] Zou and Hastie (2005), Regularization and variable selection via the elastic net.
-       Journal of the Royal Statistical Society B, doi:10.1111/j.1467-9868.2005.00503.x.
-    """
-
-    layers: tuple[str, ...] = field(default=(), init=False)
-    compares: bool = field(default=False, init=False)
-
-    def __call__(self, seen: Seen) -> Any:
-        return (Shrink(1)(seen) + Shrink(2)(seen)) / 2
-
-
 class Anchor(_OfWeights):
     """Pull to the source over every moving weight: Σ|w − w₀| (L1-SP) or ½Σ(w − w₀)² (L2-SP [1]_).
 

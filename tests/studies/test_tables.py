@@ -43,7 +43,6 @@ NEEDED = {
         ("breastmnist_224.npz", "medmnist"),
         ("mobilenet_2_5_224_tf_no_top.h5", "weights"),
     ],
-    "xrays": [("pneumoniamnist.npz", "medmnist")],
     "nothing": [],
 }
 HERE = {name for name, files in NEEDED.items() if all(find_local(*file) for file in files)}
@@ -79,7 +78,6 @@ TABLES = {
     "image_transfer": Expected(1440, 12, 0.02, {"log loss": 0.2}, dear=True),
     "xray_ultrasound": Expected(300, 4, 0.02, {}, "medmnist", dear=True),
     "first_transfer": Expected(192, 8, 0.03, {}, "ultrasound", dear=True),
-    "generalising": Expected(0, 0, 0.03, {"log loss": 0.1}, "xrays", dear=True),
     "medmnist_recipe": Expected(45, 5, 0.02, {"accuracy": 0.03}, "medmnist", dear=True),
     "lidc_transfer": Expected(3100, 12, 0.03, {"log loss": 0.2}, "lidc", dear=True),
     "lung_sources": Expected(32, 8, 0.02, dear=True),
