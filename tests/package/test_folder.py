@@ -16,8 +16,8 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from medxfer_utils import images
-from medxfer_utils.data import folder as folder_module
 from medxfer_utils.data import DataError, breast_ultrasound, chest_xrays, image_folder
+from medxfer_utils.data import folder as folder_module
 
 # isort: split
 import keras
