@@ -6,6 +6,7 @@ import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from medxfer_utils import chapter, images
-from medxfer_utils.data import DataError, breast_ultrasound, image_folder
+from medxfer_utils.data import DataError, breast_ultrasound, chest_xrays, image_folder
+from medxfer_utils.data import folder as folder_module
 
 # isort: split
 import keras
@@ -324,3 +326,16 @@ def test_near_copies_are_found_through_others_and_nothing_else() -> None:
             images.near_copies(faulty)
     with pytest.raises(ValueError, match="between 0 and 1, not 93"):
         images.near_copies([one, other], threshold=93)
+
+
+def test_an_xray_that_is_there_twice_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    x = rng.integers(0, 255, (12, 28, 28)).astype(np.uint8)
+    x[7] = x[1]  # in the first part and in the second
+    parts = [SimpleNamespace(x=x[k : k + 4], y=np.arange(4) % 2) for k in (0, 4, 8)]
+    whole = SimpleNamespace(**dict(zip(("train", "val", "test"), parts, strict=True)))
+    monkeypatch.setattr(folder_module, "medmnist", lambda *_, **__: whole)
+    found = chest_xrays()
+    np.testing.assert_array_equal(found.x, np.delete(x, 7, axis=0))
+    assert found.part.tolist() == ["train"] * 4 + ["val"] * 3 + ["test"] * 4
+    assert len(np.unique(found.patient)) == 11

@@ -26,7 +26,7 @@ PYTHON = (".py", ".pyi")  # a face names what it imports late in the one beside 
 OF_SHOWING = {"slide"}
 MODULE = re.compile(rf"{PACKAGE}(\.\w+)+")
 # What a chapter says that asks for real patients and has simulated ones in their place.
-STAND_IN = re.compile(r"\b(heart_hospitals|breast_ultrasound)\(")
+STAND_IN = re.compile(r"\b(heart_hospitals|breast_ultrasound|chest_xrays)\(")
 # Lines for IPython's own ears; they are no Python, and import nothing of ours.
 MAGIC = re.compile(r"^(\s*)[%!].*$", flags=re.MULTILINE)
 
@@ -137,7 +137,8 @@ def patients_here() -> list[str]:
     """Name the files on this machine without which a chapter would simulate."""
     from medxfer_utils import data
 
-    images = (data.REGISTRY[f"breastmnist{size}.npz"] for size in ("_224", ""))
+    sets = ("breastmnist_224", "breastmnist", "pneumoniamnist")
+    images = (data.REGISTRY[f"{name}.npz"] for name in sets)
     files = [*data.HEART.values(), *images, data.WEIGHTS[0]]
     try:
         own = [file.name for file in files if data.find_local(file.name, file.folder)]
