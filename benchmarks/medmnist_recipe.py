@@ -1,6 +1,6 @@
 """PneumoniaMNIST and BreastMNIST at 28 pixels on the CPU, beside the published figures.
 
-One recipe for both: a committee of small networks and of a logistic regression on what a
+One recipe for both: an ensemble of small networks and of a logistic regression on what a
 MobileNet that was trained on photographs sees. Everything in it was chosen on the official training
 and validation images; the test images are scored once for each seed. Run it with
 `make benchmark`, or alone; `README.md` beside this file says what was tried and how to read it.
@@ -42,7 +42,7 @@ SEEDS = 5
 BATCH, RATE, SMOOTHING = 64, 0.003, 0.1
 ALPHA, PIXELS, STRENGTH = 0.25, 128, 0.03  # width of MobileNet, its images; C of the regression
 STAGES = (3, 5, 7, 9, 11, 13)  # blocks of MobileNet whose mean over the image is a feature
-TOGETHER = ("committee", "networks only", "committee, training prevalence")
+TOGETHER = ("ensemble", "networks only", "ensemble, training prevalence")
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "keras")
 
 
@@ -55,7 +55,7 @@ class Plan:
     epochs : int
         How often a network sees each training image.
     networks : int
-        Of a committee. Every other one reads standardised images.
+        Of an ensemble. Every other one reads standardised images.
     balanced : bool
         Whether both classes count alike in training, whatever their share.
     """
@@ -69,8 +69,8 @@ PLANS = {"pneumoniamnist": Plan(12, 4, balanced=True), "breastmnist": Plan(60, 8
 # What was compared by cross-validation of the training and validation images before the recipe was
 # fixed; `README.md` tells how. The test images had no part in it.
 TRIED = {
-    "pneumoniamnist": {"networks": 5, "classifiers of features": 2, "committees": 11},
-    "breastmnist": {"networks": 7, "classifiers of features": 41, "committees": 20},
+    "pneumoniamnist": {"networks": 5, "classifiers of features": 2, "ensembles": 11},
+    "breastmnist": {"networks": 7, "classifiers of features": 41, "ensembles": 20},
 }
 # AUROC and accuracy at 28 pixels: Yang et al. (2023), MedMNIST v2, doi:10.1038/s41597-022-01721-8.
 # AutoML had the 28 pixels as well.
@@ -209,7 +209,7 @@ def by_features(seen: Array, y: Labels, seen_test: Array, balanced: bool) -> Arr
 def by_network(
     x: NDArray[np.uint8], y: Labels, x_test: NDArray[np.uint8], plan: Plan, member: int, seed: int
 ) -> Array:
-    """Log odds by one network of the committee."""
+    """Log odds by one network of the ensemble."""
     standardised, own = bool(member % 2), plan.networks * seed + member
     rng = np.random.default_rng(own)
     rows = balanced_rows(y, rng) if plan.balanced else np.arange(len(y))
@@ -219,8 +219,8 @@ def by_network(
     return outputs(fitted, grey(x_test, standardised))[:, 0]
 
 
-def committee(networks: list[Array], features: Array) -> Array:
-    """Log odds of the committee: networks and features have half of the say each."""
+def ensemble(networks: list[Array], features: Array) -> Array:
+    """Log odds of the ensemble: networks and features have half of the say each."""
     return cast(Array, (np.mean(networks, axis=0) + features) / 2)
 
 
@@ -233,7 +233,7 @@ def fit_and_score(
     seed: int,
     members: int,
 ) -> dict[str, tuple[Array, float]]:
-    """Log odds of the test images and processor seconds, of the committee and of its parts."""
+    """Log odds of the test images and processor seconds, of the ensemble and of its parts."""
     start = time.process_time()
     features = by_features(seen[0], y, seen[1], plan.balanced)
     alone, clock, networks = time.process_time() - start, [], []
@@ -241,15 +241,15 @@ def fit_and_score(
         before = time.process_time()
         networks.append(by_network(x, y, x_test, plan, member, seed))
         clock.append(time.process_time() - before)
-    together = committee(networks, features)
+    together = ensemble(networks, features)
     found = {
-        "committee": (together, alone + sum(clock)),
+        "ensemble": (together, alone + sum(clock)),
         "one network": (networks[0], clock[0]),
         "networks only": (np.mean(networks, axis=0), sum(clock)),
         "ImageNet features only": (features, alone),
     }
     if plan.balanced:
-        found["committee, training prevalence"] = (together + logit(y.mean()), alone + sum(clock))
+        found["ensemble, training prevalence"] = (together + logit(y.mean()), alone + sum(clock))
     return found
 
 

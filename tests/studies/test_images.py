@@ -31,7 +31,7 @@ STAND_IN = ("md5:of a stand-in", "sha256:of a stand-in")
 
 def recipe_rows(data: str) -> pd.DataFrame:
     frame = results.load("medmnist_recipe")
-    return frame.query("data == @data and model == 'committee'")
+    return frame.query("data == @data and model == 'ensemble'")
 
 
 def test_where_the_recipe_stands_among_all_published_figures() -> None:
@@ -52,7 +52,7 @@ def test_where_the_recipe_stands_among_all_published_figures() -> None:
 def test_features_of_photographs_help_one_set_and_harm_the_other() -> None:
     frame = results.load("medmnist_recipe")
     wide = frame.pivot(index=["data", "seed"], columns="model", values="AUROC")
-    gain = wide["committee"] - wide["networks only"]
+    gain = wide["ensemble"] - wide["networks only"]
     assert (gain["breastmnist"] > 0).all()
     assert (gain["pneumoniamnist"] < 0).all()
 
@@ -160,7 +160,7 @@ def test_a_standardised_image_has_its_own_mean_and_features_have_half_of_the_say
     np.testing.assert_allclose(x.mean((1, 2, 3)), 0, atol=1e-5)
     np.testing.assert_allclose(x.std((1, 2, 3)), 1, atol=1e-5)
     networks = [np.array([1.0, 0.0]), np.array([3.0, 0.0])]
-    assert recipe.committee(networks, np.array([0.0, 4.0])).tolist() == [1.0, 2.0]
+    assert recipe.ensemble(networks, np.array([0.0, 4.0])).tolist() == [1.0, 2.0]
 
 
 # --- how the tables are made, on a stand-in -------------------------------------------------------
