@@ -118,7 +118,8 @@ def _smooth(name: str, y: Values, p: Values) -> tuple[Values, Values]:
     if len({*y.tolist()}) < 2 or np.ptp(z) == 0:
         raise ValueError(f"{name!r}: a calibration curve needs ill, healthy and unequal risks")
     smooth = make_pipeline(SplineTransformer(4), StandardScaler(), LogisticRegression()).fit(z, y)
-    at = np.linspace(*np.quantile(z, [0.01, 0.99]), 300)
+    low, high = np.quantile(z, [0.01, 0.99])
+    at = np.linspace(low, high, 300)
     return expit(at), smooth.predict_proba(at[:, None])[:, 1]
 
 

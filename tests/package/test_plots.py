@@ -127,7 +127,8 @@ def test_strategies_keep_their_colour_and_curves_differ_in_more_than_that() -> N
     alt = plots.learning_curves(RESULTS, "AUROC", strategies=["target only", "L2-SP"])
     assert "source as is" not in alt
     handles, labels = plt.gca().get_legend_handles_labels()
-    by_label = {label: bar[0].get_color() for bar, label in zip(handles, labels, strict=True)}
+    bars: list[Any] = [*handles]
+    by_label = {label: bar[0].get_color() for bar, label in zip(bars, labels, strict=True)}
     assert by_label == {name: plots.COLOURS[name] for name in ("target only", "L2-SP")}
 
 
@@ -143,8 +144,8 @@ def test_alt_texts_and_bands_hold_the_numbers_of_other_libraries() -> None:
     assert f"L2-SP {ends[8]:.3f} to {ends[64]:.3f}; ideal observer 0.957" in alt
     assert [0.957, 0.957] in [np.asarray(line.get_ydata()).tolist() for line in plt.gca().lines]
     draws = RESULTS.query("strategy == 'L2-SP' and n == 16")["AUROC"]
-    bars = [path.vertices for path in plt.gca().collections[0].get_paths()]
-    at_16 = next(np.asarray(bar)[:, 1] for bar in bars if np.isclose(bar[0][0], 16))
+    paths: Any = plt.gca().collections[0].get_paths()
+    at_16 = next(path.vertices[:, 1] for path in paths if np.isclose(path.vertices[0, 0], 16))
     interval = stats.t.interval(0.95, 4, draws.mean(), stats.sem(draws))
     assert (at_16.min(), at_16.max()) == pytest.approx(interval)
 
@@ -158,7 +159,7 @@ def test_a_smooth_calibration_curve_finds_the_true_share_of_ill() -> None:
         at, share = (np.asarray(v) for v in by_label[name].get_data())
         assert share == pytest.approx(at**power, abs=0.06)
         assert (at.min(), at.max()) == pytest.approx(np.quantile(risk, [0.01, 0.99]))
-    marks = [line.get_xdata() for line in plt.gca().lines if line.get_marker() == "|"]
+    marks: list[Any] = [line.get_xdata() for line in plt.gca().lines if line.get_marker() == "|"]
     assert [len(x) for x in marks] == [4000, 4000], "each patient is a mark"
 
 
