@@ -142,7 +142,7 @@ def models() -> dict[str, tuple[Pooled, float]]:
 def one_hospital(hospital: str, only: Only = ALL) -> Iterator[Mapping[str, Any]]:
     """Accuracy of each model at a hospital with the counts; the published came without."""
     train, test = halves()[hospital]
-    yield _row("the commoner class", test.y == (train.prevalence > 0.5))
+    yield _row("majority class", test.y == (train.prevalence > 0.5))
     for title, (design, c) in models().items():
         yield _row(title, design.fitted(c).predict(design.read(hospital, test.x)) == test.y)
     for title, values in PUBLISHED.items():

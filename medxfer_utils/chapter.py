@@ -162,7 +162,7 @@ class Chapter:
         ------
         ValueError
             If an end of the band is not finite, or the ends are the wrong way round: that is a
-            fault of the chapter, not of the student.
+            mistake of the chapter, not of the student.
         """
         entry = _against_band(f"check {name!r}", _number(answer), band)
         answered = answer is not ... and answer is not None

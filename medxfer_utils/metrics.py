@@ -279,33 +279,11 @@ def _binned(y: Values, p: Values, bins: int) -> pd.DataFrame:
     return curve.assign(patients=np.bincount(place)[curve.index])
 
 
-def reliability_curve(y: Values, p: Values, bins: int = 10, level: float = 0.95) -> pd.DataFrame:
-    """Observed against predicted share of ill, in `bins` intervals of `p` of equal width.
-
-    Equal width, closed on the right, as in Guo et al. (2017): a bin means the same in every
-    cohort, so two models or two sites can be laid over each other. Its price, bins with few
-    patients, is shown by their number and by Wilson's interval. Taught in lesson 03.
-
-    Returns
-    -------
-    DataFrame
-        One row for each bin that holds patients: `predicted` (mean of `p`), `observed` (share of
-        ill), `low` and `high` (Wilson's interval of `observed`), `patients`.
-    """
-    _share("level", level)
-    curve, z = _binned(y, p, bins), stats.norm.ppf((1 + level) / 2)
-    share, n = curve["observed"], curve["patients"]
-    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    curve = curve.assign(low=np.maximum(middle - half, 0), high=np.minimum(middle + half, 1))
-    return curve[["predicted", "observed", "low", "high", "patients"]]
-
-
 def expected_calibration_error(y: Values, p: Values, bins: int = 10) -> float:
     """Mean distance between the observed and the predicted share of ill over the patients' bins.
 
-    The bins are those of `reliability_curve` (Naeini et al. 2015; Guo et al. 2017). It is biased
-    upwards in small samples: a perfect model does not reach 0. Taught in lesson 03.
+    The bins have equal width and are closed on the right (Naeini et al. 2015; Guo et al. 2017). It
+    is biased upwards in small samples: a perfect model does not reach 0. Taught in lesson 03.
     """
     curve = _binned(y, p, bins)
     gap = (curve["observed"] - curve["predicted"]).abs()

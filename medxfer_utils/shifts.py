@@ -12,13 +12,13 @@ what differs                                    `mmd_test`, strata   intercept�
 ==============================================  ===================  ===========  ===========
 none                                            –                    –            –
 covariate shift: P(x), but not P(y | x)         **rejects**          –            –
-prior shift: P(y), but not P(x | y)             –                    **rejects**  –
+label shift: P(y), but not P(x | y)             –                    **rejects**  –
 concept shift: the slopes of P(y | x)           may reject           may reject   **rejects**
 ==============================================  ===================  ===========  ===========
 
 † Of `concept_test`, which takes P(y | x) to be logistic: a curve that this misses can pass for a
-concept shift. `prior_test` alone decides nothing, since the other shifts can change the
-prevalence too; `mmd_test` without strata rejects under prior shift. `simulated_pair` has the truth.
+concept shift. `prevalence_test` alone decides nothing, since the other shifts can change the
+prevalence too; `mmd_test` without strata rejects under label shift. `simulated_pair` has the truth.
 """
 
 from typing import Any, NamedTuple
@@ -39,9 +39,9 @@ Array = npt.NDArray[Any]
 Values = npt.ArrayLike
 Groups = tuple[Values, Values] | None
 
-KINDS = ("none", "covariate", "prior", "concept")
+KINDS = ("none", "covariate", "label", "concept")
 # The truth of `simulated_pair`: log odds ratio of each feature, where the covariate shift takes
-# the mean of x, and the prevalences of the prior shift.
+# the mean of x, and the prevalences of the label shift.
 SLOPES = np.array([1.0, 0.8, 0.6, 0.0, 0.0])
 SHIFT = np.array([0.6, 0.0, 0.0, 0.6, 0.0])
 PREVALENCES = (0.3, 0.6)
@@ -195,7 +195,7 @@ def mmd_test(
 
     Features are standardised and the bandwidth is `median_bandwidth`, both over all patients.
     With `strata`, ``(y_a, y_b)``, hospitals are exchanged within a diagnosis only, and the
-    statistic is the mean of the diagnoses' MMD², weighted by their patients: pure prior shift is
+    statistic is the mean of the diagnoses' MMD², weighted by their patients: pure label shift is
     then the null hypothesis. Each hospital needs two patients of each diagnosis. With `groups` a
     patient is exchanged with all rows (of a diagnosis). Taught in lesson 09.
 
@@ -223,7 +223,7 @@ def mmd_test(
     return float(values[0]), float(np.mean(values >= values[0] - 1e-12))
 
 
-def prior_test(y_a: Values, y_b: Values, groups: Groups = None) -> tuple[float, float]:
+def prevalence_test(y_a: Values, y_b: Values, groups: Groups = None) -> tuple[float, float]:
     """Prevalence in b minus prevalence in a, and the two-sided p value of Fisher's exact test.
 
     With `groups` a patient is ill if any row is.
@@ -327,14 +327,14 @@ def simulated_pair(
 
     Five features; P(y | x) is logistic in both hospitals, and log odds are ``x @ SLOPES`` unless
     said otherwise. none: x is standard normal. covariate: in b its mean is `SHIFT`, which raises
-    the prevalence. concept: b has the `SLOPES` in reverse order. prior: within a class x is
+    the prevalence. concept: b has the `SLOPES` in reverse order. label: within a class x is
     normal, the means `SLOPES` apart; the prevalences are `PREVALENCES`, of which the log odds of
     each hospital have their intercept.
     """
     require(kind in KINDS, f"kind must be one of {', '.join(KINDS)}, not {kind!r}.")
     x_a, x_b = (rng.normal(size=(n, len(SLOPES))) for n in (n_a, n_b))
     chance = rng.random(n_a), rng.random(n_b)
-    if kind == "prior":
+    if kind == "label":
         y_a, y_b = ((u < p).astype(int) for u, p in zip(chance, PREVALENCES, strict=True))
         return x_a + np.outer(y_a - 0.5, SLOPES), y_a, x_b + np.outer(y_b - 0.5, SLOPES), y_b
     x_b = x_b + SHIFT * (kind == "covariate")
@@ -357,7 +357,7 @@ def _probabilities(p: Values, **prevalences: float) -> Array:
 def at_prevalence(p: Values, old: float, new: float) -> Array:
     """Probabilities (n,) that hold at prevalence `old`, brought to prevalence `new` by Bayes' rule.
 
-    The odds are multiplied by new / (1 − new) and divided by old / (1 − old): right under prior
+    The odds are multiplied by new / (1 − new) and divided by old / (1 − old): right under label
     shift only.
     """
     values = _probabilities(p, old=old, new=new)

@@ -156,18 +156,20 @@ def one_pair(
     pool, test = divide(hospitals()[target], repeat)
     start = transfer.pooled([hospitals()[source]], pool.x)
     scaler = transfer.common_scaler([hospitals()[source]], pool.x)
-    arms: dict[str, Strategy] = {"as is": kept(start)}
-    arms["L2-SP"] = lambda t, s: transfer.regularised(start, t)
+    strategies: dict[str, Strategy] = {"as is": kept(start)}
+    strategies["L2-SP"] = lambda t, s: transfer.regularised(start, t)
     strong: Strategy = lambda t, s: transfer.one_hospital(t, scaler, STRONG)  # noqa: E731
     for n in chosen(only, "n", sizes_of(pool, GATE_SIZES)):
         labelled = draw(pool, n, np.random.default_rng([repeat, 0]))
-        for kind in chosen(only, "transfer", arms):
-            said = transfer.ask_gate(arms[kind], strong, labelled, repeat)
+        for kind in chosen(only, "transfer", strategies):
+            said = transfer.ask_gate(strategies[kind], strong, labelled, repeat)
             row = {"transfer": kind, "n": n}
             row |= {"answer": said.answer, "gain": said.gain, "p": said.p_value}
-            used = {"transfer": arms[kind], "alone": strong}
-            for who, arm in (used | {"gated": transfer.gated(arms[kind], strong)}).items():
-                row |= _measured(arm(labelled, repeat), test, who)
+            used = {"transfer": strategies[kind], "alone": strong}
+            for who, strategy in (
+                used | {"gated": transfer.gated(strategies[kind], strong)}
+            ).items():
+                row |= _measured(strategy(labelled, repeat), test, who)
             yield row
 
 

@@ -94,7 +94,7 @@ def promises(model: Model, few: Cohort) -> dict[str, float]:
 
     LogME has no value where fewer distinct patients than features explain every label.
     """
-    p, inner = model.probability(few.x), model.features(few.x, "body_2")
+    p, inner = model.probability(few.x), model.features(few.x, "hidden_2")
     alike = len(np.unique(inner, axis=0)) < len(inner) <= inner.shape[1]
     return {
         "LogME": np.nan if alike else transfer.logme(inner, few.y),
@@ -207,8 +207,8 @@ def one_ablation(target: str, repeat: int, only: Only = ALL) -> Iterator[Mapping
         "training scheme": lambda: scheme(source, few, scaler, repeat),
     }
     for principle in chosen(only, "principle", ablations):
-        for arm, model in ablations[principle]().items():
-            row: dict[str, Any] = {"principle": principle, "arm": arm}
+        for variant, model in ablations[principle]().items():
+            row: dict[str, Any] = {"principle": principle, "variant": variant}
             row["AUROC"] = metrics.auroc(test.y, model.logit(test.x))
             yield row | {"log loss": metrics.log_loss(test.y, model.probability(test.x))}
 
@@ -220,5 +220,5 @@ EACH = [{"target": target, "repeat": k} for target in HEART for k in REPEATS]
 THREE = [job for job in EACH if job["target"] in TARGETS]
 STUDIES = (
     Study(CHOICE, EACH, one_choice, ("source", "n"), PACKAGES, FACTS),
-    Study(PRINCIPLES, THREE, one_ablation, ("arm", "principle"), PACKAGES, FACTS),
+    Study(PRINCIPLES, THREE, one_ablation, ("variant", "principle"), PACKAGES, FACTS),
 )

@@ -1,6 +1,6 @@
 """What North's network is worth to South and to an MR clinic: chapter 03's learning curves.
 
-Each repeat is a world of its own: new patients everywhere, a new source network, new labels. So
+Each repeat is a replicate of its own: new patients everywhere, a new source network, new labels. So
 the intervals speak of other patients and other networks too, not only of other labels.
 """
 
@@ -28,8 +28,8 @@ from medxfer_utils.cohorts import Cohort
 from medxfer_utils.models import Model, Strategy, Training
 
 TABLE = "image_transfer"
-# World 0 is the one on which the learning rates were chosen; it is not reported.
-WORLDS, SIZES = range(1, 13), (10, 20, 40, 80, 160)
+# Replicate 0 is the one on which the learning rates were chosen; it is not reported.
+REPLICATES, SIZES = range(1, 13), (10, 20, 40, 80, 160)
 PATIENTS = {"source": 1000, "pool": 800, "test": 1200}
 
 NORTH = clinic.Site(organ="lung", size=32, pixel=1.5, slice_thickness=2)
@@ -68,23 +68,23 @@ THRESHOLD = {"South": -500.0, "MR": 200.0}
 
 
 @cache
-def source_network(world: int) -> keras.Model:
-    """North's network of a world."""
-    north = clinic.simulate(NORTH, PATIENTS["source"], seed=3 * world).cohort
-    network = models.image_network(SHAPE, filters=FILTERS, seed=world)
-    return models.train(network, study.lung_window(north.x), north.y, LONG, seed=world)
+def source_network(replicate: int) -> keras.Model:
+    """North's network of a replicate."""
+    north = clinic.simulate(NORTH, PATIENTS["source"], seed=3 * replicate).cohort
+    network = models.image_network(SHAPE, filters=FILTERS, seed=replicate)
+    return models.train(network, study.lung_window(north.x), north.y, LONG, seed=replicate)
 
 
 @cache
-def digits_network(world: int) -> keras.Model:
+def digits_network(replicate: int) -> keras.Model:
     """The same network, trained to read handwritten digits."""
-    network = models.image_network(SHAPE, outputs=10, filters=FILTERS, seed=world)
-    return study.reads_digits(network, replace(LONG, steps=400), world)
+    network = models.image_network(SHAPE, outputs=10, filters=FILTERS, seed=replicate)
+    return study.reads_digits(network, replace(LONG, steps=400), replicate)
 
 
-def divide(target: str, world: int) -> tuple[Cohort, Cohort]:
+def divide(target: str, replicate: int) -> tuple[Cohort, Cohort]:
     """The pool and the test patients of a target clinic; both targets have the same patients."""
-    return study.clinic_of(TARGETS[target], PATIENTS, 3 * world + 1, world)
+    return study.clinic_of(TARGETS[target], PATIENTS, 3 * replicate + 1, replicate)
 
 
 def strategies(
@@ -115,12 +115,12 @@ def strategies(
         "scratch": lambda t, s: transfer.target_only(north, t, FRESH, s),
         "scratch, 3 times longer": lambda t, s: transfer.target_only(north, t, longer, s),
         "digits, fine-tuned": lambda t, s: transfer.fine_tuned(reader(s), t, FRESH, s),
-        "ruler": lambda t, s: transfer.classical(simple, t),
+        "three measurements": lambda t, s: transfer.classical(simple, t),
     }
 
 
-def one_world(repeat: int, only: Only = ALL) -> pd.DataFrame:
-    """Every strategy at both targets in one world, one row a fit."""
+def one_replicate(repeat: int, only: Only = ALL) -> pd.DataFrame:
+    """Every strategy at both targets in one replicate, one row a fit."""
     networks, frames = (source_network(repeat), digits_network(repeat)), []
     for target in chosen(only, "target", TARGETS):
         parts = divide(target, repeat)
@@ -129,6 +129,6 @@ def one_world(repeat: int, only: Only = ALL) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-FACTS = {"worlds": list(WORLDS), "sizes": list(SIZES), "patients": PATIENTS}
-EACH = [{"repeat": world} for world in WORLDS]
-STUDIES = (Study(TABLE, EACH, one_world, ("strategy", "target", "n"), PACKAGES, FACTS),)
+FACTS = {"replicates": list(REPLICATES), "sizes": list(SIZES), "patients": PATIENTS}
+EACH = [{"repeat": replicate} for replicate in REPLICATES]
+STUDIES = (Study(TABLE, EACH, one_replicate, ("strategy", "target", "n"), PACKAGES, FACTS),)

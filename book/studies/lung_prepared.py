@@ -29,7 +29,7 @@ LIVER, ULTRASOUND = "lung_to_liver_prepared", "ultrasound_prepared"
 CURVES, OTHERS = "lung_to_liver_curves", (10, 50, 200)
 LUNG = -830.0  # HU, the median of simulated lung patches
 GREY = 40.0  # grey values of ultrasound that become 1, about their mean distance from the median
-WORLDS, SIZES = range(1, 9), (20, 40, 80)  # of the divisions of `lidc_transfer`
+REPLICATES, SIZES = range(1, 9), (20, 40, 80)  # of the divisions of `lidc_transfer`
 
 
 def as_nodule(hu: Array) -> Array:
@@ -74,16 +74,16 @@ def minus_median(x: Array, unit: float) -> Array:
     return images.contrast(x, unit)[..., None]
 
 
-def blind_source(world: int, shuffle: bool = False) -> keras.Model:
+def blind_source(replicate: int, shuffle: bool = False) -> keras.Model:
     """A network for real nodules that were inverted at random, with their labels or shuffled."""
     data, y = lung_real.labelled(lidc_nodules())
     nodules = Cohort("nodules", lung_real.middle(data.x), y, data.patient)
     if shuffle:
-        nodules = lung_sources.shuffled(nodules, world)
-    network = models.image_network(SHAPE, filters=FILTERS, seed=world)
+        nodules = lung_sources.shuffled(nodules, replicate)
+    network = models.image_network(SHAPE, filters=FILTERS, seed=replicate)
     training = replace(lung_real.LONG, augment=contrast)
     x = minus_median(nodules.x, UNIT["lung"])
-    return models.train(network, x, nodules.y, training, world)
+    return models.train(network, x, nodules.y, training, replicate)
 
 
 def one_ultrasound(repeat: int, only: Only = ALL) -> pd.DataFrame:
@@ -119,8 +119,8 @@ def files() -> dict[str, list[str]]:
 KEYS, PACKAGES = ("strategy", "n"), lung_to_liver.PACKAGES
 FACTS = {"repeats": list(lung_to_liver.REPEATS), "sizes": lung_to_liver.COMPARED, "lung": LUNG}
 MORE = FACTS | {"sizes": OTHERS}
-GREYS = {"worlds": [*WORLDS], "sizes": SIZES, "unit": GREY}
-DIVISIONS = [{"repeat": world} for world in WORLDS]
+GREYS = {"replicates": [*REPLICATES], "sizes": SIZES, "unit": GREY}
+DIVISIONS = [{"repeat": replicate} for replicate in REPLICATES]
 STUDIES = (
     Study(LIVER, lung_to_liver.EACH, one_liver, KEYS, PACKAGES, FACTS),
     Study(CURVES, lung_to_liver.EACH, other_sizes, KEYS, PACKAGES, MORE),

@@ -1,7 +1,7 @@
 """What lung nodules are worth on real patients: to smaller nodules, from simulation, to ultrasound.
 
 Targets are nodules of LIDC-IDRI (malignant: scored 4 or 5 of 5 by radiologists; benign: 1 or 2) and
-the images of BreastMNIST. Each repeat is a world of its own: a new division of the target's
+the images of BreastMNIST. Each repeat is a replicate of its own: a new division of the target's
 patients into pool and test, new labels, a new source network. So the intervals speak of other
 patients of these hospitals, though all divisions share one set of patients. Run it with
 `make results`.
@@ -39,9 +39,9 @@ from medxfer_utils.models import Array, Classical, Model, Strategy, Training
 
 Prepare = Callable[[Array], Array]
 TABLE = "lidc_transfer"
-# World 0 is the one in which the choices below were made, on its pools; it is not reported. Its
+# Replicate 0 is the one in which the choices below were made, on its pools; it is not reported. Its
 # patients are also in the others.
-WORLDS = range(1, 21)
+REPLICATES = range(1, 21)
 SIZES = {"small nodules": (10, 20, 40, 80, 160)}
 SIZES |= {"simulation": SIZES["small nodules"], "ultrasound": (20, 40, 80, 160, 320)}
 POOL = 0.6  # of the target's patients; the others are the test
@@ -54,7 +54,7 @@ SHAPE, FILTERS = (SIDE, SIDE, 1), (16, 32, 64)
 
 LONG = Training(steps=600, rate=0.003, cosine=True, augment=models.flips_and_turns)
 SHORT = replace(LONG, steps=100, batch=16)
-# Four each, a factor of about 3 apart, tried in world 0; one of each serves all three questions.
+# Four each, a factor of about 3 apart, tried in replicate 0; one of each serves every question.
 RATES = {
     "scratch": (0.001, 0.003, 0.01, 0.03),
     "frozen features + new head": (0.01, 0.03, 0.1, 0.3),
@@ -112,7 +112,7 @@ class Question:
         Its `x` holds positions in the arrays below instead of images.
     images : ndarray, shape (n, SIDE, SIDE, 1)
     source : callable
-        From a world to its source network.
+        From a replicate to its source network.
     simple : dict of str to ndarray, shape (n, columns)
         Numbers that a logistic regression may have.
     """
@@ -132,10 +132,10 @@ def labelled(data: Nodules) -> tuple[Nodules, NDArray[np.int64]]:
     return kept, (kept.malignancy > 3).astype(np.int64)
 
 
-def trained(x: Array, y: NDArray[np.integer], world: int) -> keras.Model:
+def trained(x: Array, y: NDArray[np.integer], replicate: int) -> keras.Model:
     """A source network."""
-    network = models.image_network(SHAPE, filters=FILTERS, seed=world)
-    return models.train(network, x, y, LONG, world)
+    network = models.image_network(SHAPE, filters=FILTERS, seed=replicate)
+    return models.train(network, x, y, LONG, replicate)
 
 
 def sizes_apart(data: Nodules, y: NDArray[np.int64]) -> tuple[Cohort, Cohort]:
@@ -164,12 +164,14 @@ def simple_numbers(diameter: NDArray[np.floating], x: Array) -> dict[str, Array]
     return {DIAMETER: diameter[:, None].astype(float), "three measurements": measured(x)}
 
 
-def simulated(world: int) -> tuple[Array, NDArray[np.integer]]:
+def simulated(replicate: int) -> tuple[Array, NDArray[np.integer]]:
     """Simulated nodules of four scanners: with and without contrast medium, smooth and sharp."""
     site = clinic.Site(organ="lung", size=SIDE, pixel=PIXEL)
     kinds = [(phase, kernel) for phase in ("portal", "unenhanced") for kernel in ("soft", "sharp")]
     clinics = [
-        clinic.simulate(replace(site, phase=phase, kernel=kernel), SIMULATED, 4 * world + k).cohort
+        clinic.simulate(
+            replace(site, phase=phase, kernel=kernel), SIMULATED, 4 * replicate + k
+        ).cohort
         for k, (phase, kernel) in enumerate(kinds)
     ]
     everybody = together(clinics)
@@ -182,9 +184,9 @@ def simulation(data: Nodules, prepare: Prepare) -> Question:
     x = middle(data.x)
     target = Cohort("LIDC", np.arange(len(y), dtype=float), y, data.patient)
 
-    def source(world: int) -> keras.Model:
-        hu, label = simulated(world)
-        return trained(prepare(hu), label, world)
+    def source(replicate: int) -> keras.Model:
+        hu, label = simulated(replicate)
+        return trained(prepare(hu), label, replicate)
 
     return Question("simulation", target, prepare(x), source, simple_numbers(data.diameter, x))
 
@@ -192,9 +194,9 @@ def simulation(data: Nodules, prepare: Prepare) -> Question:
 def ultrasound(data: Nodules, prepare: Prepare) -> Question:
     """What is learnt on lung nodules in CT, brought to ultrasound of the breast.
 
-    All three official parts of BreastMNIST are one target, divided anew in each world. No patient
-    ids exist, so each image counts as a patient; of images that are there twice, none is used,
-    for one such pair has two diagnoses.
+    The three official parts of BreastMNIST are one target, divided anew in each replicate. No
+    patient ids exist, so each image counts as a patient; of images that are there twice, none is
+    used, for one such pair has two diagnoses. Near copies stay, and may be on both sides.
     """
     data, y = labelled(data)
     nodules = prepare(middle(data.x))
@@ -267,13 +269,13 @@ def networks(
     }
 
 
-def divide(question: Question, world: int) -> tuple[Cohort, Cohort]:
-    """The pool and the test patients of a world."""
-    return halves(question.target, POOL, world)
+def divide(question: Question, replicate: int) -> tuple[Cohort, Cohort]:
+    """The pool and the test patients of a replicate."""
+    return halves(question.target, POOL, replicate)
 
 
-def one_world(question: str, repeat: int, only: Only = ALL) -> pd.DataFrame:
-    """Every strategy of a question in one world, one row a fit."""
+def one_replicate(question: str, repeat: int, only: Only = ALL) -> pd.DataFrame:
+    """Every strategy of a question in one replicate, one row a fit."""
     asked = question_of(question)
     source, parts = asked.source(repeat), divide(asked, repeat)
     every = networks(asked, source, parts[0], CHOSEN) | classical(asked, source)
@@ -284,7 +286,7 @@ def one_world(question: str, repeat: int, only: Only = ALL) -> pd.DataFrame:
 
 
 def tried(data: Nodules, draws: int = 4, n: int = 40) -> pd.DataFrame:
-    """AUROC of each learning rate and normalisation, in the pools of world 0 only.
+    """AUROC of each learning rate and normalisation, in the pools of replicate 0 only.
 
     One half of a pool gives the labels, the other half judges.
     """
@@ -313,6 +315,11 @@ def found() -> dict[str, Any]:
     return {"file": list(data.sums), "tried": tried(data).round(4).to_dict("records")}
 
 
-FACTS = {"worlds": [*WORLDS], "sizes": SIZES, "rates": CHOSEN, "normalisation": NORMALISATION}
-EACH = [{"question": name, "repeat": world} for name in QUESTIONS for world in WORLDS]
-STUDIES = (Study(TABLE, EACH, one_world, ("strategy", "n"), PACKAGES, FACTS, found),)
+FACTS = {
+    "replicates": [*REPLICATES],
+    "sizes": SIZES,
+    "rates": CHOSEN,
+    "normalisation": NORMALISATION,
+}
+EACH = [{"question": name, "repeat": replicate} for name in QUESTIONS for replicate in REPLICATES]
+STUDIES = (Study(TABLE, EACH, one_replicate, ("strategy", "n"), PACKAGES, FACTS, found),)

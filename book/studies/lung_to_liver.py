@@ -143,8 +143,8 @@ def ladder(seed: int, pool: Cohort) -> dict[str, Strategy]:
     """From the naive transfer upwards, one repair at a time; all fine-tune everything."""
     naive = stored("window", seed)
     own = transfer.restandardised(naive, pool.x)
-    arms = {f"source: {kind}": from_stored(kind, seed) for kind in SOURCES if kind != BEST}
-    return arms | {
+    strategies = {f"source: {kind}": from_stored(kind, seed) for kind in SOURCES if kind != BEST}
+    return strategies | {
         "source: window, statistics of the lung": tuned(naive, frozen=naive.norms),
         "source: window, statistics of the liver": tuned(own, frozen=own.norms),
     }
@@ -164,7 +164,7 @@ def controls(seed: int) -> dict[str, Strategy]:
     }
 
 
-def arms_of(repeat: int) -> dict[str, Strategy]:
+def strategies_of(repeat: int) -> dict[str, Strategy]:
     """Every strategy of a repeat."""
     seed = repeat % len(SEEDS)
     beside = lung(seed, lung_sources.DOSES).of(lung(seed, lung_sources.DOSES).patients[:1000])
@@ -183,12 +183,12 @@ COMPARED = (20, 100)
 
 def one_repeat(repeat: int, only: Only = ALL) -> pd.DataFrame:
     """Learning curves, all strategies at two sizes, and as many labels as anyone could wish."""
-    every, parts = arms_of(repeat), liver(repeat)
+    every, parts = strategies_of(repeat), liver(repeat)
     followed = {name: every.pop(name) for name in FOLLOWED}
     most = {name: followed[name] for name in ("scratch", "fine-tuned")}
     grids = [(followed, SIZES), (every, COMPARED), (most, (MANY,))]
     asked = grids if repeat in REPEATS[:4] else grids[:2]
-    return stacked(curve(arms, parts, sizes, repeat, only) for arms, sizes in asked)
+    return stacked(curve(strategies, parts, sizes, repeat, only) for strategies, sizes in asked)
 
 
 # --- other scanners, and what else is said to generalise ------------------------------------------
@@ -257,12 +257,12 @@ def scored(model: Predicts, test: Cohort) -> dict[str, float]:
     }
 
 
-# --- stronger fresh starts, harder controls -------------------------------------------------------
+# --- longer training from scratch, harder controls ------------------------------------------------
 
 TOGETHER = ("L2-SP, ensemble of 4 sources", "scratch, ensemble of 5")
 
 
-def extra_arms(repeat: int) -> dict[str, Strategy]:
+def extra_strategies(repeat: int) -> dict[str, Strategy]:
     """What a critic asks for."""
     seed = repeat % len(SEEDS)
     start, every, strong = best(seed), [best(k) for k in SEEDS], STRENGTH["L2-SP"]
@@ -280,11 +280,11 @@ def extra_arms(repeat: int) -> dict[str, Strategy]:
 
 
 def one_extra(repeat: int, only: Only = ALL) -> pd.DataFrame:
-    """Stronger fresh starts, harder controls, ensembles."""
-    every, parts = extra_arms(repeat), liver(repeat)
+    """Training longer from scratch, harder controls, ensembles."""
+    every, parts = extra_strategies(repeat), liver(repeat)
     together = {name: every.pop(name) for name in TOGETHER}
     grids = ((every, COMPARED), (together, (20, 200)))
-    return stacked(curve(arms, parts, sizes, repeat, only) for arms, sizes in grids)
+    return stacked(curve(strategies, parts, sizes, repeat, only) for strategies, sizes in grids)
 
 
 # --- is a better source model a better start? ----------------------------------------------------

@@ -71,7 +71,7 @@ def outcome(name: str, fine: bool, message: str, todo: str, **facts: Any) -> Out
     return Outcome(name, "fails", f"{message}.", todo, facts)
 
 
-def mending() -> str:
+def fixing() -> str:
     """Say what makes the packages of the Python that is running what they should be."""
     if not (ROOT / "requirements.txt").is_file():
         return f"Install {PACKAGE} again from where you had it; what it needs comes with it."
@@ -81,7 +81,7 @@ def mending() -> str:
     return (
         "This is not the book's own Python. To make that one in .venv and check it:\n"
         "make doctor (without make: python book/tools/env.py -m medxfer_utils)\n"
-        "To mend this one instead: python -m pip install -r requirements.txt"
+        "To fix this one instead: python -m pip install -r requirements.txt"
     )
 
 
@@ -131,7 +131,7 @@ def packages() -> Outcome:
         message = f"{len(different)} of {len(wishes)} differ from {against}: {named}{more}"
     facts = {"against": lock.name if lock.is_file() else "metadata", "compared": len(wishes)}
     fine = bool(wishes) and not different
-    return outcome("packages", fine, message, mending(), **facts, different=different)
+    return outcome("packages", fine, message, fixing(), **facts, different=different)
 
 
 def kernel() -> Outcome:
@@ -236,7 +236,7 @@ def _found(file: RemoteFile) -> Path | None:
     return find_local(file.name, file.folder) or (kept if file.sum and kept.is_file() else None)
 
 
-def _fault(file: RemoteFile, path: Path) -> str:
+def _defect(file: RemoteFile, path: Path) -> str:
     """Say what is wrong with a file; empty if nothing is."""
     from medxfer_utils.data import KNOWN_COPIES, LIDC, DataError, lidc_nodules, verify
 
@@ -253,11 +253,11 @@ def _kind(name: str, files: Sequence[RemoteFile], without: str, get: str) -> Out
     """Compare the files of one kind that are here."""
     here = {file.name: (file, path) for file in files if (path := _found(file))}
     absent = [file.name for file in files if file.name not in here]
-    faults = {key: text for key, found in here.items() if (text := _fault(*found))}
-    facts = {"here": sorted(here.keys() - faults), "absent": absent, "wrong": sorted(faults)}
-    if faults:
+    defects = {key: text for key, found in here.items() if (text := _defect(*found))}
+    facts = {"here": sorted(here.keys() - defects), "absent": absent, "wrong": sorted(defects)}
+    if defects:
         todo = f"Delete it. To have the right one:\n{get}"
-        return Outcome(name, "fails", " ".join(faults.values()), todo, facts)
+        return Outcome(name, "fails", " ".join(defects.values()), todo, facts)
     if absent:
         some = f"{len(absent)} of {len(files)} files are" if here else "not"
         return Outcome(name, "note", f"{some} here; {without}.", get, facts)

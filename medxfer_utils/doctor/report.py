@@ -40,9 +40,9 @@ from pathlib import Path
 from typing import Any
 
 from medxfer_utils.doctor import checks
-from medxfer_utils.doctor.checks import Outcome, mending, outcome
+from medxfer_utils.doctor.checks import Outcome, fixing, outcome
 
-ABOVE = "Mend the packages first, see above."
+ABOVE = "Fix the packages first, see above."
 PATIENCE = 300  # seconds; a first import of TensorFlow from a slow disk may take a minute
 END = r"(?![\w-]|\.\w)"  # of the name of a folder
 # In a process of its own, because a TensorFlow that does not fit the processor may end it.
@@ -92,7 +92,7 @@ def training() -> Outcome:
     if not fell:
         message = f"The loss did not fall: {before:.3g} before the training, {after:.3g} after it"
     facts = {name: round(v, 4) if math.isfinite(v) else None for name, v in found.items()}
-    return outcome("training", fell, message, mending(), **facts)
+    return outcome("training", fell, message, fixing(), **facts)
 
 
 def _broken(status: int, said: str) -> Outcome:
@@ -100,7 +100,7 @@ def _broken(status: int, said: str) -> Outcome:
     # TensorFlow writes advice for its own makers below the last error.
     errors = re.findall(r"^[\w.]+(?:Error|Exception)\b.*", said, re.MULTILINE)
     last = errors[-1] if errors else f"Python ended with status {status}"
-    todo = ABOVE if last.startswith("ModuleNotFoundError") else mending()
+    todo = ABOVE if last.startswith("ModuleNotFoundError") else fixing()
     # What systems call an instruction that the processor does not have.
     if status in (-int(signal.SIGILL), 0xC000001D):
         last = "This processor lacks instructions (AVX) that TensorFlow uses."
@@ -124,7 +124,7 @@ def outcomes() -> Iterator[Outcome]:
             found = check()
             yield from [found] if isinstance(found, Outcome) else found
         except ImportError as problem:
-            todo = mending() if name == "packages" else ABOVE
+            todo = fixing() if name == "packages" else ABOVE
             yield outcome(name, False, f"Not checked: {problem}", todo)
         except Exception as problem:
             message = f"This check failed itself. {type(problem).__name__}: {problem}"
@@ -167,7 +167,7 @@ def _show() -> bool:
     for found in outcomes():
         print(line(found, width), flush=True)
         failed += [found.name] if found.status == "fails" else []
-    print(f"To be mended: {', '.join(failed)}." if failed else "Everything is there.")
+    print(f"To be fixed: {', '.join(failed)}." if failed else "Everything is there.")
     return not failed
 
 

@@ -23,7 +23,7 @@ FILTERS = (16, 32, 64)
 
 
 def tabular_network(features: int, seed: int = 0, widths: Sequence[int] = (64, 32)) -> keras.Model:
-    """The tabular network of the course: hidden layers `body_k`, and the `head`, a logit.
+    """The tabular network of the course: hidden layers `hidden_k`, and the `head`, a logit.
 
     Taught in lesson 02.
 
@@ -38,7 +38,7 @@ def tabular_network(features: int, seed: int = 0, widths: Sequence[int] = (64, 3
     """
     network = keras.Sequential([keras.Input((features,), name="features")], name="tabular")
     for k, width in enumerate(widths, start=1):
-        network.add(keras.layers.Dense(width, activation="relu", name=f"body_{k}"))
+        network.add(keras.layers.Dense(width, activation="relu", name=f"hidden_{k}"))
     network.add(keras.layers.Dense(1, name="head"))
     return reinitialised(network, seed)
 

@@ -22,10 +22,10 @@ def flips_and_turns(images: Any, seed: Any) -> Any:
     """
     height, width = images.shape[1:3]
     require(height == width, f"Turns need square images, these are {height} × {width}: crop them.")
-    coins = tf.random.stateless_uniform([3, tf.shape(images)[0], 1, 1, 1], seed) < 0.5
-    images = tf.where(coins[0], images[:, :, ::-1], images)
-    images = tf.where(coins[1], images[:, ::-1], images)
-    return tf.where(coins[2], tf.transpose(images, [0, 2, 1, 3]), images)
+    chance = tf.random.stateless_uniform([3, tf.shape(images)[0], 1, 1, 1], seed) < 0.5
+    images = tf.where(chance[0], images[:, :, ::-1], images)
+    images = tf.where(chance[1], images[:, ::-1], images)
+    return tf.where(chance[2], tf.transpose(images, [0, 2, 1, 3]), images)
 
 
 def flips_turns_and_contrast(images: Any, seed: Any) -> Any:
@@ -36,6 +36,6 @@ def flips_turns_and_contrast(images: Any, seed: Any) -> Any:
     """
     images = flips_and_turns(images, seed)
     other = seed + tf.constant([0, 1 << 20])  # chance of its own, not that of the flips
-    coins = tf.random.stateless_uniform([2, tf.shape(images)[0], 1, 1, 1], other)
-    sign = tf.where(coins[0] < 0.5, 1.0, -1.0)
-    return images * sign * tf.exp(np.log(0.2) + coins[1] * np.log(1.5 / 0.2))
+    chance = tf.random.stateless_uniform([2, tf.shape(images)[0], 1, 1, 1], other)
+    sign = tf.where(chance[0] < 0.5, 1.0, -1.0)
+    return images * sign * tf.exp(np.log(0.2) + chance[1] * np.log(1.5 / 0.2))

@@ -126,13 +126,13 @@ def backbone(
     wide = {"alpha": alpha} if "{" in NETWORKS[name].url else {}
     build = getattr(NETWORKS[name].module, name)
     shape = size, size, 3
-    body = build(weights=None, include_top=False, pooling="avg", input_shape=shape, **wide)
+    network = build(weights=None, include_top=False, pooling="avg", input_shape=shape, **wide)
     inputs = keras.Input((size, size, channels), name="images")
     x = Preprocess(name, name="preprocess")(inputs)
     if weights is not None:
         try:
-            body.load_weights(weights)
+            network.load_weights(weights)
         except (OSError, ValueError, KeyError) as error:
             said = f"{weights} does not hold weights of {name} ({alpha=}): {error}"
             raise ValueError(said) from error
-    return keras.Model(inputs, body(x), name="backbone")
+    return keras.Model(inputs, network(x), name="backbone")

@@ -7,7 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
+from scipy.special import expit, logit
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_curve
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import SplineTransformer, StandardScaler
 
 from medxfer_utils import metrics
 from medxfer_utils.plots.figure import COLOURS, OKABE_ITO, REFERENCE, axes_of
@@ -15,6 +19,7 @@ from medxfer_utils.plots.figure import COLOURS, OKABE_ITO, REFERENCE, axes_of
 # A second sign for each curve, for whoever cannot use colour.
 LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)), (0, (1, 3)))
 MARKERS = "osD^vPX"
+Values = npt.NDArray[Any]
 # For each name on a figure: truth (1 = ill) and score or predicted risk, both of shape (n,).
 Curves = Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]]
 
@@ -32,8 +37,8 @@ def _looks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _reach(table: pd.DataFrame, centre: str) -> list[pd.Series]:
-    """Return how far the interval `low` to `high` reaches below and above the centre."""
+def _distance(table: pd.DataFrame, centre: str) -> list[pd.Series]:
+    """Return how far `low` is below the centre, and `high` above it."""
     # Rounding may put an end of Wilson's interval a hair inside its own centre.
     return [(table[centre] - table["low"]).clip(0), (table["high"] - table[centre]).clip(0)]
 
@@ -67,14 +72,15 @@ def roc(curves: Curves, ax: Axes | None = None) -> str:
 
 
 def reliability(curves: Curves, ax: Axes | None = None) -> str:
-    """Draw observed against predicted risk with Wilson's 95 % intervals, under a histogram.
+    """Draw smooth calibration curves: the share of ill against the risk; patients are marks below.
 
-    Taught in lesson 02.
+    A curve is a logistic regression of the truth on splines of the log odds, drawn between the
+    1 % and the 99 % quantile of its patients' risks. Taught in lesson 02.
 
     Parameters
     ----------
     curves : mapping of str to (truth, score)
-        One to seven; truth (1 = ill) and predicted risk in [0, 1], both of shape (n,).
+        One to four; truth (1 = ill) and predicted risk in [0, 1], both of shape (n,).
     ax : Axes, optional
         Where to draw; a new figure if not given.
 
@@ -82,41 +88,52 @@ def reliability(curves: Curves, ax: Axes | None = None) -> str:
     -------
     str
         The figure's text.
+
+    Raises
+    ------
+    ValueError
+        If a truth or risk is unusable, nobody is ill or nobody healthy, or all risks are equal.
     """
-    looks, said = _looks(curves), []
-    ax = axes_of(ax, 5.6, 6.0)
-    strip = ax.inset_axes((0, 1.04, 1, 0.2), sharex=ax)
-    ax.plot([0, 1], [0, 1], **REFERENCE, label="perfect")
-    for name, look in looks.items():
-        y, p = curves[name]
-        table = metrics.reliability_curve(y, p)
-        reach = _reach(table, "observed")
-        # No line between the bins: it would draw a path where a few patients decide.
-        points = look | {"linestyle": "", "label": name}
-        ax.errorbar(table["predicted"], table["observed"], reach, **points)
-        outline = {"color": look["color"], "linestyle": look["linestyle"], "linewidth": 1.6}
-        strip.hist(np.asarray(p), bins=40, range=(0, 1), histtype="step", **outline)
+    looks, said, drawn = _looks(curves), [], []
+    for place, (name, look) in enumerate(looks.items()):
+        y, p = (np.asarray(values) for values in curves[name])
         error = metrics.expected_calibration_error(y, p)
-        risk = f"{np.mean(np.asarray(p)):.2f} predicted, {np.mean(np.asarray(y)):.2f} observed"
+        risk = f"{p.mean():.2f} predicted, {y.mean():.2f} observed"
         said.append(f"{name} mean risk {risk}, expected calibration error {error:.2f}")
-    strip.set_ylabel("patients")
-    strip.tick_params(labelbottom=False)
+        marks = look | {"linestyle": "", "marker": "|", "alpha": 0.4}
+        drawn.append((p, np.full(len(p), -0.04 * (place + 1)), marks))
+        drawn.append((*_smooth(name, y, p), look | {"marker": "", "label": name}))
+    ax = axes_of(ax, 5.6, 5.0)
+    ax.plot([0, 1], [0, 1], **REFERENCE, label="perfect")
+    for x, height, look in drawn:
+        ax.plot(x, height, **look)
     ax.set(xlabel="predicted risk", ylabel="observed share of ill")
     ax.legend()
-    return f"Calibration plot with 95 % intervals and the diagonal: {'; '.join(said)}."
+    return f"Smooth calibration curves, each patient a mark, and the diagonal: {'; '.join(said)}."
 
 
-def _by_draw(frame: pd.DataFrame, metric: str, arms: Iterable[str]) -> pd.DataFrame:
+def _smooth(name: str, y: Values, p: Values) -> tuple[Values, Values]:
+    """Return risks and the smoothed share of ill at each of them."""
+    z = logit(p.astype(float).clip(1e-12, 1 - 1e-12))[:, None]
+    if len({*y.tolist()}) < 2 or np.ptp(z) == 0:
+        raise ValueError(f"{name!r}: a calibration curve needs ill, healthy and unequal risks")
+    smooth = make_pipeline(SplineTransformer(4), StandardScaler(), LogisticRegression()).fit(z, y)
+    low, high = np.quantile(z, [0.01, 0.99])
+    at = np.linspace(low, high, 300)
+    return expit(at), smooth.predict_proba(at[:, None])[:, 1]
+
+
+def _by_draw(frame: pd.DataFrame, metric: str, wanted: Iterable[str]) -> pd.DataFrame:
     """Reshape to one row for each (n, repeat) and one column for each strategy, in their order."""
     if missing := {"strategy", "n", "repeat", metric} - set(frame):
         raise ValueError(f"the results lack the columns {sorted(missing)}: they have {[*frame]}")
-    strategies = frame["strategy"].unique()
-    if unknown := set(arms) - set(strategies):
-        raise ValueError(f"no strategy {sorted(unknown)} in the results: there are {[*strategies]}")
+    there = frame["strategy"].unique()
+    if unknown := set(wanted) - set(there):
+        raise ValueError(f"no strategy {sorted(unknown)} in the results: there are {[*there]}")
     wide = frame.pivot(index=["n", "repeat"], columns="strategy", values=metric)
     if (gaps := wide.isna().sum()).any():
         raise ValueError(f"{metric} is missing for some draws: {gaps[gaps > 0].to_dict()}")
-    return wide[strategies]
+    return wide[there]
 
 
 def _intervals(draws: pd.Series) -> pd.DataFrame:
@@ -129,7 +146,7 @@ def learning_curves(
     frame: pd.DataFrame,
     metric: str,
     ax: Axes | None = None,
-    arms: Sequence[str] | None = None,
+    strategies: Sequence[str] | None = None,
     limit: float | None = None,
 ) -> str:
     """Draw the mean of a metric against n, with the 95 % interval of the mean over draws.
@@ -142,8 +159,8 @@ def learning_curves(
         The column to draw.
     ax : Axes, optional
         Where to draw; a new figure if not given.
-    arms : sequence of str, optional
-        The strategies to draw, seven at most; all if not given.
+    strategies : sequence of str, optional
+        What to draw, four at most; all if not given.
     limit : float, optional
         The metric of an ideal observer, drawn as a line.
 
@@ -157,19 +174,18 @@ def learning_curves(
     ValueError
         If a column, a strategy or the result of a draw is missing.
     """
-    wide = _by_draw(frame, metric, arms or ())
-    looks = _looks(arms or [*wide])
-    # The legend lists the arms from the highest to the lowest mean at the largest n.
-    tables = sorted(
-        ((arm, _intervals(wide[arm])) for arm in looks), key=lambda item: -item[1]["mean"].iloc[-1]
-    )
+    wide = _by_draw(frame, metric, strategies or ())
+    looks = _looks(strategies or [*wide])
+    # The legend lists the strategies from the highest to the lowest mean at the largest n.
+    tables = {name: _intervals(wide[name]) for name in looks}
+    order = sorted(tables, key=lambda name: -tables[name]["mean"].iloc[-1])
     ax = axes_of(ax, 8.6, 4.6)
     said = []
-    for arm, table in tables:
-        ax.plot(table["mean"], label=arm, **looks[arm])
-        shade = {"color": looks[arm]["color"], "alpha": 0.15, "linewidth": 0}
-        ax.fill_between(table.index, table["low"], table["high"], **shade)
-        said.append(f"{arm} {table['mean'].iloc[0]:.3f} to {table['mean'].iloc[-1]:.3f}")
+    for place, name in enumerate(order):
+        table, look = tables[name], looks[name] | {"label": name}
+        at = table.index * 2 ** (0.04 * (place - (len(order) - 1) / 2))  # no bar hides another
+        ax.errorbar(at, table["mean"], _distance(table, "mean"), elinewidth=1, capsize=0, **look)
+        said.append(f"{name} {table['mean'].iloc[0]:.3f} to {table['mean'].iloc[-1]:.3f}")
     if limit is not None:
         ax.axhline(limit, **REFERENCE, label="ideal observer")
         said.append(f"ideal observer {limit:.3f}")
@@ -212,7 +228,7 @@ def paired_differences(
     """
     wide = _by_draw(frame, metric, [baseline])
     differences = wide.sub(wide.pop(baseline), axis=0)
-    tables = {arm: _intervals(differences[arm]) for arm in differences}
+    tables = {name: _intervals(differences[name]) for name in differences}
     table = pd.concat(tables, names=["strategy", "n"])
     by_n = {f"n = {n}": part.droplevel("n") for n, part in table.groupby(level="n")}
     intervals(by_n, f"{metric}: strategy minus {baseline}", reference=0, ax=ax)
@@ -254,7 +270,7 @@ def intervals(
     for place, (name, look) in enumerate(_looks(tables).items()):
         look |= {"linestyle": "", "label": name}
         height = rows + step * (place - (len(tables) - 1) / 2)
-        ax.errorbar(tables[name]["mean"], height, xerr=_reach(tables[name], "mean"), **look)
+        ax.errorbar(tables[name]["mean"], height, xerr=_distance(tables[name], "mean"), **look)
     if reference is not None:
         ax.axvline(reference, **REFERENCE)
     ax.set_yticks(rows, [str(name) for name in index])

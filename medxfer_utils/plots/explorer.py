@@ -57,13 +57,13 @@ def threshold_explorer(curves: Curves, title: str) -> None:
     """
     ill, risks = _same_patients(curves)
     words = _in_words(ill, risks, title)
-    body = (
+    page = (
         f'<figure class="explorer"><figcaption><strong>{html.escape(title)}</strong></figcaption>'
         f'{_still(ill, risks)}<p class="explorer-still">{html.escape(words)}</p>'
         f"{_script_data(ill, risks)}</figure>"
     )
     metadata = {"medxfer_explorer": {"title": title, "models": [*curves]}}
-    display({"text/plain": words, "text/html": body}, raw=True, metadata=metadata)
+    display({"text/plain": words, "text/html": page}, raw=True, metadata=metadata)
 
 
 def _same_patients(curves: Curves) -> tuple[npt.NDArray[np.bool_], Risks]:

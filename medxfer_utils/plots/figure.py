@@ -25,9 +25,12 @@ COLOURS |= {"reference": BLACK, "within": GREEN, "outside": VERMILION}
 COLOURS |= {"from scratch": VERMILION, "target only": VERMILION, "as is": BLUE, "frozen": ORANGE}
 COLOURS |= {"fine-tuned": GREEN, "L2-SP": PURPLE, "joint": SKY_BLUE, "pooled": SKY_BLUE}
 COLOURS |= {"re-standardised": GREEN, "recalibrated": ORANGE, "ideal": BLACK}
+# "ImageNet features" are a frozen backbone, too; "pixels" are a rival without any source.
+COLOURS |= {"ImageNet features": ORANGE, "pixels": BLACK, "shifted": SKY_BLUE}
 REFERENCE: dict[str, Any] = {"color": BLACK, "linestyle": ":", "linewidth": 1.2}
 
 SHORTEST_ALT = 40
+MOST_LINES = 4  # in one picture; who needs more draws a second one, or a table
 DPI = 160
 CSS_PIXELS_PER_INCH = 96
 PALETTE, GREYS = 96, 64
@@ -62,13 +65,16 @@ def show(alt: str, stored: bool = False) -> None:
     Raises
     ------
     ValueError
-        If the text is too short, or if not exactly one figure is open.
+        If the text is too short, not exactly one figure is open, or a picture in it has more than
+        four lines. Marks, and the dotted lines of a reference, are not counted.
     """
     if len(alt.strip()) < SHORTEST_ALT:
         raise ValueError(f"alt text {alt!r}: say in {SHORTEST_ALT} characters what one sees")
     if len(plt.get_fignums()) != 1:
         raise ValueError(f"{len(plt.get_fignums())} figures are open: a cell draws exactly one")
     figure = plt.gcf()
+    if (most := max(map(_drawn_lines, figure.axes), default=0)) > MOST_LINES:
+        raise ValueError(f"{most} lines in one picture: draw {MOST_LINES} at most")
     if _mark and not stored:
         figure.supxlabel(_mark, x=0.99, ha="right", fontsize=10, color=VERMILION, weight="bold")
         alt = f"{_mark}. {alt}"
@@ -78,6 +84,13 @@ def show(alt: str, stored: bool = False) -> None:
     plt.close(figure)
     data = {"image/png": png, "text/plain": f"Figure: {alt}"}
     display(data, raw=True, metadata={"image/png": about})
+
+
+def _drawn_lines(ax: Axes) -> int:
+    """Count the lines that look different; those of a reference and single marks are none."""
+    looks = {(str(line.get_color()), line.get_linestyle()) for line in ax.lines}
+    reference = (REFERENCE["color"], REFERENCE["linestyle"])
+    return sum(look != reference and look[1] != "None" for look in looks)
 
 
 def kind(figure: Figure) -> str:

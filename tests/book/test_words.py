@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,9 +18,8 @@ WORDS = {
     r"\bprior shift\b": "label (prevalence) shift",
     r"(?<!say )\bmeasurement shift\b|\bshift of measurement\b": "acquisition shift",
     r"(?<!ethics )\bcommittees?\b": "ensemble",
-    r"(?<!d the )(?<!of the )(?<!in the )(?<!whole-)(?<!share a )\bbod(y|ies)\b(?! (mass|of a))": (
-        "backbone"
-    ),
+    r"(?<!d the )(?<!of the )(?<!in the )(?<!whole-)(?<!share a )\bbod(y|ies)\b"
+    r"(?! (mass|of a|and lung))": "backbone",
     r"(?<!left )(?<!right )(?<!\")\barms?\b(?! of (a|the) trial)": "strategy",
     r"(?<!real[ -])(?<!whole )(?<!in the )\bworlds?\b(?! health)": "simulated replicate",
     r"(?<!to be )\bmend(s|ed|ing)?\b": "fix",
@@ -36,6 +35,22 @@ WORDS = {
 }
 
 
+# In code `faults` are what is wrong with a file, a value or a notebook.
+IN_CODE = WORDS.keys() - {r"\bfaults?\b"}
+
+
+def code() -> Iterator[tuple[str, str]]:
+    """Yield the names, docstrings and comments of the package and of the studies."""
+    for path in [*ROOT.glob("medxfer_utils/**/*.py"), *ROOT.glob("book/studies/*.py")]:
+        yield str(path.relative_to(ROOT)), path.read_text("utf-8")
+
+
+def tables() -> Iterator[tuple[str, str]]:
+    """Yield what the stored tables call things; a record says what ran, under its old names."""
+    for path in ROOT.glob("book/results/*.csv"):
+        yield path.name, path.read_text("utf-8")
+
+
 def texts() -> Iterator[tuple[str, str]]:
     """Yield where a reader reads, and what: pages, notes, and all that a lesson says or shows."""
     pages = [*ROOT.glob("book/*.md"), *ROOT.glob("book/teaching/*.md"), *ROOT.glob("*.md")]
@@ -49,13 +64,13 @@ def texts() -> Iterator[tuple[str, str]]:
             yield f"{path.stem}, output {number}", json.dumps(outputs, ensure_ascii=False)
 
 
-def offenders(text: str) -> Iterator[str]:
+def offenders(text: str, words: Iterable[str] = WORDS) -> Iterator[str]:
     """Yield each wrong word of a text with some of what stands around it, and the right one."""
     spaced = re.sub(r"[\s_]+", " ", text)  # names in code are words, too
-    for wrong, right in WORDS.items():
+    for wrong in words:
         for found in re.finditer(wrong, spaced, flags=re.IGNORECASE):
             around = spaced[max(found.start() - 30, 0) : found.end() + 20]
-            yield f"{found[0]!r} in {around!r}: say {right}"
+            yield f"{found[0]!r} in {around!r}: say {WORDS[wrong]}"
 
 
 def test_each_wrong_word_is_found_and_no_right_use_of_it() -> None:
@@ -71,4 +86,10 @@ def test_each_wrong_word_is_found_and_no_right_use_of_it() -> None:
 
 def test_the_field_s_words_are_the_book_s() -> None:
     found = [f"{where}: {fault}" for where, text in texts() for fault in offenders(text)]
+    assert not found, "\n" + "\n".join(found)
+
+
+def test_code_and_tables_use_the_field_s_words_too() -> None:
+    found = [f"{where}: {fault}" for where, text in code() for fault in offenders(text, IN_CODE)]
+    found += [f"{where}: {fault}" for where, text in tables() for fault in offenders(text)]
     assert not found, "\n" + "\n".join(found)

@@ -18,7 +18,9 @@ import nbformat
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.special import logit
 
+from medxfer_utils.plots.curves import _smooth
 from medxfer_utils.transfer.gate import sign_flip_test
 from tests.chapters.parts import code_cells, syntax
 from tests.chapters.running import CHAPTERS
@@ -73,6 +75,7 @@ GIVEN: dict[str, dict[str, Any]] = {
     },
     "sites": {"a": A.x, "b": C.x, "width": 2.0, "z": SCALED, "others": [A, C, D], "gains": GAINS},
 }
+GIVEN["risks"] = {"test": B, "score": logit(P), "grid": logit(_smooth("P", B.y, P)[0])}
 GIVEN["sites"] |= {"labels": np.concatenate([A.y, C.y, D.y]), "pooled": POOLED}
 PICTURES = 255 * np.kron(np.random.default_rng(6).random((len(B), 7, 7)), np.ones((8, 8)))
 PICTURES[1::5] = PICTURES[::5] // 2 + 40  # near copies
@@ -83,6 +86,8 @@ PAIRS = [
     Pair("copies", "thumbs correlation alike group", "group", lambda c:
          images.near_copies(c.images)),
     Pair("sites", "pairs_in_order", "pairs_in_order(y, p)", lambda c: metrics.auroc(B.y, P)),
+    Pair("risks", "both share_of_ill", "share_of_ill(score, grid)",
+         lambda c: _smooth("P", B.y, P)[1]),
     Pair("fits", "loss_and_gradient", "np.append(*loss_and_gradient(theta_a, z, y))",
          lambda c: np.append(*models.logistic_loss(SOURCE.theta, ROWS_FEW))),
     Pair("fits", "loss_and_gradient l2_sp_minimum", "l2_sp_minimum(z, y, 0.3, True)",

@@ -92,7 +92,7 @@ def test_a_python_without_a_single_package_is_told_what_to_do(tmp_path: Path) ->
     fine = {"python": "ok", "threads": "ok"}
     assert states == dict.fromkeys(report.CHECKS, "FAILS") | fine
     assert "make doctor (without make: python book/tools/env.py -m medxfer_utils)" in done.stdout
-    assert lines[-1].startswith("To be mended: packages, kernel")
+    assert lines[-1].startswith("To be fixed: packages, kernel")
 
 
 def test_what_is_imported_first_can_be_read_by_an_old_python() -> None:
@@ -126,7 +126,7 @@ def test_a_fault_in_one_check_is_a_line_and_the_others_run(monkeypatch: Patch, c
     for words in ("ZeroDivisionError: somewhere", "No module named 'psutil'"):
         assert words in said
     assert "ok     good           all is well" in said
-    assert said.splitlines()[-1] == "To be mended: broken, memory."
+    assert said.splitlines()[-1] == "To be fixed: broken, memory."
     monkeypatch.setattr(report, "CHECKS", {"good": good})
     assert main([]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "Everything is there."
@@ -191,9 +191,9 @@ def test_without_a_lock_the_package_is_asked_for_itself(book: Path, monkeypatch:
     # Nobody may be sent to an index for a name that the book does not own there.
     assert "pip install" not in found.todo
     (book / "requirements.txt").touch()
-    assert "python -m pip install -r requirements.txt" in checks.mending()
+    assert "python -m pip install -r requirements.txt" in checks.fixing()
     monkeypatch.setattr(sys, "prefix", str(book / ".venv"))
-    assert checks.mending().startswith("make book (without make: python book/tools/env.py)")
+    assert checks.fixing().startswith("make book (without make: python book/tools/env.py)")
 
 
 def test_the_kernel_must_be_this_python(monkeypatch: Patch, tmp_path: Path) -> None:

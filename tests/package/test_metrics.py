@@ -84,12 +84,6 @@ BY_R: dict[str, tuple[Any, Any]] = {  # pROC 1.18.0 and R 4.2: what we find, and
         (0.634146341463415, 0.805555555555556, 0.65, 0.794520547945205, 0.743362831858407)),
     "coef(glm(y ~ 1, offset = lp)), coef(glm(y ~ lp))": (
         metrics.calibration(POOR, RISK), (0.55239719428335, 0.6130401221671812)),
-    "prop.test(9, 44, correct = FALSE)": (
-        metrics.reliability_curve(POOR, RISK)[["observed", "low", "high"]].to_numpy()[0],
-        (9 / 44, 0.111532530700813, 0.345005780611017)),
-    "prop.test(3, 5, correct = FALSE)": (
-        metrics.reliability_curve(POOR, RISK)[["low", "high"]].to_numpy()[3],
-        (0.230724281276013, 0.882379225767352)),
     "t.test(c(0.01, 0.03, -0.02, 0.05, 0.02))$conf.int": (
         metrics.mean_interval([0.01, 0.03, -0.02, 0.05, 0.02]),
         (0.018, -0.0141396757073199, 0.0501396757073199)),
@@ -224,19 +218,13 @@ def test_errors_of_a_few_patients_by_hand() -> None:
         (ece([0, 0], [0.1, 0.3]), 0.2),
         # Bins weigh as many as their patients: three promise 0.2, one of them 0.9.
         (ece([0, 0, 0, 1], [0.2, 0.2, 0.2, 0.9], bins=2), (3 * 0.2 + 0.1) / 4),
+        # Bins are closed on the right: 0 and 0.5 promise 0.25, observe 0; 0.6 and 1 promise 0.8.
+        (ece([0, 0, 1, 1], [0.0, 0.5, 0.6, 1.0], bins=2), (2 * 0.25 + 2 * 0.2) / 4),
         # Certainty in single precision is judged by its own epsilon.
         (metrics.log_loss([1, 0, 0, 0], single), -np.log(np.finfo(np.float32).eps) / 4),
     ]
     found, wanted = zip(*by_hand, strict=True)
     assert found == pytest.approx(wanted, rel=1e-3)
-
-
-def test_bins_are_closed_on_the_right_and_none_is_empty() -> None:
-    curve = metrics.reliability_curve(POOR, RISK)
-    assert (curve["patients"].sum(), curve["patients"].min() > 0) == (113, True)
-    curve = metrics.reliability_curve([0, 1, 1, 1], [0.0, 0.5, 0.6, 1.0], bins=2)
-    assert curve["patients"].tolist() == [2, 2]
-    assert metrics.reliability_curve([0, 1], [0.0, 1.0]).index.tolist() == [0, 9]
 
 
 # --- intervals over patients ---------------------------------------------------------------------
@@ -355,8 +343,7 @@ RANKED: dict[str, Measure] = {  # need both classes
 }
 BOTH = {"calibration": metrics.calibration, "summary": lambda y, p: metrics.summary(y, p, 0.5)}
 PROBABLE: dict[str, Measure] = {
-    name: getattr(metrics, name)
-    for name in ("brier", "log_loss", "reliability_curve", "expected_calibration_error")
+    name: getattr(metrics, name) for name in ("brier", "log_loss", "expected_calibration_error")
 }
 ANY = {"operating_point": lambda y, s: metrics.operating_point(y, s, 0.5)}
 BAD: list[tuple[dict[str, Measure], Any, Any, str]] = [
@@ -391,8 +378,8 @@ def test_what_cannot_be_measured_is_refused_everywhere() -> None:
         *((m.mean_interval, (d,), "one-dim.*at least two") for d in ([0.1], [0, np.nan], [[0, 1]])),
         *((m.operating_point, (y, p, 0.5, k), f"between 0 and 1, not {k}") for k in (0, 1, 30)),
         (m.operating_point, (y, p, np.nan), "threshold is NaN"),
-        (m.reliability_curve, (y, p, 0), "bins must be at least 1, not 0"),
-        *((m.reliability_curve, (y, p, 5, k), f"level must .* not {k}") for k in (0, 1, 95)),
+        (m.expected_calibration_error, (y, p, 0), "bins must be at least 1, not 0"),
+        *((m.auroc_interval, (y, p, k), f"level must .* not {k}") for k in (0, 1)),
         *((call, (y, p, 95), "level .* 0 and 1, not 95") for call in (m.auroc_interval,)),
         (m.mean_interval, (p, 95), "level must lie between 0 and 1, not 95"),
         (partial(boot, level=95), (y, p), "level must lie between 0 and 1, not 95"),

@@ -165,7 +165,7 @@ def test_the_logit_is_that_of_the_matrices() -> None:
     assert [w.shape for w in (w1, w2, w3)] == [(10, 64), (64, 32), (32, 1)]
     h1 = np.maximum(model.prepare.transform(A.x) @ w1 + b1, 0)
     h2 = np.maximum(h1 @ w2 + b2, 0)
-    np.testing.assert_allclose(model.features(A.x, "body_2"), h2, atol=1e-5)
+    np.testing.assert_allclose(model.features(A.x, "hidden_2"), h2, atol=1e-5)
     np.testing.assert_allclose(model.logit(A.x), (h2 @ w3 + b3)[:, 0], atol=1e-5)
 
 

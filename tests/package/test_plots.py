@@ -26,9 +26,9 @@ RNG = np.random.default_rng(0)
 Y = RNG.integers(0, 2, 200)
 RISK = 1 / (1 + np.exp(-(4 * Y - 2 + RNG.normal(size=200))))
 CURVES = {"source": (Y, RISK), "re-standardised": (Y, RISK**3)}
-ARMS = ["source as is", "target only", "L2-SP"]
+STRATEGIES = ["source as is", "target only", "L2-SP"]
 RESULTS = pd.DataFrame(
-    [(arm, n, draw) for arm in ARMS for n in (8, 16, 64) for draw in range(5)],
+    [(name, n, draw) for name in STRATEGIES for n in (8, 16, 64) for draw in range(5)],
     columns=["strategy", "n", "repeat"],
 ).assign(AUROC=lambda frame: 0.9 + 0.02 * RNG.random(len(frame)))
 ESTIMATES = pd.DataFrame(
@@ -47,10 +47,13 @@ Plot = Callable[[Any], str]
 PLOTS: dict[str, tuple[Plot, list[str]]] = {
     "roc": (lambda ax: plots.roc(CURVES, ax), [*CURVES]),
     "reliability": (lambda ax: plots.reliability(CURVES, ax), [*CURVES]),
-    "learning_curves": (lambda ax: plots.learning_curves(RESULTS, "AUROC", ax, limit=0.957), ARMS),
+    "learning_curves": (
+        lambda ax: plots.learning_curves(RESULTS, "AUROC", ax, limit=0.957),
+        STRATEGIES,
+    ),
     "paired_differences": (
         lambda ax: plots.paired_differences(RESULTS, "AUROC", "target only", ax),
-        ARMS,
+        STRATEGIES,
     ),
     "intervals": (
         lambda ax: plots.intervals(TWICE, "τ", 0, ax),
@@ -121,9 +124,11 @@ def test_strategies_keep_their_colour_and_curves_differ_in_more_than_that() -> N
     looks = curves._looks(["source", *"abcdef"])
     assert all(len({str(look[k]) for look in looks.values()}) == 7 for k in looks["source"])
     assert looks["source"]["color"] == plots.COLOURS["source"]
-    alt = plots.learning_curves(RESULTS, "AUROC", arms=["target only", "L2-SP"])
+    alt = plots.learning_curves(RESULTS, "AUROC", strategies=["target only", "L2-SP"])
     assert "source as is" not in alt
-    by_label = {line.get_label(): line.get_color() for line in plt.gca().lines}
+    handles, labels = plt.gca().get_legend_handles_labels()
+    bars: list[Any] = [*handles]
+    by_label = {label: bar[0].get_color() for bar, label in zip(bars, labels, strict=True)}
     assert by_label == {name: plots.COLOURS[name] for name in ("target only", "L2-SP")}
 
 
@@ -134,15 +139,44 @@ def test_alt_texts_and_bands_hold_the_numbers_of_other_libraries() -> None:
     alt = PLOTS["paired_differences"][0](None)
     assert f"L2-SP at n = 64 {(wide['L2-SP'] - wide['target only']).mean():+.3f} " in alt
     assert f"({gain.low:+.3f} to {gain.high:+.3f})" in alt
-    alt = plots.learning_curves(RESULTS, "AUROC", arms=["L2-SP"], limit=0.957)
+    alt = plots.learning_curves(RESULTS, "AUROC", strategies=["L2-SP"], limit=0.957)
     ends = RESULTS.groupby(["strategy", "n"])["AUROC"].mean().loc["L2-SP"]
     assert f"L2-SP {ends[8]:.3f} to {ends[64]:.3f}; ideal observer 0.957" in alt
     assert [0.957, 0.957] in [np.asarray(line.get_ydata()).tolist() for line in plt.gca().lines]
     draws = RESULTS.query("strategy == 'L2-SP' and n == 16")["AUROC"]
-    points = np.asarray(plt.gca().collections[0].get_paths()[0].vertices)
-    at_16 = points[np.isclose(points[:, 0], 16), 1]
+    paths: Any = plt.gca().collections[0].get_paths()
+    at_16 = next(path.vertices[:, 1] for path in paths if np.isclose(path.vertices[0, 0], 16))
     interval = stats.t.interval(0.95, 4, draws.mean(), stats.sem(draws))
     assert (at_16.min(), at_16.max()) == pytest.approx(interval)
+
+
+def test_a_smooth_calibration_curve_finds_the_true_share_of_ill() -> None:
+    risk = RNG.uniform(0.02, 0.98, 4000)
+    curves_ = {"right": (RNG.random(4000) < risk, risk), "high": (RNG.random(4000) < risk**2, risk)}
+    plots.reliability(curves_)
+    by_label = {str(line.get_label()): line for line in plt.gca().lines}
+    for name, power in (("right", 1), ("high", 2)):
+        at, share = (np.asarray(v) for v in by_label[name].get_data())
+        assert share == pytest.approx(at**power, abs=0.06)
+        assert (at.min(), at.max()) == pytest.approx(np.quantile(risk, [0.01, 0.99]))
+    marks: list[Any] = [line.get_xdata() for line in plt.gca().lines if line.get_marker() == "|"]
+    assert [len(x) for x in marks] == [4000, 4000], "each patient is a mark"
+
+
+def test_a_picture_has_four_lines_at_most(shown: Shown) -> None:
+    def draw(lines: int) -> None:
+        _, axes = plt.subplots(1, 2)
+        for ax in axes:
+            ax.axhline(0, **plots.REFERENCE)
+            ax.plot([0, 1], [0, 1], "o", color="C9")
+            for k in range(lines):
+                ax.errorbar([0, 1, 2], [k, k, k + 1], 0.1, color=plots.OKABE_ITO[k])
+
+    draw(4)
+    plots.show(ALT)
+    draw(5)
+    with pytest.raises(ValueError, match=r"^5 lines in one picture: draw 4 at most$"):
+        plots.show(ALT)
 
 
 def test_unusable_results_are_refused() -> None:
@@ -156,8 +190,13 @@ def test_unusable_results_are_refused() -> None:
             lambda: plots.learning_curves(RESULTS, "Brier"),
             r"lack the columns \['Brier'\]",
         ),
-        "arm": (lambda: plots.learning_curves(RESULTS, "AUROC", arms=["X"]), r"no strategy \['X'"),
+        "strategy": (
+            lambda: plots.learning_curves(RESULTS, "AUROC", strategies=["X"]),
+            r"no strategy \['X'",
+        ),
         "base": (lambda: plots.paired_differences(RESULTS, "AUROC", "X"), r"no strategy \['X'"),
+        "equal": (lambda: plots.reliability({"a": ([0, 1], [0.3, 0.3])}), "'a'.*unequal risks"),
+        "healthy": (lambda: plots.reliability({"a": ([0, 0], [0.3, 0.4])}), "'a'.* needs ill"),
         "draw": (lacking, "missing for some draws: {'source as is': 1}"),
     }
     assert untold(faults, lambda _, draw: draw(), ValueError) == {}

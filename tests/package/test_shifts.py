@@ -166,13 +166,13 @@ def test_rows_of_one_patient_are_no_evidence_of_a_shift(rng: np.random.Generator
 # --- prevalence ---------------------------------------------------------------------------------
 
 
-def test_prior_test_is_fishers() -> None:
+def test_prevalence_test_is_fishers() -> None:
     # The lady tasting tea: 3 of 4 and 1 of 4 right; two-sided p = 34/70.
-    assert shifts.prior_test([1, 1, 1, 0], [1, 0, 0, 0]) == pytest.approx((-0.5, 34 / 70))
-    assert shifts.prior_test([0, 0], [0, 0, 0]) == (0, 1)
+    assert shifts.prevalence_test([1, 1, 1, 0], [1, 0, 0, 0]) == pytest.approx((-0.5, 34 / 70))
+    assert shifts.prevalence_test([0, 0], [0, 0, 0]) == (0, 1)
     # The same eight cups, some tasted twice: ill if any taste was.
     cups = [1, 2, 3, 4, 4], ["e", "f", "f", "g", "h"]
-    twice = shifts.prior_test([1, 1, 1, 0, 0], [1, 0, 0, 0, 0], cups)
+    twice = shifts.prevalence_test([1, 1, 1, 0, 0], [1, 0, 0, 0, 0], cups)
     assert twice == pytest.approx((-0.5, 34 / 70))
 
 
@@ -244,7 +244,7 @@ def test_concept_test_keeps_its_size_where_chi_squared_does_not(rng: np.random.G
 def test_concept_test_knows_no_units_and_ignores_a_constant_feature(
     rng: np.random.Generator,
 ) -> None:
-    x_a, y_a, x_b, y_b = shifts.simulated_pair("prior", 60, 40, rng)
+    x_a, y_a, x_b, y_b = shifts.simulated_pair("label", 60, 40, rng)
     a, b = (np.column_stack([1000 * x - 7, np.ones(len(x))]) for x in (x_a, x_b))
     first = shifts.concept_test(x_a, y_a, x_b, y_b, np.random.default_rng(1))
     assert shifts.concept_test(a, y_a, b, y_b, np.random.default_rng(1)) == first
@@ -255,10 +255,10 @@ def test_concept_test_knows_no_units_and_ignores_a_constant_feature(
 # Share of 25 repeats in which each may reject: not far above 5 %, nearly always, or as it likes. At
 # a true level of 5 % the first is passed 12 times in 10,000, fewer by all tests of one table.
 QUIET, LOUD, FREE = (0, 0.2), (0.8, 1), (0, 1)
-TRUTH = {  # mmd_test, the same with strata, intercept and slopes of concept_test, prior_test
+TRUTH = {  # mmd_test, the same with strata, intercept and slopes of concept_test, prevalence_test
     "none": (QUIET, QUIET, QUIET, QUIET, QUIET),
     "covariate": (LOUD, LOUD, QUIET, QUIET, (0.2, 1)),
-    "prior": ((0.2, 1), QUIET, LOUD, QUIET, LOUD),
+    "label": ((0.2, 1), QUIET, LOUD, QUIET, LOUD),
     "concept": (FREE, FREE, FREE, LOUD, QUIET),
 }
 
@@ -271,7 +271,7 @@ def test_each_shift_is_found_by_its_own_test(kind: str, rng: np.random.Generator
             shifts.mmd_test(x_a, x_b, rng, 59)[1],
             shifts.mmd_test(x_a, x_b, rng, 59, (y_a, y_b))[1],
             *shifts.concept_test(x_a, y_a, x_b, y_b, rng, 39),
-            shifts.prior_test(y_a, y_b)[1],
+            shifts.prevalence_test(y_a, y_b)[1],
         )
 
     rates = np.mean([np.asarray(p_values()) <= 0.05 for _ in range(25)], axis=0)
@@ -286,7 +286,7 @@ def test_simulated_hospitals_have_the_truth_that_they_state(
     x_a, y_a, x_b, y_b = shifts.simulated_pair(kind, 40_000, 30_000, rng)
     unpenalised = LogisticRegression(C=np.inf)
     fits = [clone(unpenalised).fit(x, y) for x, y in ((x_a, y_a), (x_b, y_b))]
-    intercepts = [logit(p) for p in shifts.PREVALENCES] if kind == "prior" else [0, 0]
+    intercepts = [logit(p) for p in shifts.PREVALENCES] if kind == "label" else [0, 0]
     slopes_b = shifts.SLOPES[::-1] if kind == "concept" else shifts.SLOPES
     assert [x_a.shape, x_b.shape, len(y_a), len(y_b)] == [(40_000, 5), (30_000, 5), 40_000, 30_000]
     for fit, slopes, intercept in zip(fits, (shifts.SLOPES, slopes_b), intercepts, strict=True):
@@ -295,7 +295,7 @@ def test_simulated_hospitals_have_the_truth_that_they_state(
     if kind == "covariate":
         assert x_b.mean(axis=0) == pytest.approx(shifts.SHIFT, abs=0.03)
         assert y_b.mean() > y_a.mean() + 0.05
-    if kind == "prior":
+    if kind == "label":
         assert (y_a.mean(), y_b.mean()) == pytest.approx(shifts.PREVALENCES, abs=0.02)
 
 
@@ -376,14 +376,14 @@ def test_what_cannot_be_compared_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     s = shifts
     table: list[tuple[Callable[..., Any], tuple[Any, ...], str]] = [
         *((compare, (X, b), words) for compare in PAIRS for b, words in bad_x),
-        *((compare, (Y, y), code) for compare in (*TESTS, s.prior_test) for y in strange),
+        *((compare, (Y, y), code) for compare in (*TESTS, s.prevalence_test) for y in strange),
         *((compare, (Y, Y[:10]), r"\[12, 10\] rows, .* \[12, 12\]") for compare in TESTS),
         (TESTS[0], (Y, one), "y_b: 1 ill and 11 healthy patients; 2 of each"),
         (TESTS[0], (1 - one, Y), "y_a: 11 ill and 1 healthy patients; 2 of each"),
         (TESTS[1], (Y, 0 * Y), "y_b: 0 ill and 12 healthy patients; 1 of each"),
         (s.proxy_a_distance, (X, X[:4], seed()), "12 and 4 patients do not fill 5 folds"),
         (s.median_bandwidth, ([[1.0]] * 4 + [[9.0]],), "half of all pairs .* are equal"),
-        (s.simulated_pair, ("label", 9, 9, seed()), "one of none, covariate, .*, not 'label'"),
+        (s.simulated_pair, ("prior", 9, 9, seed()), "one of none, covariate, .*, not 'prior'"),
         *((s.mmd2, (X, X, w), f"must be above 0, not {w}") for w in (0, -1, np.nan)),
         *((s.at_prevalence, (p, 0.5, 0.2), "p: pass one probability") for p in no_p),
         *((s.at_prevalence, ([0.5], k, 0.5), f"old {no_share} {k}") for k in (0, 1, np.nan)),
@@ -394,7 +394,7 @@ def test_what_cannot_be_compared_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         ),
         (lambda: s.mmd_test(X, X, seed(), groups=([7] * 12, range(12))), (), "two patients of"),
         (lambda: s.density_ratio(X, X, seed(), groups=([7] * 12, range(12))), (), "1 and 12 pat"),
-        (lambda: s.prior_test(Y, Y, groups=(Y, Y[:3])), (), r"\(12,\), \(3,\)"),
+        (lambda: s.prevalence_test(Y, Y, groups=(Y, Y[:3])), (), r"\(12,\), \(3,\)"),
     ]
     faults = {
         f"{k}: {words}": (partial(f, *told), words) for k, (f, told, words) in enumerate(table)

@@ -234,14 +234,16 @@ def test_diameter_alone_ranks_as_well_as_the_data_set_is_known_for() -> None:
     assert frame.query("question == 'small nodules'")["AUROC"].mean() < 0.86
 
 
-def test_one_world_has_a_row_for_each_strategy_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_replicate_has_a_row_for_each_strategy_and_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     name = "small nodules"
     asked = study.QUESTIONS[name](stand_in(), study.standardised)
     blank = models.image_network(study.SHAPE, filters=study.FILTERS)
     asked = replace(asked, source=lambda world: blank)
     monkeypatch.setattr(study, "question_of", lambda name: asked)
     monkeypatch.setattr(study, "SHORT", replace(study.SHORT, steps=2))
-    frame = study.one_world(name, 4, {"n": [10]})
+    frame = study.one_replicate(name, 4, {"n": [10]})
     assert set(frame["strategy"]) == STRATEGIES[name]
     assert len(frame) == len(STRATEGIES[name])
     assert (frame["repeat"] == 4).all()

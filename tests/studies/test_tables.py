@@ -186,7 +186,7 @@ def test_the_record_says_where_the_table_came_from(name: str) -> None:
     assert datetime.fromisoformat(record["date"]).tzinfo
     assert record["processor"]
     assert record["threads"]
-    for repeats in (record.get("repeats"), record.get("worlds")):
+    for repeats in (record.get("repeats"), record.get("replicates")):
         # The one on which choices were made.
         assert not isinstance(repeats, list) or 0 not in repeats
 
