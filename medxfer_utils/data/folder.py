@@ -188,14 +188,14 @@ def image_folder(folder: str | Path, size: int) -> Pictures:
         found = f"{len(classes)} folders in it, {sum(ill)} of them called {', '.join(DISEASE)}"
         needed = "It needs two, one a class, and just one of them with such a name"
         raise DataError(f"DATA names a folder with {found}. {needed}: that of the disease.")
-    read = [_read(path, number, size) for number, path in enumerate(classes, 1)]
+    read = [_pictures_in(path, number, size) for number, path in enumerate(classes, 1)]
     y = np.repeat(np.array(ill, int), [len(some) for some in read])
     files = [path for some in read for path in some]
     x = np.stack([image for some in read for image in some.values()])
     return Pictures(x, y, np.full(len(y), ""), _numbers_of(root, files))
 
 
-def _read(folder: Path, number: int, size: int) -> dict[Path, NDArray[np.uint8]]:
+def _pictures_in(folder: Path, number: int, size: int) -> dict[Path, NDArray[np.uint8]]:
     """The images of a class, in the order of their names; what is left out is told."""
     found, left = dict[Path, NDArray[np.uint8]](), Counter[str]()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):

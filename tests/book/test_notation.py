@@ -13,7 +13,10 @@ from book.tools.chapters.run import find_notebooks, load
 ROOT = Path(__file__).resolve().parents[2]
 FORMULA = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+)\$", re.DOTALL)
 # Between two symbols, and not one: brackets, fractions, spaces.
-COMMANDS = "mid frac tfrac lVert rVert min qquad cdot leftarrow sum nabla"
+COMMANDS = (
+    "mid frac tfrac sqrt log min hat lVert rVert lvert rvert left right quad qquad cdot "
+    "leftarrow sum nabla"
+)
 SYMBOL = re.compile(r"\\([A-Za-z]+)(?:_([A-Za-z]))?|([A-Za-z])(?:_([A-Za-z]))?")
 # A formula in a sentence: Greek letters, and letters with something below.
 IN_PROSE = re.compile(r"[α-ωΑ-Ω](?:_[a-z]+)?|\b[A-Za-z]_[A-Z]\b|[a-z]₀")

@@ -105,7 +105,11 @@ def test_blocks_begin_at_convolutions_or_at_layers_with_weights() -> None:
     assert models.blocks(net, 1) == (conv, norm, depth)
     assert models.norms(branched())[0].startswith("layer_normalization")
     table = models.tabular_network(3)
-    assert [models.blocks(table, k) for k in range(3)] == [(), ("body_1",), ("body_1", "body_2")]
+    assert [models.blocks(table, k) for k in range(3)] == [
+        (),
+        ("hidden_1",),
+        ("hidden_1", "hidden_2"),
+    ]
 
 
 def test_counts_of_trainable_weights() -> None:
