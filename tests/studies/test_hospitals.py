@@ -1,4 +1,4 @@
-"""How the tables of chapter 05 are made, and what they say of shuffled labels and gates."""
+"""How the tables of lessons 10 and 11 are made, and what they say of shuffled labels and gates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables and source networks of chapter 04: how they are made, and what controls say."""
+"""The tables and source networks of lesson 07: how they are made, and what controls say."""
 
 from __future__ import annotations
 
