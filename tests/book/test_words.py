@@ -40,9 +40,10 @@ IN_CODE = WORDS.keys() - {r"\bfaults?\b"}
 
 
 def code() -> Iterator[tuple[str, str]]:
-    """Yield the names, docstrings and comments of the package and of the studies."""
-    for path in [*ROOT.glob("medxfer_utils/**/*.py"), *ROOT.glob("book/studies/*.py")]:
-        yield str(path.relative_to(ROOT)), path.read_text("utf-8")
+    """Yield the names, docstrings and comments of the package, of the studies and benchmarks."""
+    for pattern in ("medxfer_utils/**/*.py", "book/studies/*.py", "benchmarks/*.py"):
+        for path in ROOT.glob(pattern):
+            yield str(path.relative_to(ROOT)), path.read_text("utf-8")
 
 
 def tables() -> Iterator[tuple[str, str]]:
@@ -53,8 +54,8 @@ def tables() -> Iterator[tuple[str, str]]:
 
 def texts() -> Iterator[tuple[str, str]]:
     """Yield where a reader reads, and what: pages, notes, and all that a lesson says or shows."""
-    pages = [*ROOT.glob("book/*.md"), *ROOT.glob("book/teaching/*.md"), *ROOT.glob("*.md")]
-    for path in pages:
+    folders = ("", "book/", "book/teaching/", "benchmarks/")
+    for path in (path for folder in folders for path in ROOT.glob(f"{folder}*.md")):
         if path.stem != "changelog":  # it says what was there
             yield str(path.relative_to(ROOT)), path.read_text("utf-8")
     for path in ROOT.glob("notebooks/*.ipynb"):
