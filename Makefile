@@ -8,25 +8,25 @@ RUN := $(PYTHON) book/tools/env.py
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 17
 
-book: ## run the chapters that need it, build the pages, say where they are
+book: ## run the lessons that need it, build the pages, say where they are
 	@$(RUN) -m book.tools.build
 
 pdf: ## print the whole book, as the pages show it, to one PDF
 	@$(RUN) -m book.tools.pages.pdf
 
-test: ## run every check that is due: style, types, helpers, chapters, pages (ALL=1: all of them)
+test: ## run every check that is due: style, types, helpers, lessons, pages (ALL=1: all of them)
 	@$(RUN) -m book.tools.check
 
-lab: ## open the chapters in JupyterLab
+lab: ## open the lessons in JupyterLab
 	@$(RUN) -m jupyterlab notebooks
 
-doctor: ## say whether everything is there that the chapters need
+doctor: ## say whether everything is there that the lessons need
 	@$(RUN) -m medxfer_utils
 
-rehearse: ## try all chapters with small sizes, as before a workshop
+rehearse: ## try all lessons with small sizes, as before a workshop
 	@$(RUN) -m book.tools.build --profile fast
 
-slides: ## make slides for teaching from the tagged cells of each chapter
+slides: ## make slides for teaching from the tagged cells of each lesson
 	@$(RUN) -m book.tools.teach slides
 
 lint: ## check style and types only

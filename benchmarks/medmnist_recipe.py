@@ -192,10 +192,10 @@ def seen_by_mobilenet(x: NDArray[np.uint8], pixels: int = PIXELS) -> Array:
     Means over the image after six blocks of MobileNet (α = 0.25) with ImageNet's weights.
     """
     weights = imagenet_weights(weights_url("MobileNet", ALPHA))
-    body = backbone("MobileNet", pixels, weights, ALPHA).layers[-1]
-    stages = [body.get_layer(f"conv_pw_{k}_relu").output for k in STAGES]
+    photographs = backbone("MobileNet", pixels, weights, ALPHA).layers[-1]
+    stages = [photographs.get_layer(f"conv_pw_{k}_relu").output for k in STAGES]
     pool = keras.layers.GlobalAveragePooling2D()
-    see = keras.Model(body.inputs, keras.layers.Concatenate()([pool(s) for s in stages]))
+    see = keras.Model(photographs.inputs, keras.layers.Concatenate()([pool(s) for s in stages]))
 
     def seen(images: Array) -> Array:
         large = keras.ops.image.resize(images, (pixels, pixels), "bicubic", antialias=True)

@@ -1,9 +1,9 @@
 """What a second worker process is worth to `experiments.learning_curve`: T(1) / (2 · T(2)).
 
 Fits of a second or more, each on one thread, of a network and of a classifier of scikit-learn. The
-workers are warm: each has had both arms before the clock runs. One worker is a cluster of one, so
-both sides pay for sending. Each number is a median over rounds in which the two take turns; the
-machine must have two idle cores.
+workers are warm: each has had both strategies before the clock runs. One worker is a cluster of
+one, so both sides pay for sending. Each number is a median over rounds in which the two take turns;
+the machine must have two idle cores.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Flat(Classical):
         return super().probability(flat(x))
 
 
-def arms() -> dict[str, Strategy]:
+def strategies() -> dict[str, Strategy]:
     """A network of the course, and a forest."""
     network = image_network((PIXELS, PIXELS, 1))
     start = Model(network, lambda x: x[..., None].astype("float32"))
@@ -76,7 +76,7 @@ def run(client: Client, some: dict[str, Strategy], repeats: int) -> tuple[float,
 
 
 def main() -> None:
-    """Time each arm on one and on two workers in turn, and print the efficiency."""
+    """Time each strategy on one and on two workers in turn, and print the efficiency."""
     options = {"threads_per_worker": 1, "processes": True, "dashboard_address": ":0"}
     table = []
     with (
@@ -85,15 +85,15 @@ def main() -> None:
         Client(one, set_as_default=False) as alone,
         Client(two, set_as_default=False) as pair,
     ):
-        for name, arm in arms().items():
+        for name, strategy in strategies().items():
             seconds: dict[str, list[float]] = {"1 worker": [], "2 workers": []}
             for turn in range(ROUNDS + 1):
                 for client, taken in zip((alone, pair), seconds.values(), strict=True):
-                    whole, frame = run(client, {name: arm}, FITS if turn else WARM)
+                    whole, frame = run(client, {name: strategy}, FITS if turn else WARM)
                     if turn:  # the first one warms up and compiles
                         taken.append(whole)
             t1, t2 = (float(np.median(taken)) for taken in seconds.values())
-            row = {"arm": name, "fits": FITS, "processor s a fit": frame["seconds"].median()}
+            row = {"strategy": name, "fits": FITS, "processor s a fit": frame["seconds"].median()}
             row |= {"1 worker, s": t1, "2 workers, s": t2, "T(1) / (2 T(2))": t1 / (2 * t2)}
             table.append(row)
     print(f"median of {ROUNDS} rounds after a warm-up, one thread a worker")

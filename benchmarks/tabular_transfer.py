@@ -59,7 +59,7 @@ def divide(division: int) -> tuple[Cohort, Cohort, Cohort]:
     return source, pool, test
 
 
-def our_arms(source: Cohort, x: NDArray[np.floating]) -> dict[str, Strategy]:
+def our_strategies(source: Cohort, x: NDArray[np.floating]) -> dict[str, Strategy]:
     """Our strategies, from `source` with labels and the raw features `x` of B without."""
 
     def linear(seed: int) -> Linear:
@@ -69,7 +69,7 @@ def our_arms(source: Cohort, x: NDArray[np.floating]) -> dict[str, Strategy]:
         start = Model(models.tabular_network(source.x.shape[1]), models.fit_scaler(source.x))
         return transfer.target_only(start, source, seed=seed)
 
-    def arm(
+    def at_b(
         start: Callable[[int], Transferable],
         adapt: Callable[[Transferable, Cohort, int], Transferable],
     ) -> Strategy:
@@ -77,15 +77,15 @@ def our_arms(source: Cohort, x: NDArray[np.floating]) -> dict[str, Strategy]:
 
     return {
         "source as is": lambda labelled, seed: linear(seed),
-        "re-standardised": arm(linear, lambda model, labelled, seed: model),
-        OURS: arm(linear, lambda model, labelled, seed: transfer.l2_sp(model, labelled, 0.1)),
-        "re-standardised + joint": arm(
+        "re-standardised": at_b(linear, lambda model, labelled, seed: model),
+        OURS: at_b(linear, lambda model, labelled, seed: transfer.l2_sp(model, labelled, 0.1)),
+        "re-standardised + joint": at_b(
             linear, lambda model, labelled, seed: transfer.joint(model, labelled, source, 1.0)
         ),
-        "network: re-standardised + L2-SP": arm(
+        "network: re-standardised + L2-SP": at_b(
             network, lambda model, labelled, seed: transfer.l2_sp(model, labelled, 0.1)
         ),
-        "network: re-standardised + LP-FT": arm(
+        "network: re-standardised + LP-FT": at_b(
             network,
             lambda model, labelled, seed: transfer.lp_ft(
                 model.with_new_head(seed), labelled, seed=seed
@@ -94,7 +94,7 @@ def our_arms(source: Cohort, x: NDArray[np.floating]) -> dict[str, Strategy]:
     }
 
 
-def peer_arms(source: Cohort, x: NDArray[np.floating]) -> dict[str, Strategy]:
+def peer_strategies(source: Cohort, x: NDArray[np.floating]) -> dict[str, Strategy]:
     """scikit-learn without the source, and skada's unsupervised adaptation."""
     both = np.concatenate([source.x, x])
     y = np.concatenate([source.y, np.full(len(x), -1)])  # -1 masks a label in skada
@@ -131,11 +131,11 @@ class AdaptScore:
         return 0.999 * np.clip((score + 1) / 2, 0, 1) + 0.001 * np.asarray(expit(score))
 
 
-def adapt_arms(source: Cohort, x: NDArray[np.floating]) -> dict[str, Strategy]:
+def adapt_strategies(source: Cohort, x: NDArray[np.floating]) -> dict[str, Strategy]:
     """RegularTransferLC of adapt as in its manual, B read with A's scaler and with B's own."""
     from adapt.parameter_based import RegularTransferLC  # not in the book's environment
 
-    def arm(wanted: NDArray[np.floating]) -> Strategy:
+    def scaled_by(wanted: NDArray[np.floating]) -> Strategy:
         def fit(labelled: Cohort, seed: int) -> Predicts:
             scaler, own = StandardScaler().fit(wanted), StandardScaler().fit(source.x)
             start = RidgeClassifier().fit(own.transform(source.x), source.y)
@@ -146,20 +146,20 @@ def adapt_arms(source: Cohort, x: NDArray[np.floating]) -> dict[str, Strategy]:
 
         return fit
 
-    return {"adapt": arm(source.x), "adapt, re-standardised": arm(x)}
+    return {"adapt": scaled_by(source.x), "adapt, re-standardised": scaled_by(x)}
 
 
 def one_division(division: int, only: Only = ALL) -> pd.DataFrame:
-    """Every arm on `REPEATS` draws of one division of the patients, one row a fit."""
+    """Every strategy on `REPEATS` draws of one division of the patients, one row a fit."""
     source, pool, test = divide(division)
-    every = our_arms(source, pool.x) | peer_arms(source, pool.x)
+    every = our_strategies(source, pool.x) | peer_strategies(source, pool.x)
     if not set(only.get("strategy", ["adapt"])) <= set(every):  # not in the book's environment
-        every |= adapt_arms(source, pool.x)
-    arms = {name: every[name] for name in chosen(only, "strategy", every)}
+        every |= adapt_strategies(source, pool.x)
+    some = {name: every[name] for name in chosen(only, "strategy", every)}
     repeats = 1 + max(chosen(only, "repeat", range(REPEATS)))
     # Two threads on so small a problem mostly wait for each other, busily.
     with threadpool_limits(BLAS_THREADS):
-        return learning_curve(arms, pool, test, chosen(only, "n", SIZES), repeats, seed=division)
+        return learning_curve(some, pool, test, chosen(only, "n", SIZES), repeats, seed=division)
 
 
 FACTS = {"seed": SEED, "divisions": DIVISIONS, "repeats": REPEATS, "sizes": list(SIZES)}
@@ -181,7 +181,7 @@ def verdict(low: float, high: float) -> str:
 
 
 def summary(frame: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """One row for each n and arm: mean, interval, ours minus it (a gain is positive), verdict."""
+    """For each n and strategy: mean, interval, ours minus it (a gain is positive), verdict."""
     wide = frame.pivot(index=["n", "division", "repeat"], columns="strategy", values=measure)
     result = []
     for n, block in wide.groupby(level="n"):

@@ -2,7 +2,7 @@
 
 Appendix A2 draws these tables. All models are the course's tabular network, so that scores of
 features have features to look at. It has three thousand weights for a few hundred patients, so it
-is stopped early: after the 300 steps of lesson 02, the AUROC elsewhere would be .08 lower.
+is stopped early: after 300 steps the AUROC elsewhere would be .08 lower.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Four hospitals: what to put where a value is missing, with the truth known and with it not.
 
-Chapter 05 draws this table. Known: values are removed from Cleveland's complete patients by three
+Lesson 11 draws this table. Known: values are removed from Cleveland's complete patients by three
 mechanisms. Not known: Long Beach as it came, where a third of the patients lack something.
 """
 

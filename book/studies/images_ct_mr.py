@@ -1,4 +1,4 @@
-"""What North's network is worth to South and to an MR clinic: chapter 03's learning curves.
+"""What North's network is worth to South and to an MR clinic: lesson 05's learning curves.
 
 Each repeat is a replicate of its own: new patients everywhere, a new source network, new labels. So
 the intervals speak of other patients and other networks too, not only of other labels.

@@ -1,4 +1,4 @@
-"""The source networks of chapter 04: trained on simulated lung nodules, or on no medicine at all.
+"""The source networks of lessons 07 and 08: trained on simulated nodules, or on no medicine.
 
 They differ in how a patch becomes an input, in what the training patients show, and in what the
 training images go through. Four of each kind are stored, each from patients and a start of its own.
@@ -28,7 +28,7 @@ from medxfer_utils.cohorts import Cohort, together
 from medxfer_utils.models import Array, Training
 
 TABLE = "lung_sources"
-# The kinds that a chapter and the tests use are stored; the others are made by `make results` only.
+# The kinds that a lesson and the tests use are stored; the others are made by `make results` only.
 STORED = ("window", "doses")
 SEEDS, PATIENTS, TESTED = range(4), 12_000, 750
 LUNG = clinic.Site(organ="lung", size=32, pixel=1.5)

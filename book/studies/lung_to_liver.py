@@ -1,7 +1,7 @@
 """From lung to liver: what a network for lung nodules is worth for liver lesions (simulated).
 
-Chapter 04 draws these tables. Each repeat has liver patients of its own, to be labelled and to be
-tested on; four source networks of each kind (`lung_sources`) serve five repeats each.
+Lessons 07 and 08 draw these tables. Each repeat has liver patients of its own, to be labelled and
+to be tested on; four source networks of each kind (`lung_sources`) serve five repeats each.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Run the chapters that need it, build the pages, say where they are: `make book`.
+"""Run the lessons that need it, build the pages, say where they are: `make book`.
 
 python book/tools/env.py -m book.tools.build [--profile fast] [--seed N] [--only NAME] [--committed]
 """
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def options(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        prog="build.py", description="Run the chapters that need it and build the pages."
+        prog="build.py", description="Run the lessons that need it and build the pages."
     )
     parser.add_argument("--profile", choices=("full", "fast"), default="full")
     parser.add_argument("--seed", type=int, default=0, help="another draw; the book has seed 0")
@@ -28,7 +28,7 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
         "--only",
         metavar="NAME",
         action="append",
-        help="run no other chapter (a name or its beginning, such as 02; may be repeated)",
+        help="run no other lesson (a name or its beginning, such as 02; may be repeated)",
     )
     parser.add_argument(
         "--committed", action="store_true", help="run none; show the outputs in the repository"
@@ -37,7 +37,7 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def chosen(notebooks: list[Path], only: Sequence[str] | None) -> list[Path]:
-    """Return the chapters that were asked for.
+    """Return the lessons that were asked for.
 
     Raises
     ------
@@ -47,12 +47,12 @@ def chosen(notebooks: list[Path], only: Sequence[str] | None) -> list[Path]:
     for name in only or ():
         if not any(notebook.name.startswith(name) for notebook in notebooks):
             there = ", ".join(notebook.stem for notebook in notebooks) or "none"
-            raise ValueError(f"No chapter is called {name!r}. There are: {there}")
+            raise ValueError(f"No lesson is called {name!r}. There are: {there}")
     return [nb for nb in notebooks if not only or nb.name.startswith(tuple(only))]
 
 
 def report(failures: Sequence[Failure]) -> None:
-    """Say on the last lines which chapters failed, where and why."""
+    """Say on the last lines which lessons failed, where and why."""
     print("\nThe pages were not built; the former ones, if any, are untouched.", file=sys.stderr)
     for failure in failures:
         print(failure, file=sys.stderr)
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return build(Edition(ROOT, asked.profile, asked.seed, asked.committed), asked.only)
     except KeyboardInterrupt:
-        print("\nInterrupted. Finished chapters are kept; the same command goes on.", flush=True)
+        print("\nInterrupted. Finished lessons are kept; the same command goes on.", flush=True)
         return 130
 
 

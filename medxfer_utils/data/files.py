@@ -39,7 +39,7 @@ ADVICE = {
     "InvalidProxyURL": "HTTPS_PROXY is no address such as http://host:port",
 }
 # To connect, and without an answer of the server. The first is short: where there is no network
-# but a chapter can do without the file, nobody should have to wait.
+# but a lesson can do without the file, nobody should have to wait.
 SECONDS = (4, 30)
 
 

@@ -160,6 +160,6 @@ def _require_hu_range(low: float, median: float, high: float, organ: str) -> Non
     }
     advice = (
         ". Give HU, that is stored number × RescaleSlope + RescaleIntercept (data.read_dicom does "
-        "it), and leave the window to the chapter."
+        "it), and leave the window to the lesson."
     )
     refuse(ImagingError, faults, f"{organ}_images.npy runs from {low:g} to {high:g}: ", advice)

@@ -1,4 +1,4 @@
-"""Is everything there that the chapters need? `python -m medxfer_utils` asks it.
+"""Is everything there that the lessons need? `python -m medxfer_utils` asks it.
 
 Not a lazy face like the others: it has to work in a Python without a single package.
 """

@@ -1,4 +1,4 @@
-"""What the chapters need of this Python, this machine, and the files of real patients.
+"""What the lessons need of this Python, this machine, and the files of real patients.
 
 Importing this module imports nothing but the standard library, and works in Pythons that are too
 old for the book: it has to say so.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 OLDEST, TOO_NEW = (3, 11), (3, 14)
 PACKAGE = "medxfer-utils"
-KERNEL = "python3"  # what the chapters ask for
+KERNEL = "python3"  # what the lessons ask for
 SHOWN = 5  # packages that are named
 UNSET = "Correct the variable, or unset it."
 # GB in main memory. The largest lesson took 1.35 when the pages were made with the full profile
@@ -48,7 +48,7 @@ class Outcome:
     name : str
         Of the check.
     status : {"ok", "note", "fails"}
-        "note": worth knowing, but every chapter runs.
+        "note": worth knowing, but every lesson runs.
     message : str
         What was found.
     todo : str
@@ -135,7 +135,7 @@ def packages() -> Outcome:
 
 
 def kernel() -> Outcome:
-    """Check that a chapter which is opened in Jupyter runs in this very Python."""
+    """Check that a lesson which is opened in Jupyter runs in this very Python."""
     if find_spec("ipykernel") is None:
         raise ModuleNotFoundError("No module named 'ipykernel'")
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
@@ -151,11 +151,11 @@ def kernel() -> Outcome:
     folders = {os.path.normcase(Path(p).absolute().parent) for p in (command, sys.executable)}
     fine = command in own or len(folders) == 1
     where = "this Python" if fine else f"another Python, {command}"
-    return outcome("kernel", fine, f"Jupyter opens the chapters in {where}", todo)
+    return outcome("kernel", fine, f"Jupyter opens the lessons in {where}", todo)
 
 
 def memory() -> Outcome:
-    """Check that there is as much free memory as the largest chapter took."""
+    """Check that there is as much free memory as the largest lesson took."""
     import psutil
 
     now = psutil.virtual_memory()
@@ -212,7 +212,7 @@ def processors() -> Outcome:
 
 
 def _groups() -> Iterator[tuple[str, Sequence[RemoteFile], str, str]]:
-    """Yield kinds of files: name, files, what the chapters do without, and how to have them."""
+    """Yield kinds of files: name, files, what the lessons do without, and how to have them."""
     from medxfer_utils.data import HEART, LIDC, SETS, WEIGHTS
 
     without = "the lesson on four hospitals fetches them, and simulates patients if it cannot"

@@ -1,6 +1,6 @@
-"""Whether everything is there that the chapters need: `python -m medxfer_utils`.
+"""Whether everything is there that the lessons need: `python -m medxfer_utils`.
 
-It prints one line for each check: "ok", "note" (worth knowing, but every chapter runs) or "FAILS"
+It prints one line for each check: "ok", "note" (worth knowing, but every lesson runs) or "FAILS"
 with what to do. A check that goes wrong itself is a line as well, so the others still run.
 
 With ``--json`` it prints one JSON document instead. Its keys: ``format`` (1), ``ok``, ``date``
@@ -185,7 +185,7 @@ def _document() -> bool:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Check whether everything is there that the chapters need; exit status 1 if not."""
+    """Check whether everything is there that the lessons need; exit status 1 if not."""
     parser = argparse.ArgumentParser("python -m medxfer_utils", description=main.__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON document, for a teacher")
     asked = parser.parse_args(arguments)

@@ -87,11 +87,7 @@ def weights_url(name: str, alpha: float = 1.0) -> str:
 
 
 def backbone(
-    name: str,
-    size: int,
-    weights: str | Path | None,
-    alpha: float = 1.0,
-    channels: int = 1,
+    name: str, size: int, weights: str | Path | None, alpha: float = 1.0, channels: int = 1
 ) -> keras.Model:
     """A network from images to features, its own preprocessing inside.
 

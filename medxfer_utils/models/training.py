@@ -121,12 +121,11 @@ def train(
     told = [training.rate, training.smoothing, training.cosine, strength]
     # The innermost layer that is named decides.
     slower = [next((multipliers[n] for n in names if n in multipliers), 1.0) for names in owners]
-    numbers = slower, told
     trained = fit(
         *(network.get_weights(), tf.constant(x, tf.float32)),
         tf.constant(np.asarray(y, KIND.get(training.loss, np.int32))),
         tf.constant(np.ones(len(x)) if weight is None else weight, tf.float32),
-        *(tf.constant(order, tf.int32), *(tf.constant(n, tf.float32) for n in numbers)),
+        *(tf.constant(order, tf.int32), *(tf.constant(n, tf.float32) for n in (slower, told))),
         *([tf.constant(a, tf.float32) for a in attention], tf.constant(seed)),
     )
     return with_weights(network, [w.numpy() for w in trained])

@@ -18,7 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000", "#56B4E9")
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, BLACK, SKY_BLUE = OKABE_ITO
 
-# What a colour stands for, the same in every chapter.
+# What a colour stands for, the same in every lesson.
 COLOURS = {"source": BLUE, "target": VERMILION, "benign": SKY_BLUE, "malignant": VERMILION}
 COLOURS |= {"reference": BLACK, "within": GREEN, "outside": VERMILION}
 # One colour for one strategy, by the name that tables and legends give it.
@@ -41,7 +41,7 @@ _mark = ""
 def mark(text: str) -> None:
     """Write `text` on every figure that is shown from now on, and into its alt text; "" for none.
 
-    A chapter that has to run on simulated patients in the place of real ones says so with it.
+    A lesson that has to run on simulated patients in the place of real ones says so with it.
     """
     global _mark
     _mark = text

@@ -209,11 +209,7 @@ def classical_head(
 
 
 def fine_tuned(
-    source: M,
-    target: Cohort,
-    training: Training = SHORT,
-    seed: int = 0,
-    frozen: Sequence[str] = (),
+    source: M, target: Cohort, training: Training = SHORT, seed: int = 0, frozen: Sequence[str] = ()
 ) -> M:
     """Keep the start: train on the target from the source's parameters; `frozen` ones stay.
 

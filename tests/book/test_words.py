@@ -37,12 +37,15 @@ WORDS = {
 
 # In code `faults` are what is wrong with a file, a value or a notebook.
 IN_CODE = WORDS.keys() - {r"\bfaults?\b"}
+# Pages, programs and their tests also have a body, a stamp, cards.
+IN_TOOLS = [word for word in IN_CODE if not re.search("bod|stamps|cards", word)]
 
 
-def code() -> Iterator[tuple[str, str]]:
-    """Yield the names, docstrings and comments of the package and of the studies."""
-    for path in [*ROOT.glob("medxfer_utils/**/*.py"), *ROOT.glob("book/studies/*.py")]:
-        yield str(path.relative_to(ROOT)), path.read_text("utf-8")
+def code(*folders: str) -> Iterator[tuple[str, str]]:
+    """Yield what stands in each program of some folders: names, docstrings and comments."""
+    for path in (path for folder in folders for path in ROOT.glob(f"{folder}/**/*.py")):
+        if path != Path(__file__):
+            yield str(path.relative_to(ROOT)), path.read_text("utf-8")
 
 
 def tables() -> Iterator[tuple[str, str]]:
@@ -53,8 +56,8 @@ def tables() -> Iterator[tuple[str, str]]:
 
 def texts() -> Iterator[tuple[str, str]]:
     """Yield where a reader reads, and what: pages, notes, and all that a lesson says or shows."""
-    pages = [*ROOT.glob("book/*.md"), *ROOT.glob("book/teaching/*.md"), *ROOT.glob("*.md")]
-    for path in pages:
+    folders = ("", "book/", "book/teaching/", "benchmarks/")
+    for path in (path for folder in folders for path in ROOT.glob(f"{folder}*.md")):
         if path.stem != "changelog":  # it says what was there
             yield str(path.relative_to(ROOT)), path.read_text("utf-8")
     for path in ROOT.glob("notebooks/*.ipynb"):
@@ -90,6 +93,9 @@ def test_the_field_s_words_are_the_book_s() -> None:
 
 
 def test_code_and_tables_use_the_field_s_words_too() -> None:
-    found = [f"{where}: {fault}" for where, text in code() for fault in offenders(text, IN_CODE)]
+    taught = [*code("medxfer_utils", "book/studies", "benchmarks")]
+    found = [f"{where}: {fault}" for where, text in taught for fault in offenders(text, IN_CODE)]
+    tools = [*code("book/tools", "book/_ext", "tests")]
+    found += [f"{where}: {fault}" for where, text in tools for fault in offenders(text, IN_TOOLS)]
     found += [f"{where}: {fault}" for where, text in tables() for fault in offenders(text)]
     assert not found, "\n" + "\n".join(found)

@@ -44,10 +44,7 @@ FIGURE = re.compile(r"\*\*Figure (\d+)\.\*\* \S")
 FEWEST_SLIDES, MOST_SLIDES = 6, 20
 # How a solution is folded, on the pages and in Jupyter.
 FOLDED = {
-    "mystnb": {
-        "code_prompt_show": "Show the solution",
-        "code_prompt_hide": "Hide the solution",
-    },
+    "mystnb": {"code_prompt_show": "Show the solution", "code_prompt_hide": "Hide the solution"},
     "jupyter": {"outputs_hidden": True, "source_hidden": True},
 }
 CLOSING = ["Take-aways", "On real patients", "Further reading"]

@@ -66,11 +66,7 @@ def unexpected(nb: NotebookNode, output: object) -> None:
 
 @cache
 def run(
-    path: Path,
-    profile: str = "fast",
-    seed: int = 0,
-    elsewhere: bool = False,
-    data: bool = True,
+    path: Path, profile: str = "fast", seed: int = 0, elsewhere: bool = False, data: bool = True
 ) -> NotebookNode:
     """Run a chapter; each combination of arguments runs once a session.
 

@@ -9,14 +9,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from tests.chapters.running import (
-    differences,
-    moved,
-    not_called_simulated,
-    off_band,
-    run,
-    said,
-)
+from tests.chapters.running import differences, moved, not_called_simulated, off_band, run, said
 
 RECORDED = ["mean", "spread", "top", "deep", "double", "half", "less"]
 # What the sample chapter does besides, and how each is told.

@@ -105,6 +105,9 @@ PAIRS = [
          "np.concatenate([w.numpy().ravel() for w in"
          " with_own_statistics(source, alike, 60, book.rng('own')).weights])",
          lambda c: numbers(models.with_statistics_of(ONE, c.alike, seed=3)), 1e-3),
+    Pair("nets", "inverted_and_scaled",
+         "inverted_and_scaled(tf.constant(alike), tf.constant([3, 1]))", lambda c:
+         models.flips_turns_and_contrast(tf.constant(c.alike), tf.constant([3, 1])), 1e-3),
     Pair("sites", "risk needed", "risk(np.log(p / (1 - p)), 0.4)",
          lambda c: shifts.at_prevalence(P, 0.4, 0.2)),
     Pair("sites", "folds both classifier guess error", "2 * (1 - 2 * error)", lambda c:

@@ -29,7 +29,7 @@ from medxfer_utils.models import Classical, Predicts, Strategy
 A, B = two_laboratories(np.random.default_rng(0))
 POOL, TEST = split(B, (0.5, 0.5), np.random.default_rng(1))
 START = models.Model(models.tabular_network(A.x.shape[1], 0), models.fit_scaler(A.x))
-ARMS: dict[str, Strategy] = {
+STRATEGIES: dict[str, Strategy] = {
     "bayes": lambda labelled, seed: Classical(GaussianNB().fit(labelled.x, labelled.y)),
     "network": lambda labelled, seed: transfer.target_only(START, labelled, seed=seed),
     "guess": lambda labelled, seed: Classical(
@@ -39,7 +39,7 @@ ARMS: dict[str, Strategy] = {
 
 
 class Witness:
-    """An arm that notes whom it is shown, with what seed."""
+    """A strategy that notes whom it is shown, with what seed."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[list[Any], int]] = []
@@ -54,14 +54,14 @@ class Witness:
         return np.linspace(0, 1, len(x))
 
 
-def curve(arms: dict[str, Strategy], seed: int = 7, repeats: int = 3, **more: Any) -> pd.DataFrame:
+def curve(some: dict[str, Strategy], seed: int = 7, repeats: int = 3, **more: Any) -> pd.DataFrame:
     """A comparison without the time that it took, which is never the same."""
-    frame = learning_curve(arms, POOL, TEST, sizes=(8, 16), repeats=repeats, seed=seed, **more)
+    frame = learning_curve(some, POOL, TEST, sizes=(8, 16), repeats=repeats, seed=seed, **more)
     assert (frame["seconds"] >= 0).all()
     return frame.drop(columns="seconds")
 
 
-def test_every_arm_sees_the_same_nested_draws_and_the_same_seed() -> None:
+def test_every_strategy_sees_the_same_nested_draws_and_the_same_seed() -> None:
     one, other = Witness(), Witness()
     curve({"one": one, "other": other})
     assert one.seen == other.seen
@@ -75,9 +75,9 @@ def test_every_arm_sees_the_same_nested_draws_and_the_same_seed() -> None:
 
 
 def test_the_seed_decides_to_the_bit_and_more_repeats_leave_the_first_as_they_were() -> None:
-    pd.testing.assert_frame_equal(curve(ARMS), curve(ARMS), check_exact=True)
-    assert not curve(ARMS).equals(curve(ARMS, seed=8))
-    more, fewer = (curve({"bayes": ARMS["bayes"]}, repeats=n) for n in (5, 3))
+    pd.testing.assert_frame_equal(curve(STRATEGIES), curve(STRATEGIES), check_exact=True)
+    assert not curve(STRATEGIES).equals(curve(STRATEGIES, seed=8))
+    more, fewer = (curve({"bayes": STRATEGIES["bayes"]}, repeats=n) for n in (5, 3))
     pd.testing.assert_frame_equal(more[more["repeat"] < 3], fewer, check_exact=True)
 
 
@@ -86,7 +86,7 @@ def test_a_fit_starts_from_its_own_seed_and_the_caller_s_chance_is_left_as_it_wa
 
     def looks(labelled: Cohort, seed: int) -> Predicts:
         seen.append((seed, random.random(), np.random.rand()))
-        return ARMS["bayes"](labelled, seed)
+        return STRATEGIES["bayes"](labelled, seed)
 
     random.seed(1)
     np.random.seed(2)
@@ -99,9 +99,16 @@ def test_a_fit_starts_from_its_own_seed_and_the_caller_s_chance_is_left_as_it_wa
 
 
 def test_a_row_is_the_fit_that_it_names() -> None:
-    frame = curve(ARMS, measures=tuple(MEASURES))
+    frame = curve(STRATEGIES, measures=tuple(MEASURES))
     assert frame.columns.tolist() == ["strategy", "n", "repeat", *MEASURES, "rows", "error"]
-    assert curve(ARMS).columns.tolist() == ["strategy", "n", "repeat", *USUAL, "rows", "error"]
+    assert curve(STRATEGIES).columns.tolist() == [
+        "strategy",
+        "n",
+        "repeat",
+        *USUAL,
+        "rows",
+        "error",
+    ]
     assert len(frame) == 3 * 2 * 3
     assert frame["rows"].tolist() == frame["n"].tolist()  # one sample of each patient
     assert (frame["error"] == "").all()
@@ -131,7 +138,9 @@ def test_the_scores_are_those_of_scikit_learn() -> None:
 
 def test_a_strategy_may_return_what_scikit_learn_fits_and_is_told_what_else_is_wanted() -> None:
     plain: Any = {"bayes": lambda labelled, seed: GaussianNB().fit(labelled.x, labelled.y)}
-    pd.testing.assert_frame_equal(curve(plain), curve({"bayes": ARMS["bayes"]}), check_exact=True)
+    pd.testing.assert_frame_equal(
+        curve(plain), curve({"bayes": STRATEGIES["bayes"]}), check_exact=True
+    )
     with pytest.warns(RuntimeWarning, match="a Sequential: return one with .*models.Model"):
         frame = curve({"bare": lambda labelled, seed: START.network})
     assert frame["AUROC"].isna().all()

@@ -55,7 +55,7 @@ def flat_regression() -> Strategy:
     )
 
 
-def arms() -> dict[str, Strategy]:
+def strategies() -> dict[str, Strategy]:
     """A small network, a regression, one that lives by chance, one whose sums need an order."""
     start = image_network((16, 16, 1), filters=(4, 8), seed=1)
     training = Training(steps=12, batch=8)
@@ -102,7 +102,7 @@ def assert_same(one: pd.DataFrame, other: pd.DataFrame) -> None:
 
 
 class Fits:
-    """Arms that leave a file for each fit, so that fits of all processes can be counted."""
+    """Strategies that leave a file for each fit, so that fits of all processes can be counted."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -111,7 +111,9 @@ class Fits:
     def __len__(self) -> int:
         return len(list(self.folder.glob("*.fit")))
 
-    def arm(self, happens: Callable[[Cohort, int], None] = lambda labelled, seed: None) -> Strategy:
+    def strategy(
+        self, happens: Callable[[Cohort, int], None] = lambda labelled, seed: None
+    ) -> Strategy:
         folder, regression = self.folder, flat_regression()
 
         def fit(labelled: Cohort, seed: int) -> Any:
@@ -122,7 +124,7 @@ class Fits:
         return fit
 
     def once(self, n: int, what: Callable[[], None]) -> Strategy:
-        """An arm to which something happens at its first fit with `n` patients."""
+        """A strategy to which something happens at its first fit with `n` patients."""
         mark = self.folder / "happened"
 
         def happens(labelled: Cohort, seed: int) -> None:
@@ -130,7 +132,7 @@ class Fits:
                 mark.touch()
                 what()
 
-        return self.arm(happens)
+        return self.strategy(happens)
 
 
 @pytest.fixture
@@ -143,15 +145,15 @@ def fits(tmp_path: Path) -> Fits:
 
 def test_two_processes_and_a_cluster_give_the_same_bits_in_any_order() -> None:
     pool, test = swapped(POOL), swapped(TEST)
-    alone = learning_curve(arms(), pool, test, SIZES, REPEATS, SEED)
-    backwards = dict(reversed(arms().items()))
+    alone = learning_curve(strategies(), pool, test, SIZES, REPEATS, SEED)
+    backwards = dict(reversed(strategies().items()))
     assert_same(learning_curve(backwards, pool, test, SIZES[::-1], REPEATS, SEED, n_jobs=2), alone)
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as two,
         Client(two),
         joblib.parallel_config(backend="dask"),
     ):
-        assert_same(learning_curve(arms(), pool, test, SIZES, REPEATS, SEED), alone)
+        assert_same(learning_curve(strategies(), pool, test, SIZES, REPEATS, SEED), alone)
 
 
 def test_workers_have_as_many_threads_as_the_caller_and_fit_one_at_a_time(tmp_path: Path) -> None:
@@ -182,7 +184,7 @@ def test_workers_have_as_many_threads_as_the_caller_and_fit_one_at_a_time(tmp_pa
         assert (str(caller) in process) == (backend == "threading")
 
 
-def test_arms_that_cannot_travel_are_refused_with_a_reason() -> None:
+def test_strategies_that_cannot_travel_are_refused_with_a_reason() -> None:
     lock = _fits._one_at_a_time
     held = {"holds a lock": lambda labelled, seed: lock}
     with pytest.raises(TypeError, match="cannot pickle") as refused:
@@ -211,7 +213,7 @@ def test_a_grid_that_was_stopped_goes_on_from_its_rows(
     stop: str, fits: Fits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal, (n_jobs, what, raised, words) = tmp_path / "new folder" / "rows.jsonl", STOPS[stop]
-    some, sync, written = {"calm": fits.arm(), "stops": fits.once(16, what)}, os.fsync, []
+    some, sync, written = {"calm": fits.strategy(), "stops": fits.once(16, what)}, os.fsync, []
 
     def full(descriptor: int) -> None:
         written.append(descriptor)
@@ -239,7 +241,7 @@ def test_a_grid_that_was_stopped_goes_on_from_its_rows(
 
 
 def test_a_half_written_line_is_dropped_and_written_again(fits: Fits, tmp_path: Path) -> None:
-    some, journal = {"calm": fits.arm()}, tmp_path / "rows.jsonl"
+    some, journal = {"calm": fits.strategy()}, tmp_path / "rows.jsonl"
     whole = curve(some, journal=journal)
     text = journal.read_bytes()
     last = len(text.splitlines(keepends=True)[-1])
@@ -281,7 +283,7 @@ def test_more_is_added_to_a_journal_and_a_failed_fit_is_told_and_tried_again(
         raise ValueError("no luck")
 
     journal = tmp_path / "rows.jsonl"
-    some = {"fails once": fits.once(16, fail), "calm": fits.arm()}
+    some = {"fails once": fits.once(16, fail), "calm": fits.strategy()}
     with pytest.warns(RuntimeWarning, match="1 of 8 fits failed.*'fails once' with 16 .*no luck"):
         frame = curve(some, journal=journal)
     assert frame["error"].tolist() == ["", "", "ValueError: no luck", *[""] * 5]
@@ -306,7 +308,7 @@ def other_pool(what: str) -> Cohort:
 def test_what_cannot_be_answered_from_a_journal_is_refused_before_any_fit(
     fits: Fits, tmp_path: Path
 ) -> None:
-    some, journal = {"calm": fits.arm()}, tmp_path / "rows.jsonl"
+    some, journal = {"calm": fits.strategy()}, tmp_path / "rows.jsonl"
     usual = {"pool": other_pool(""), "test": TEST, "sizes": SIZES, "repeats": 1, "seed": SEED}
     ask: Any = lambda _, change: learning_curve(some, **usual | change, journal=journal)  # noqa: E731
     impossible = {

@@ -289,9 +289,7 @@ def squares(root: Path, number: int, shade: int) -> None:
     (root / "patients.csv").write_text("\n".join(rows), "utf-8")
 
 
-def test_a_reader_s_patients_are_in_one_part_each_and_both_classes_in_every(
-    tmp_path: Path,
-) -> None:
+def test_a_reader_s_patients_are_in_one_part_each_and_both_classes_in_every(tmp_path: Path) -> None:
     squares(tmp_path / "many", 15, 50)
     found = breast_ultrasound(str(tmp_path / "many"), 32)
     for name, share in {"train": 0.6, "val": 0.2, "test": 0.2}.items():

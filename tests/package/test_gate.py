@@ -70,12 +70,12 @@ def test_nobody_is_judged_by_a_model_that_knew_them() -> None:
             assert not asked & seen[-1]
             return super().logit(x)
 
-    def arm(labelled: Cohort, seed: int) -> Watching:
+    def strategy(labelled: Cohort, seed: int) -> Watching:
         seen.append(set(labelled.patient.tolist()))
         return Watching(1.0)
 
     parts = folds(rows, 10, np.random.default_rng(0))
-    losses = transfer.held_out_losses(arm, rows, parts, 0)
+    losses = transfer.held_out_losses(strategy, rows, parts, 0)
     np.testing.assert_allclose(losses, transfer.log_losses(Fixed(1.0), rows))
     assert len(seen) == 10
 

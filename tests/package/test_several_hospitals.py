@@ -88,7 +88,7 @@ def test_impossible_weights_and_shared_patients_are_refused() -> None:
     assert untold(faults, lambda _, told: transfer.pooled(*told), ValueError) == {}
 
 
-def test_similarity_is_one_for_the_same_and_none_for_another_world() -> None:
+def test_similarity_is_one_for_the_same_and_none_elsewhere() -> None:
     twin, far = hospital("twin", 300, 0, 8), hospital("far", 300, 0, 9)
     far = Cohort("far", far.x + 10, far.y, far.patient)
     near, none = transfer.similarity([twin, far], X, np.random.default_rng(0))

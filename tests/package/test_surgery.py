@@ -161,8 +161,8 @@ def test_group_norm_has_no_company() -> None:
     net = models.image_network(SHAPE, filters=(4, 4), groups=2)
     batch = models.image_network(SHAPE, filters=(4, 4))
     for norm, least, most in ((net, 0, 1e-5), (batch, 1e-2, 99)):
-        crowd, alone = (models.copied(norm)(x, training=True).numpy() for x in (X, X[:1]))
-        assert least <= np.abs(crowd[:1] - alone).max() < most
+        together, alone = (models.copied(norm)(x, training=True).numpy() for x in (X, X[:1]))
+        assert least <= np.abs(together[:1] - alone).max() < most
 
 
 def test_only_the_backbone_is_taken_when_class_counts_differ() -> None:

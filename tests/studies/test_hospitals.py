@@ -1,4 +1,4 @@
-"""How the tables of chapter 05 are made, and what they say of shuffled labels and gates."""
+"""How the tables of lessons 10 and 11 are made, and what they say of shuffled labels and gates."""
 
 from __future__ import annotations
 
@@ -133,9 +133,9 @@ def test_a_test_patient_is_judged_without_the_others() -> None:
     pool, test = four_hospitals.divide(SHARED["Zurich"], 1)
     others = [cohort for name, cohort in SHARED.items() if name != "Zurich"]
     few = draw(pool, 10, np.random.default_rng(1))
-    arms = four_hospitals.without_labels(others, pool.x, 1)
-    for name, arm in (arms | four_hospitals.with_labels(others, pool.x)).items():
-        model = arm(few, 1)
+    ways = four_hospitals.without_labels(others, pool.x, 1)
+    for name, way in (ways | four_hospitals.with_labels(others, pool.x)).items():
+        model = way(few, 1)
         together = model.probability(test.x)[:5]
         one_by_one = [model.probability(test.x[i : i + 1])[0] for i in range(5)]
         np.testing.assert_allclose(one_by_one, together, atol=1e-9, err_msg=name)

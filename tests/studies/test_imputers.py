@@ -1,4 +1,4 @@
-"""What fills a gap in chapter 05's table: nothing leaks, and the autoencoder learns."""
+"""What fills a gap in lesson 11's table: nothing leaks, and the autoencoder learns."""
 
 from __future__ import annotations
 

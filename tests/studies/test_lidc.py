@@ -147,10 +147,10 @@ def test_images_are_prepared_each_for_itself() -> None:
 
 @pytest.mark.parametrize("make", [study.small_nodules, study.simulation])
 def test_no_patient_is_on_two_sides(make: Any) -> None:
-    world = 19
-    data = stand_in(seed=world)
+    replicate = 19
+    data = stand_in(seed=replicate)
     question = make(data, study.standardised)
-    pool, test = study.divide(question, world)
+    pool, test = study.divide(question, replicate)
     require_disjoint(pool, test)
     assert sorted({*pool.patients, *test.patients}) == question.target.patients.tolist()
     kept, y = study.labelled(data)
@@ -158,7 +158,7 @@ def test_no_patient_is_on_two_sides(make: Any) -> None:
         rows = part.x.astype(int)  # positions of the nodules themselves
         np.testing.assert_array_equal(kept.patient[rows], part.patient)
         np.testing.assert_array_equal(y[rows], part.y)
-    assert not np.array_equal(study.divide(question, world + 1)[1].x, test.x)
+    assert not np.array_equal(study.divide(question, replicate + 1)[1].x, test.x)
 
 
 def test_small_and_large_nodules_share_no_patient() -> None:
@@ -186,7 +186,9 @@ def test_images_that_are_there_twice_are_not_used(monkeypatch: pytest.MonkeyPatc
     np.testing.assert_array_equal(target.y, y[rows])
 
 
-def test_simulated_nodules_differ_from_world_to_world(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_simulated_nodules_differ_from_replicate_to_replicate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(study, "SIMULATED", 8)
     (x, y), (other, _) = study.simulated(1), study.simulated(2)
     assert x.shape[1:] == (28, 28)
@@ -240,7 +242,7 @@ def test_one_replicate_has_a_row_for_each_strategy_and_size(
     name = "small nodules"
     asked = study.QUESTIONS[name](stand_in(), study.standardised)
     blank = models.image_network(study.SHAPE, filters=study.FILTERS)
-    asked = replace(asked, source=lambda world: blank)
+    asked = replace(asked, source=lambda replicate: blank)
     monkeypatch.setattr(study, "question_of", lambda name: asked)
     monkeypatch.setattr(study, "SHORT", replace(study.SHORT, steps=2))
     frame = study.one_replicate(name, 4, {"n": [10]})

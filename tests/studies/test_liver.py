@@ -1,4 +1,4 @@
-"""The tables and source networks of chapter 04: how they are made, and what controls say."""
+"""The tables and source networks of lesson 07: how they are made, and what controls say."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_every_size_was_asked_and_the_largest_in_four_repeats() -> None:
     assert (frame["rows"] >= frame["n"]).all()
 
 
-def test_a_source_that_was_taught_nonsense_is_worth_no_more_than_a_fresh_start() -> None:
+def test_a_source_that_was_taught_nonsense_is_worth_no_more_than_training_from_scratch() -> None:
     extras = results.load(lung_to_liver.EXTRAS).query("n == 20")
     taught = results.load(lung_to_liver.TABLE).query("n == 20")
     means = pd.concat([taught, extras]).groupby("strategy")["AUROC"].mean()

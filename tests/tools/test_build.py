@@ -177,7 +177,7 @@ def test_ctrl_c_keeps_finished_chapters(root: Path, write: Writer) -> None:
     about: Any = {"capture_output": True, "text": True, "timeout": 50, "preexec_fn": heed}
     done = subprocess.run(command, cwd=root, check=False, **about)
     assert done.returncode == 130
-    assert done.stdout.splitlines()[-1].startswith("Interrupted. Finished chapters are kept")
+    assert done.stdout.splitlines()[-1].startswith("Interrupted. Finished lessons are kept")
     assert done.stderr == ""
     kept = [path.name for path in (root / "_build" / "chapters").iterdir()]
     assert kept == ["01_a.ipynb"]

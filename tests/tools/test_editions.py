@@ -201,7 +201,7 @@ def rewrite(cell: int, old: str, new: str) -> Break:
         (rewrite(13, "(7.5, 8.5)", "(8.5, 7.5)"), "name, band and label must be written out"),
         (rewrite(13, "(7.5, 8.5)", "(7, 8, 9)"), "name, band and label must be written out"),
         (rewrite(13, ', "Twice the number"', ""), "name, band and label must be written out"),
-        (rewrite(5, "noise", "answer_half"), "Halve it: the chapter uses the name answer_half"),
+        (rewrite(5, "noise", "answer_half"), "Halve it: the lesson uses the name answer_half"),
         (rewrite(12, "### Exercise 1 · D", "### D"), "cell 13 is a solution, and no exercise"),
         (lambda cells: cells[13]["metadata"].clear(), "its solution records nothing"),
         (lambda cells: cells.insert(14, cells[9]), "cell 14 follows its solution and is not"),

@@ -50,7 +50,7 @@ WORDS = {
     "See {doc}`/book/data`.": "See *The data*.",
     "See {doc}`../book/teaching/letter`.": "See *A letter*.",
     "See {doc}`how to get it </book/data>`.": "See how to get it.",
-    "The {term}`pool <Pool>` and the {term}`arm`.": "The pool and the arm.",
+    "The {term}`pool <Pool>` and the {term}`head`.": "The pool and the head.",
     "Write `{cite}`, or ``{a}`b` ``.": "Write `{cite}`, or ``{a}`b` ``.",
     "% A comment.\n(here)=\n## Title\n\nText.": "## Title\n\nText.",
     "Before.\n\n```{admonition} A title\n:class: note\nOne.\n\nTwo.\n```\n\nAfter.": (

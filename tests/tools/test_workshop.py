@@ -208,7 +208,7 @@ CHECK = ("-m", "medxfer_utils")
 
 STARTS = [  # what installing and checking return, whether there is a check, and what is called
     (0, 0, True, [(), CHECK, LAB]),
-    (0, 1, True, [(), CHECK, LAB]),  # it says what to mend, and stops nothing
+    (0, 1, True, [(), CHECK, LAB]),  # it says what to fix, and stops nothing
     (1, 0, True, [()]),
     (0, 1, False, [(), LAB]),  # a kit without a check
 ]
@@ -230,7 +230,7 @@ def test_the_start_installs_checks_and_opens(
 
         monkeypatch.setattr(start, "call", call)
         assert (start.main(), calls) == (installed, expected)
-        assert ("says what to mend" in capsys.readouterr().out) == bool(checked and there)
+        assert ("says what to fix" in capsys.readouterr().out) == bool(checked and there)
 
 
 def test_no_news_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,7 +148,7 @@ def begun(text: str) -> Iterator[Exercise | None]:
 def title(notebook: dict[str, Any]) -> str:
     """Return the title of a chapter, for messages."""
     found = [h.title for text in prose(notebook) for h in headings(text, deepest=1)]
-    return found[0] if found else "a chapter without a title"
+    return found[0] if found else "a lesson without a title"
 
 
 def question(notebook: dict[str, Any]) -> str:

@@ -114,7 +114,7 @@ def student(notebook: Notebook) -> Notebook:
     Raises
     ------
     ExerciseError
-        If an exercise does not say what number it asks for, or the chapter uses the name that the
+        If an exercise does not say what number it asks for, or the lesson uses the name that the
         student's answer would have. The message names the chapter and the exercise.
     """
     code = "\n".join(source(cell) for cell in code_cells(notebook))
@@ -126,7 +126,7 @@ def student(notebook: Notebook) -> Notebook:
             made[order] = for_students(exercise)
             for one in exercise.wanted():
                 if variable(one) in code:
-                    raise ExerciseError(f"the chapter uses the name {variable(one)} itself")
+                    raise ExerciseError(f"the lesson uses the name {variable(one)} itself")
     except ExerciseError as error:
         raise ExerciseError(f"{here}: {error}") from error
     kept = {k: v for k, v in notebook["metadata"].items() if k in ("kernelspec", "language_info")}
@@ -137,7 +137,7 @@ def student(notebook: Notebook) -> Notebook:
 def times(notebook: Notebook, run: Mapping[str, Any] | None) -> str:
     """Return the measured seconds of each section and the planned minutes of each exercise."""
     rows = ["| Section | Seconds |", "|---|--:|"]
-    where = "This chapter has not been run here, so its sections have no times: `make book`."
+    where = "This lesson has not been run here, so its sections have no times: `make book`."
     if run:
         rows += [f"| {name} | {seconds:.1f} |" for name, seconds in run["sections"].items()]
         where = f"Measured on {run['date']} ({run['processor']}, {run['threads']} threads)."

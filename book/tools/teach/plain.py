@@ -86,7 +86,7 @@ class Plain:
 
     def _entry(self, key: str) -> Entry:
         if key not in self._entries:
-            raise ValueError(f"book/references.bib has no entry {key!r}, which a chapter cites.")
+            raise ValueError(f"book/references.bib has no entry {key!r}, which a lesson cites.")
         return self._entries[key]
 
     def _role(self, match: re.Match[str]) -> str:
@@ -108,7 +108,7 @@ class Plain:
             return f"[{words or title(load(chapter))}]({name}{self._beside})"
         # A page of the book is not at hand: its name is all that can be given.
         if not page.is_file():
-            raise ValueError(f"A chapter names the document {target!r}, which is not in the book.")
+            raise ValueError(f"A lesson names the document {target!r}, which is not in the book.")
         return words or f"*{next(md.headings(page.read_text('utf-8'), deepest=1)).title}*"
 
     @staticmethod

@@ -47,7 +47,7 @@ def main() -> int:
         return status
     checks = HERE / "medxfer_utils" / "__main__.py"
     if checks.is_file() and call("-m", "medxfer_utils"):
-        print("\nThe check above says what to mend. JupyterLab opens all the same.", flush=True)
+        print("\nThe check above says what to fix. JupyterLab opens all the same.", flush=True)
     print("\nJupyterLab opens in your browser. To end it, press Ctrl-C here.", flush=True)
     return call("-m", "jupyterlab", "notebooks")
 
