@@ -78,6 +78,7 @@ TABLES = {
     "tabular_transfer_benchmark": Expected(10_400, 13, 0.005),
     "image_transfer": Expected(1440, 12, 0.02, {"log loss": 0.2}, dear=True),
     "xray_ultrasound": Expected(300, 4, 0.02, {}, "medmnist", dear=True),
+    "generalising": Expected(432, 24, 0.02, {"log loss": 0.2}, "medmnist", dear=True),
     "first_transfer": Expected(192, 8, 0.03, {}, "ultrasound", dear=True),
     "medmnist_recipe": Expected(22, 4, 0.02, {"accuracy": 0.03}, "recipe", dear=True),
     "lidc_transfer": Expected(3100, 12, 0.03, {"log loss": 0.2}, "lidc", dear=True),
