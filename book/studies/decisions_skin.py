@@ -119,11 +119,13 @@ def groups() -> dict[str, NDArray[np.bool_]]:
     """Who belongs to which group."""
     table = photographs()[1]
     skin = table["fitspatrick"].to_numpy()
-X    members |= {PALE: skin <= 2, "skin III": skin == 3, DARK: skin >= 4}
+    women = table["gender"].to_numpy() == "FEMALE"
+    members = {"all": skin > 0, "women": women, "men": ~women}
+    members |= {PALE: skin <= 2, "skin III": skin == 3, DARK: skin >= 4}
     return {name: np.asarray(one) for name, one in members.items()}
 
 
-def shares(p: Array, ill: NDArray[np.bool_]) -> Mapping[str, tuple[Array, Array]]:
+def shares(p: Array, ill: NDArray[np.bool_]) -> Mapping[str, tuple[Any, Any]]:
     """Each measure as a sum over photographs, divided by another sum."""
     call, one = p >= THRESHOLD, np.ones(len(p))
     worth = np.where(ill, 1, -THRESHOLD / (1 - THRESHOLD))
@@ -160,7 +162,8 @@ def after_labels(p: Array, ill: NDArray[np.bool_], members: NDArray[np.bool_]) -
 
 def one_strategy(strategy: str, only: Only = ALL) -> list[dict[str, Any]]:
     """Every measure of every group, and of two pairs of groups the difference."""
-    table, n, rows = photographs()[1], times(DRAWS), []
+    table, n = photographs()[1], times(DRAWS)
+    rows: list[dict[str, Any]] = []
     ill = table["malignant"].to_numpy() == 1
     p = predicted(strategy, ill)[:, 1]
     members = groups()
