@@ -71,10 +71,10 @@ def predicted(strategy: str, y: NDArray[Any], head: str = "softmax") -> Array:
     """Probabilities of each class, by models that never saw the patient."""
     last: Any = LogisticRegression(C=PENALTY, max_iter=2000)
     last = OneVsRestClassifier(last) if head == "sigmoid" else last
-    model, groups = make_pipeline(StandardScaler(), last), photographs()[1]["patient_id"]
+    model, x = make_pipeline(StandardScaler(), last), features(strategy)
     folds = StratifiedGroupKFold(5, shuffle=True, random_state=1)
-    how = {"cv": folds, "groups": groups, "method": "predict_proba"}
-    return cast(Array, cross_val_predict(model, features(strategy), y, **how))
+    parts = list(folds.split(x, y, photographs()[1]["patient_id"]))
+    return cast(Array, cross_val_predict(model, x, y, cv=parts, method="predict_proba"))
 
 
 @cache
