@@ -19,6 +19,8 @@ from medxfer_utils.models import training as training
 
 # isort: split
 from book.studies import (
+    decisions_skin,
+    decisions_stays,
     first_transfer,
     generalising,
     hospitals,
@@ -38,6 +40,7 @@ from book.studies.study import Study
 SCRIPTS = (
     *(first_transfer, generalising, hospitals, hospitals_choice, hospitals_gaps),
     *(images_ct_mr, images_xray_ultrasound, lung_real, lung_sources, lung_to_liver, lung_prepared),
+    *(decisions_skin, decisions_stays),
 )
 
 

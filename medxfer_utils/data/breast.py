@@ -136,6 +136,6 @@ def breast_recurrence(data: str, rng: np.random.Generator) -> tuple[dict[str, pd
             raise
         reason = str(error).split(". ")[0].removesuffix(".")
     return simulated_breast(rng), (
-        "SIMULATED patients. The real ones are fetched where there is a network\n"
+        "SIMULATED patients. For the real ones: python -m medxfer_utils.data breast\n"
         f"(or put the two files into the folder tables of MEDXFER_DATA). The reason: {reason}."
     )

@@ -28,7 +28,7 @@ GERMAN = "pid,age,meno,size,grade,nodes,pgr,er,hormon,rfstime,status\n1,50,0,21,
 
 
 def cell(*names: str) -> dict[str, Any]:
-    """What lesson 13 binds to these names."""
+    """What the lesson that has them, 13 or A4, binds to these names."""
     found: dict[str, Any] = {}
     exec(compile(written_out(list(names)), "lesson 13", "exec"), found)
     return found

@@ -57,6 +57,8 @@ def npz(arrays: Arrays) -> bytes:
 GOOD = npz(images())
 PAGE = b"\n <!DOCTYPE html><html>Too many requests</html>"
 TEXT = b"63.0,1.0,?,0\r\n67.0,1.0,4.0,2\n"
+WOMEN = b"pid,age,meno,size,grade,nodes,pgr,er,rfstime,status\n1,50,0,21,3,2,5,0,900,1\n"
+COUNTRIES = (("Rotterdam", 1), ("Germany", 2))  # who has how many of these women
 
 
 class Place:
@@ -475,5 +477,11 @@ def test_from_the_command_line(place: Place, capsys: Any) -> None:
         f"{k}: {n} patients. Beware: {f.faults}" for n, (k, f) in enumerate(hospitals.items(), 1)
     )
     assert told("heart").splitlines() == [*each]
+    place.own(WOMEN, "rotterdam.csv")
+    place.own(WOMEN + WOMEN[WOMEN.index(b"\n") + 1 :], "gbsg.csv")
+    told_of = [f"{s}: {n} women. Beware: {data.BREAST[s].faults}" for s, n in COUNTRIES]
+    assert told("breast").splitlines() == told_of
+    place.own(WOMEN.replace(b"nodes", b"knots"), "gbsg.csv")
+    assert "has no column nodes" in told("breast", status=1)
     place.own(b"1", data.HEART["Cleveland"].name)
     assert "not the official processed.cleveland.data" in told("heart", status=1)

@@ -110,7 +110,7 @@ def test_the_book_s_half_days_are_two_fifths_hands_on() -> None:
     lessons = {p.stem: lesson_of(p.stem, load(p), notes_on(p)) for p in paths}
     text = (ROOT / PLAN).read_text("utf-8")
     shares: dict[str, list[float]] = {}
-    for name in ("first-transfers", "images", "hospitals"):
+    for name in ("first-transfers", "images", "hospitals", "decisions"):
         assert "| End |" in schedule(text, name, lessons)
         shares |= {name: [share_of_doing(day, lessons) for day in plan_of(text, name, lessons)]}
     assert {name: found for name, found in shares.items() if min(found) < 0.4} == {}
