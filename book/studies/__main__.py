@@ -20,6 +20,7 @@ from medxfer_utils.models import training as training
 # isort: split
 from book.studies import (
     first_transfer,
+    fusion,
     hospitals,
     hospitals_choice,
     hospitals_gaps,
@@ -35,8 +36,8 @@ from book.studies.study import Study
 
 # `lung_to_liver` needs the networks of `lung_sources`.
 SCRIPTS = (
-    *(first_transfer, hospitals, hospitals_choice, hospitals_gaps, images_ct_mr),
-    *(images_xray_ultrasound, lung_real, lung_sources, lung_to_liver, lung_prepared),
+    *(first_transfer, fusion, hospitals, hospitals_choice, hospitals_gaps),
+    *(images_ct_mr, images_xray_ultrasound, lung_real, lung_sources, lung_to_liver, lung_prepared),
 )
 
 
