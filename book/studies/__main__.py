@@ -21,6 +21,7 @@ from medxfer_utils.models import training as training
 from book.studies import (
     first_transfer,
     fusion,
+    fusion_skin,
     hospitals,
     hospitals_choice,
     hospitals_gaps,
@@ -36,7 +37,7 @@ from book.studies.study import Study
 
 # `lung_to_liver` needs the networks of `lung_sources`.
 SCRIPTS = (
-    *(first_transfer, fusion, hospitals, hospitals_choice, hospitals_gaps),
+    *(first_transfer, fusion, fusion_skin, hospitals, hospitals_choice, hospitals_gaps),
     *(images_ct_mr, images_xray_ultrasound, lung_real, lung_sources, lung_to_liver, lung_prepared),
 )
 
