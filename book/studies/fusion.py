@@ -218,15 +218,17 @@ def inputs(kinds: Modalities, dropped: float = 0.0) -> tuple[dict[str, Any], lis
 def early_network(kinds: Modalities, dropped: float = 0.0) -> keras.Model:
     """Branches side by side under one head."""
     named, each = inputs(kinds, dropped)
-    return keras.Model(named, keras.layers.Dense(1, name="head")(keras.layers.Concatenate()(each)))
+    return keras.Model(
+        named, keras.layers.Dense(1, name="head")(keras.layers.Concatenate(name="all")(each))
+    )
 
 
 def gated_network(kinds: Modalities) -> keras.Model:
     """Branches weighed by a gate that looks at all of them."""
     named, each = inputs(kinds)
-    everything = keras.layers.Concatenate()(each)
+    everything = keras.layers.Concatenate(name="all")(each)
     gate = keras.layers.Dense(len(each), activation="softmax", name="gate")(everything)
-    stack = keras.layers.Reshape((len(each), 8))(everything)
+    stack = keras.layers.Reshape((len(each), 8), name="stack")(everything)
     mixed = keras.layers.Dot(1, name="mixed")([gate, stack])
     return keras.Model(named, keras.layers.Dense(1, name="head")(mixed))
 

@@ -33,7 +33,7 @@ NUMBERS = ["age", "fitspatrick", "diameter_1", "diameter_2"]
 WORDS = ["region", "gender", "smoke", "drink", "pesticide", "skin_cancer_history"]
 WORDS += ["cancer_history", "has_piped_water", "has_sewage_system"]
 WORDS += ["itch", "hurt", "changed", "bleed", "elevation", "grew"]
-DIVISIONS, DRAWS = 5, 200
+DIVISIONS, DRAWS = 3, 200
 BOTH = ("image", "record")
 
 
