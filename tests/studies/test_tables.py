@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks import four_hospitals as flamby
 from benchmarks import medmnist_recipe, tabular_transfer
-from book.studies import lung_sources
+from book.studies import fusion_skin, lung_sources
 from book.studies.__main__ import studies
 from book.studies.study import Study
 
@@ -41,6 +41,10 @@ NEEDED = {
     ],
     "ultrasound": [
         ("breastmnist_224.npz", "medmnist"),
+        ("mobilenet_2_5_224_tf_no_top.h5", "weights"),
+    ],
+    "skin": [
+        *((name, "skin") for name in fusion_skin.FILES),
         ("mobilenet_2_5_224_tf_no_top.h5", "weights"),
     ],
     "nothing": [],
@@ -78,6 +82,9 @@ TABLES = {
     "tabular_transfer_benchmark": Expected(10_400, 13, 0.005),
     "image_transfer": Expected(1440, 12, 0.02, {"log loss": 0.2}, dear=True),
     "xray_ultrasound": Expected(300, 4, 0.02, {}, "medmnist", dear=True),
+    "fusion": Expected(1280, 16, 0.02, {"log loss": 0.2}, dear=True),
+    "fusion_missing": Expected(640, 5, 0.02, {"log loss": 0.2}, dear=True),
+    "fusion_skin": Expected(24, 8, 0.02, {}, "skin", dear=True),
     "first_transfer": Expected(192, 8, 0.03, {}, "ultrasound", dear=True),
     "medmnist_recipe": Expected(22, 4, 0.02, {"accuracy": 0.03}, "recipe", dear=True),
     "lidc_transfer": Expected(3100, 12, 0.03, {"log loss": 0.2}, "lidc", dear=True),
