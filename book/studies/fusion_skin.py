@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from book.studies import fusion
+from book.studies import fusion_ways
 from book.studies.study import ALL, PACKAGES, Only, Study, chosen
 from medxfer_utils import data, metrics, require
 from medxfer_utils.cohorts import Cohort, folds
@@ -88,9 +88,9 @@ def patients(everybody: bool) -> tuple[Cohort, Modalities]:
 
 def strategies(kinds: Modalities) -> dict[str, Strategy]:
     """By name."""
-    alone: dict[str, Strategy] = {name: partial(fusion.linear, kinds, [name]) for name in BOTH}
-    alone["early"] = partial(fusion.linear, kinds, BOTH)
-    ways = (fusion.late, fusion.stacked, fusion.validated)
+    alone: dict[str, Strategy] = {name: partial(fusion_ways.linear, kinds, [name]) for name in BOTH}
+    alone["early"] = partial(fusion_ways.linear, kinds, BOTH)
+    ways = (fusion_ways.late, fusion_ways.stacked, fusion_ways.validated)
     return alone | {way.__name__: partial(way, kinds, BOTH) for way in ways}  # type: ignore
 
 
