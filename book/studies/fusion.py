@@ -110,7 +110,7 @@ def hospital(repeat: int) -> Hospital:
     """One draw of everything; four source networks take turns."""
     seen = clinic.simulate(SITE, sum(PATIENTS.values()), seed=7000 + repeat)
     parts = parts_of(seen, repeat % 4)
-    kinds = Modalities({name: tuple(part) for name, part in parts.items()})
+    kinds = Modalities({name: tuple(map(str, part)) for name, part in parts.items()})
     everybody = replace(seen.cohort, x=kinds.table(parts))
     pool, test = halves(everybody, PATIENTS["pool"] / sum(PATIENTS.values()), repeat)
     rows, severity = np.isin(everybody.patient, test.patient), clinic.ideal_logit(seen.truth, SITE)
@@ -127,7 +127,7 @@ def hospital(repeat: int) -> Hospital:
 def strategies(here: Hospital) -> dict[str, Strategy]:
     """By name."""
     kinds, pairs = here.kinds, list(combinations(KINDS, 2))
-    known = {name: partial(linear, kinds, [name]) for name in KINDS}
+    known: dict[str, Strategy] = {name: partial(linear, kinds, [name]) for name in KINDS}
     known |= {" + ".join(pair): partial(late, kinds, pair) for pair in pairs}
     known |= {"early": partial(linear, kinds, KINDS), "late": partial(late, kinds, KINDS)}
     known |= {way.__name__: partial(way, kinds, KINDS) for way in (stacked, validated)}
@@ -156,7 +156,7 @@ def lacking(here: Hospital, cohort: Cohort, kind: str, why: str, share: float, s
     holed = missing.amputed(drive, {"at random": "MCAR", "by severity": "MNAR"}[why], share, rng)
     gone = np.isin(cohort.patient, who[np.isnan(holed[:, 0])])
     x = cohort.x.copy()
-    x[np.ix_(gone, here.kinds.places(kind))] = np.nan
+    x[np.ix_(gone, np.array(here.kinds.places(kind)))] = np.nan
     return replace(cohort, x=x)
 
 
@@ -178,8 +178,9 @@ def gaps(repeat: int, only: Only = ALL) -> pd.DataFrame:
     for kind, why, share in product(KINDS[1:], ("at random", "by severity"), SHARES):
         told = {"kind": kind, "why": why, "share": share}
         if all(value in chosen(only, name, [value]) for name, value in told.items()):
-            pair = [lacking(here, c, kind, why, share, repeat) for c in (here.pool, here.test)]
-            found = curve(missing_ways(here, kind), tuple(pair), [LABELLED], repeat, only)
+            holed = partial(lacking, here, kind=kind, why=why, share=share, seed=repeat)
+            pair = holed(here.pool), holed(here.test)
+            found = curve(missing_ways(here, kind), pair, [LABELLED], repeat, only)
             tables.append(found.assign(**told).drop(columns=["repeat", "seconds", "error"]))
     return stacked_tables(tables)
 

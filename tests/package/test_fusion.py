@@ -27,7 +27,7 @@ PARTS = {
     "record": pd.DataFrame(np.random.default_rng(1).normal(size=(40, 3)), columns=[*"abc"]),
     "report": pd.DataFrame(np.random.default_rng(2).normal(size=(40, 4))).add_prefix("w"),
 }
-KINDS = Modalities({name: tuple(part) for name, part in PARTS.items()})
+KINDS = Modalities({name: tuple(map(str, part)) for name, part in PARTS.items()})
 Y = (PARTS["record"]["a"] > 0).astype(int).to_numpy()
 # Nobody may read the diagnosis in a report.
 LABELS = "malignan|benign|cancer|carcinom|tumou?r|metasta|neoplas|diagnos"
@@ -82,8 +82,8 @@ def test_fusion_of_one_input_is_that_inputs_model() -> None:
     fused = one.one_input(early(one))
     fused.set_weights(plain.get_weights())
     x, training = one.table({"record": PARTS["record"]}), Training(20, 0.01, batch=8)
-    both = [models.train(network, x, Y, training, seed=3) for network in (plain, fused)]
-    assert np.allclose(*(models.outputs(network, x) for network in both), atol=1e-5)
+    one_by_one, both = (models.train(net, x, Y, training, seed=3) for net in (plain, fused))
+    assert np.allclose(models.outputs(one_by_one, x), models.outputs(both, x), atol=1e-5)
 
 
 def test_late_fusion_of_equal_models_is_the_model() -> None:
@@ -134,7 +134,7 @@ def test_what_does_not_belong_together_is_refused_in_words(wrong: str) -> None:
 def test_an_unknown_kind_or_a_network_of_other_inputs_is_refused() -> None:
     with pytest.raises(ValueError, match=r"brings \['gene'\]"):
         KINDS.of("gene")
-    other = Modalities(KINDS.columns | {"report": ("w0",)})
+    other = Modalities({**KINDS.columns, "report": ("w0",)})
     with pytest.raises(ValueError, match="the table has"):
         other.one_input(early(KINDS))
 
