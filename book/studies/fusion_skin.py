@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 # First: it decides how TensorFlow starts.
 from medxfer_utils import models
@@ -128,7 +128,7 @@ def one_division(division: int, only: Only = ALL) -> list[dict[str, Any]]:
         rows.append({"strategy": name, "AUROC": metrics.auroc(cohort.y, z), **gain})
     everybody, more = patients(everybody=True)
     whole = strategies(more)["record"]
-    there: Array = table()["gender"].notna().to_numpy(float)
+    there = cast(Array, table()["gender"].notna().to_numpy(float))
     for name in chosen(only, "strategy", GAPS):
         z = there if name == GAPS[0] else held_out(whole, everybody, division)
         rows.append({"strategy": name, "AUROC": metrics.auroc(everybody.y, z)})
