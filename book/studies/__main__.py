@@ -22,6 +22,8 @@ from book.studies import (
     decisions_skin,
     decisions_stays,
     first_transfer,
+    fusion,
+    fusion_skin,
     generalising,
     hospitals,
     hospitals_choice,
@@ -38,9 +40,9 @@ from book.studies.study import Study
 
 # `lung_to_liver` needs the networks of `lung_sources`.
 SCRIPTS = (
-    *(first_transfer, generalising, hospitals, hospitals_choice, hospitals_gaps),
-    *(images_ct_mr, images_xray_ultrasound, lung_real, lung_sources, lung_to_liver, lung_prepared),
-    *(decisions_skin, decisions_stays),
+    *(first_transfer, fusion, fusion_skin, generalising, hospitals, hospitals_choice),
+    *(hospitals_gaps, images_ct_mr, images_xray_ultrasound, lung_real, lung_sources),
+    *(lung_to_liver, lung_prepared, decisions_skin, decisions_stays),
 )
 
 

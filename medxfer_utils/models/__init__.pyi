@@ -11,6 +11,7 @@ from .base import Transferable as Transferable, fit_scaler as fit_scaler
 from .base import log_odds_of as log_odds_of, predicting as predicting, ranking as ranking
 from .base import rows as rows
 from .combined import Average as Average
+from .fusion import Modalities as Modalities
 from .linear import Linear as Linear, logistic_loss as logistic_loss
 from .linear import posterior_mode as posterior_mode
 from .network import Model as Model
