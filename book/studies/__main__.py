@@ -19,7 +19,9 @@ from medxfer_utils.models import training as training
 
 # isort: split
 from book.studies import (
+    ecg,
     first_transfer,
+    genes,
     hospitals,
     hospitals_choice,
     hospitals_gaps,
@@ -36,7 +38,7 @@ from book.studies.study import Study
 # `lung_to_liver` needs the networks of `lung_sources`.
 SCRIPTS = (
     *(first_transfer, hospitals, hospitals_choice, hospitals_gaps, images_ct_mr),
-    *(images_xray_ultrasound, lung_real, lung_sources, lung_to_liver, lung_prepared),
+    *(images_xray_ultrasound, lung_real, lung_sources, lung_to_liver, lung_prepared, ecg, genes),
 )
 
 
