@@ -86,7 +86,7 @@ def ludb() -> Cohort:
     """The median beat of lead II of each patient, and what the heart's left chamber has."""
     x, peaks, about = read_ludb(files())
     beat = [np.median(beats_of(one[1], 125, at), 0) for one, at in zip(x, peaks, strict=True)]
-    ill = about["Hypertrophies"].fillna("").str.contains("Left ventricular").to_numpy(int)
+    ill = about["Hypertrophies"].fillna("").str.contains("Left ventricular").astype(int).to_numpy()
     return Cohort("LUDB", np.stack(beat).astype(float), ill, about.index.to_numpy())
 
 

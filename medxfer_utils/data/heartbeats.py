@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medxfer_utils import require
 from medxfer_utils.data.ecg import AFTER, BEFORE, FILES, HZ, Array, Beats, read_mitbih
@@ -58,7 +59,7 @@ def _own(waves: Waves, rng: np.random.Generator) -> Waves:
     return {name: (at, high * a, wide * b) for (name, (at, high, wide)), (a, b) in scaled}
 
 
-def _one_patient(rng: np.random.Generator) -> tuple[Array, Array, Array]:
+def _one_patient(rng: np.random.Generator) -> tuple[Array, NDArray[np.bool_], Array]:
     """Beats of one simulated patient, whether each is ventricular, and its two RR intervals."""
     usual = rng.uniform(0.6, 1.1)
     ill = rng.random(EACH) < rng.beta(0.6, 5)
