@@ -21,10 +21,12 @@ from medxfer_utils.models import training as training
 from book.studies import (
     decisions_skin,
     decisions_stays,
+    ecg,
     first_transfer,
     fusion,
     fusion_skin,
     generalising,
+    genes,
     hospitals,
     hospitals_choice,
     hospitals_gaps,
@@ -40,9 +42,9 @@ from book.studies.study import Study
 
 # `lung_to_liver` needs the networks of `lung_sources`.
 SCRIPTS = (
-    *(first_transfer, fusion, fusion_skin, generalising, hospitals, hospitals_choice),
-    *(hospitals_gaps, images_ct_mr, images_xray_ultrasound, lung_real, lung_sources),
-    *(lung_to_liver, lung_prepared, decisions_skin, decisions_stays),
+    *(decisions_skin, decisions_stays, ecg, first_transfer, fusion, fusion_skin, generalising),
+    *(genes, hospitals, hospitals_choice, hospitals_gaps, images_ct_mr, images_xray_ultrasound),
+    *(lung_real, lung_sources, lung_to_liver, lung_prepared),
 )
 
 

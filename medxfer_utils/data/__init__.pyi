@@ -8,9 +8,9 @@ from .files import ContentError as ContentError, DownloadError as DownloadError,
 from .files import cache_folder as cache_folder, DataError as DataError, keras_cache as keras_cache
 from .files import fetch as fetch, find_local as find_local, verify as verify
 from .breast import breast_recurrence as breast_recurrence, read_breast as read_breast
-from .breast import simulated_breast as simulated_breast
 from .folder import Pictures as Pictures, breast_ultrasound as breast_ultrasound
 from .folder import chest_xrays as chest_xrays, image_folder as image_folder
+from .heartbeats import heartbeats as heartbeats, simulated_ecg as simulated_ecg
 from .hospitals import CODES as CODES, DIAGNOSES as DIAGNOSES, HEART_FEATURES as HEART_FEATURES
 from .hospitals import encoded as encoded, SHARED as SHARED, STATISTICS as STATISTICS
 from .hospitals import four_hospitals as four_hospitals, heart_hospitals as heart_hospitals

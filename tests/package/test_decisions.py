@@ -15,6 +15,7 @@ from sklearn.metrics import confusion_matrix, log_loss
 from statsmodels.duration.survfunc import SurvfuncRight
 
 from medxfer_utils import data, metrics
+from medxfer_utils.data.breast import simulated_breast
 from tests.chapters.test_taught import written_out
 from tests.faults import untold
 
@@ -167,7 +168,7 @@ def test_a_table_is_read_as_it_is_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize("real", [False, *([True] if REAL else [])])
 def test_both_countries_have_the_published_counts(real: bool) -> None:
     rng = np.random.default_rng(0)
-    women = data.breast_recurrence("builtin", rng)[0] if real else data.simulated_breast(rng)
+    women = data.breast_recurrence("builtin", rng)[0] if real else simulated_breast(rng)
     assert {name: len(t) for name, t in women.items()} == {"Rotterdam": 2982, "Germany": 686}
     assert (women["Germany"]["nodes"] >= 1).all()
     assert (women["Rotterdam"]["nodes"] == 0).any()

@@ -27,6 +27,7 @@ import pytest
 
 from medxfer_utils import results
 from medxfer_utils.data import HEART, LIDC, find_local
+from medxfer_utils.data.ecg import FILES
 
 STUDIES: dict[str, Study] = studies() | {
     script.STUDIES[0].table: script.STUDIES[0]
@@ -48,6 +49,9 @@ NEEDED = {
         *((name, "skin") for name in decisions_skin.FILES),
         ("mobilenet_2_5_224_tf_no_top.h5", "weights"),
     ],
+    "heartbeats": [(name, "ecg") for name in FILES],
+    "archive": [("ECG5000_TRAIN.txt", "ecg"), ("ECG200_TRAIN.tsv", "ecg")],
+    "genes": [("golub_leukaemia_7129.npz", "gene")],
     "nothing": [],
 }
 NEEDED["recipe"] = [*NEEDED["medmnist"], ("breastmnist_224.npz", "medmnist")]
@@ -90,6 +94,9 @@ TABLES = {
     "fusion_missing": Expected(640, 5, 0.02, {"log loss": 0.2}, dear=True),
     "fusion_skin": Expected(24, 8, 0.02, {}, "skin", dear=True),
     "first_transfer": Expected(192, 8, 0.03, {}, "ultrasound", dear=True),
+    "ecg_transfer": Expected(640, 8, 0.03, {}, "heartbeats", dear=True),
+    "ecg_archive": Expected(60, 2, 0.05, {}, "archive", dear=True),
+    "genes": Expected(80, 4, 0.03, {}, "genes"),
     "medmnist_recipe": Expected(22, 4, 0.02, {"accuracy": 0.03}, "recipe", dear=True),
     "lidc_transfer": Expected(3100, 12, 0.03, {"log loss": 0.2}, "lidc", dear=True),
     "lung_sources": Expected(32, 8, 0.02, dear=True),
