@@ -62,6 +62,8 @@ def require_ecg(x: Array, record: object, leads: Iterable[str], peaks: Iterable[
         the signal.
     """
     names, here = [*leads], f"Record {record}"
+    turned = f"{here} has shape {x.shape}: turn it, x.T, so that a row is a lead."
+    require(x.shape[::-1][0] != len(names) or len(x) == len(names), turned, ContentError)
     lacking = ", ".join(names[len(x) :]) or f"a name for lead {len(names) + 1}"
     wanted = f"{here} has {len(x)} leads of {len(names)}: {lacking} is missing"
     require(len(x) == len(names), f"{wanted}; leave the record out.", ContentError)
@@ -103,6 +105,19 @@ def read_mitbih(path: Path) -> Beats:
     counts = {len(one) for one in (x, aami, record, part, pre, post)}
     whole = x.ndim == 2 and x.shape[1] == BEFORE + AFTER and len(counts) == 1
     require(whole, f"{path}: beats of {BEFORE + AFTER} samples, one row each.", ContentError)
+    for name, column, fine, wanted in [
+        ("record", record, np.issubdtype(record.dtype, np.integer), "numbers of records"),
+        ("aami", aami, np.isin(aami, range(5)), "0 to 4 for N, S, V, F and Q"),
+        ("ds", part, np.isin(part, range(3)), "1 and 2 for DS1 and DS2, 0 for neither"),
+        *(
+            (side, ticks, np.isin(ticks, [-1, *range(36, 3601)]), "360ths of a second")
+            for side, ticks in [("rr_pre", pre), ("rr_post", post)]
+        ),
+        ("x", x, np.ptp(x, axis=1) > 0, "a beat that is not a flat line"),
+    ]:
+        wrong = np.flatnonzero(~np.broadcast_to(fine, len(column)))
+        said = f"{path}: {name}, row {wrong[:1]} is not {wanted}; mend or leave out the row."
+        require(not len(wrong), said, ContentError)
     mv = 0.005 * x.astype(np.float32)  # a unit is 5 µV
     for one in np.unique(record):
         require_ecg(mv[record == one].reshape(1, -1), one, ["MLII"])
@@ -132,7 +147,13 @@ def read_ludb(folder: Path) -> tuple[Array, list[NDArray[np.integer]], pd.DataFr
     signals, table = [path for path in paths if path]
     with np.load(signals, allow_pickle=False) as stored:
         x, found, number = (read_array(stored, name, signals) for name in ("x", "qrs", "id"))
-    about = pd.read_csv(table).set_index("ID").loc[number.tolist()]
+    about = pd.read_csv(table).set_index("ID")
+    strange = sorted({*number.tolist()} - {*about.index}) or [
+        *about.index[about.index.duplicated()]
+    ]
+    said = f"{table}: each record of {signals.name} needs one row; see ID {strange[:1]}."
+    require(not strange and len(found) == len(x) == len(number), said, ContentError)
+    about = about.loc[number.tolist()]
     mv = x.astype(np.float32) / 1000  # a unit is 1 µV
     peaks = [row[row >= 0] for row in found.astype(int)]
     for one, lead, marks in zip(number, mv, peaks, strict=True):
@@ -140,8 +161,19 @@ def read_ludb(folder: Path) -> tuple[Array, list[NDArray[np.integer]], pd.DataFr
     return mv, peaks, about
 
 
-def beats_of(x: Array, hz: float, peaks: Iterable[int]) -> Array:
-    """Every whole beat around its R peak (sample of `x`), at `HZ`, shape (n, 126)."""
-    signal, places = resampled(x, hz, HZ), np.rint(np.array([*peaks]) * HZ / hz).astype(int)
+def beats_of(x: Array, hz: float, peaks: Iterable[float]) -> Array:
+    """Every whole beat around its R peak (sample of `x`, one lead), at `HZ`, shape (n, 126).
+
+    Raises
+    ------
+    ValueError
+        If `x` has several leads, the rate is not above 0, or a peak lies beyond the signal.
+    """
+    at = np.array([*peaks], float)
+    require(np.ndim(x) == 1, f"x has shape {np.shape(x)}: take one lead, x[lead].")
+    require(hz > 0, f"hz is {hz}: a rate is above 0 samples a second.")
+    beyond = at[~((at >= 0) & (at < len(x)))]
+    require(not len(beyond), f"peak {beyond[:1]} is beyond the {len(x)} samples: check the rate.")
+    signal, places = resampled(x, hz, HZ), np.rint(at * HZ / hz).astype(int)
     whole = places[(places >= BEFORE) & (places + AFTER <= len(signal))]
     return signal[whole[:, None] + np.arange(-BEFORE, AFTER)]

@@ -72,6 +72,15 @@ def test_beats_are_cut_around_their_peaks_and_only_whole_ones() -> None:
     ecg = simulated_ecg([0.8] * 10, hz=125)
     x = beats_of(ecg, 125, [0, 100, 200, 1000])
     assert x.shape == (2, 126)
+    faults: list[tuple[Any, float, list[float], str]] = [
+        (np.stack([ecg, ecg]), 125, [100], "take one lead"),
+        (ecg, 0, [100], "above 0"),
+        (ecg, 125, [100, 2000], r"peak \[2000.\] is beyond"),
+        (ecg, 125, [np.nan], "beyond"),
+    ]
+    for wrong, hz, peaks, said in faults:
+        with pytest.raises(ValueError, match=said):
+            beats_of(wrong, hz, peaks)
     assert x.argmax(axis=1).tolist() == [BEFORE] * 2
 
 
@@ -92,6 +101,7 @@ FAULTS: dict[str, tuple[Any, list[int], str]] = {
     "gain": (GOOD * 200, [10], "Record 7, lead i: it spans .* mV, .* right gain"),
     "flat": (np.where(np.arange(12)[:, None] == 3, 0.5, GOOD), [10], "lead avr: .* flat at 0.5"),
     "NaN": (np.where(np.arange(721) == 99, np.nan, GOOD), [10], r"the first is sample \[99\]"),
+    "turned": (GOOD.T, [10], r"Record 7 has shape \(721, 12\): turn it"),
     "lead": (GOOD[:11], [10], "11 leads of 12: v6 is missing"),
     "peak": (GOOD, [10, 800], r"annotation at sample \[800\], beyond the signal of 721"),
 }
@@ -133,7 +143,13 @@ def test_a_faulty_file_of_beats_is_refused(tmp_path: Path) -> None:
     faults: list[tuple[dict[str, Any], str]] = [
         ({"x": np.zeros((8, 100), np.int16)}, "beats of 126 samples"),
         ({"ds": np.ones(3, int)}, "one row each"),
-        ({"x": np.zeros((8, 126), np.int16)}, "Record 201, lead MLII: the line is flat"),
+        ({"x": np.zeros((8, 126), np.int16)}, r"x, row \[0\] is not a beat"),
+        ({"x": np.arange(8 * 126, dtype=np.int32).reshape(8, 126) * 50}, "lead MLII: it spans"),
+        ({"aami": np.array([0, 1, 2, 3, 4, 0, -1, 2])}, r"aami, row \[6\] is not 0 to 4"),
+        ({"aami": np.arange(8) % 4 + 2}, r"aami, row \[3\]"),
+        ({"ds": np.full(8, 3)}, r"ds, row \[0\] is not 1 and 2"),
+        ({"rr_pre": np.full(8, 0.8)}, r"rr_pre, row \[0\] is not 360ths"),
+        ({"record": np.array(["201"] * 8)}, r"record, row \[0\] is not numbers"),
     ]
     for change, said in faults:
         with pytest.raises(ContentError, match=said):
@@ -163,3 +179,7 @@ def test_ludb_is_read_with_its_peaks(tmp_path: Path) -> None:
     assert mv.max() == pytest.approx(GOOD.max(), abs=0.01)
     assert [len(m) for m in marks] == [2, 1]
     assert about.index.tolist() == [1, 2]
+    for rows, said in [("1,a\n1,b\n2,c\n", r"see ID \[1\]"), ("1,a\n", r"see ID \[2\]")]:
+        (tmp_path / "ludb.csv").write_text(f"ID,Hypertrophies\n{rows}")
+        with pytest.raises(ContentError, match=said):
+            read_ludb(tmp_path)
