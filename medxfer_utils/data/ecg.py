@@ -116,7 +116,7 @@ def read_mitbih(path: Path) -> Beats:
         ("x", x, np.ptp(x, axis=1) > 0, "a beat that is not a flat line"),
     ]:
         wrong = np.flatnonzero(~np.broadcast_to(fine, len(column)))
-        said = f"{path}: {name}, row {wrong[:1]} is not {wanted}; mend or leave out the row."
+        said = f"{path}: {name}, row {wrong[:1]} is not {wanted}; fix or leave out the row."
         require(not len(wrong), said, ContentError)
     mv = 0.005 * x.astype(np.float32)  # a unit is 5 µV
     for one in np.unique(record):
