@@ -110,7 +110,12 @@ def read_mitbih(path: Path) -> Beats:
         ("aami", aami, np.isin(aami, range(5)), "0 to 4 for N, S, V, F and Q"),
         ("ds", part, np.isin(part, range(3)), "1 and 2 for DS1 and DS2, 0 for neither"),
         *(
-            (side, ticks, np.isin(ticks, [-1, *range(36, 3601)]), "360ths of a second")
+            (
+                side,
+                ticks,
+                (ticks.astype(float) >= 36) | (ticks.astype(float) == -1),
+                "360ths of a second",
+            )
             for side, ticks in [("rr_pre", pre), ("rr_post", post)]
         ),
         ("x", x, np.ptp(x, axis=1) > 0, "a beat that is not a flat line"),
