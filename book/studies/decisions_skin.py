@@ -15,10 +15,8 @@ from typing import Any, cast
 from book.studies.first_transfer import mobilenet, weights
 
 # isort: split
-import keras
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
@@ -28,12 +26,12 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from book.studies import fusion_skin
 from book.studies.study import ALL, PACKAGES, Only, Study, chosen
 from medxfer_utils import metrics
-from medxfer_utils.data import DataError, find_local, sums_of
+from medxfer_utils.data import sums_of
 
 Array = NDArray[np.floating]
-FILES = ("pad_ufes_20_64.npz", "pad_ufes_20.csv")
 KINDS = ("ACK", "BCC", "MEL", "NEV", "SCC", "SEK")
 HEADS = ("softmax", "sigmoid")
 COLOURS, FROZEN = "colours", "frozen"
@@ -45,14 +43,8 @@ PAIRS = (("women", "men"), (DARK, PALE))
 @cache
 def photographs() -> tuple[NDArray[np.uint8], pd.DataFrame]:
     """The photographs whose patient has a record, and what it says."""
-    x_at, table_at = (find_local(name, "skin") for name in FILES)
-    if x_at is None or table_at is None:
-        raise DataError(f"{' and '.join(FILES)} are not in the folder skin of MEDXFER_DATA.")
-    table = pd.read_csv(table_at, index_col="img_id")
-    with np.load(x_at, allow_pickle=False) as stored:
-        x, table = stored["x"], table.loc[stored["img_id"]]
-    known = table["fitspatrick"].notna().to_numpy()
-    return x[known], table[known]
+    known = fusion_skin.table()["fitspatrick"].notna().to_numpy()
+    return fusion_skin.photographs()[known], fusion_skin.table()[known].set_index("img_id")
 
 
 @cache
@@ -61,9 +53,7 @@ def features(strategy: str) -> Array:
     x = photographs()[0]
     if strategy == COLOURS:
         return np.column_stack([x.mean(axis=(1, 2)), x.std(axis=(1, 2))])
-    network, parts = mobilenet(SIZE, weights()), np.array_split(x, 12)
-    resized = [tf.image.resize(tf.cast(part, tf.float32), (SIZE, SIZE)) for part in parts]
-    ready = [keras.applications.mobilenet.preprocess_input(part) for part in resized]
+    network, ready = mobilenet(SIZE, weights()), fusion_skin.as_shown(x, SIZE, 12)
     return np.concatenate([np.asarray(network(part, training=False)) for part in ready])
 
 
@@ -186,8 +176,7 @@ def one_strategy(strategy: str, only: Only = ALL) -> list[dict[str, Any]]:
 
 def sums() -> dict[str, Any]:
     """What the files were."""
-    found = {name: find_local(name, "skin") for name in FILES}
-    return {"files": {name: sums_of(path)[1] for name, path in found.items() if path}}
+    return {"files": {n: sums_of(fusion_skin.file(n))[1] for n in fusion_skin.FILES}}
 
 
 FACTS = {"size": SIZE, "penalty": PENALTY, "threshold": THRESHOLD, "draws": DRAWS}

@@ -8,22 +8,24 @@ patients.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, cast
 
 # First: it decides how TensorFlow starts.
-from medxfer_utils import models
+from book.studies.first_transfer import mobilenet, weights
 
 # isort: split
 import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from book.studies import fusion_ways
 from book.studies.study import ALL, PACKAGES, Only, Study, chosen
-from medxfer_utils import data, metrics, require
+from medxfer_utils import data, metrics, models, require
 from medxfer_utils.cohorts import Cohort, folds
 from medxfer_utils.models import Array, Labels, Modalities, Strategy, predicting
 
@@ -41,7 +43,11 @@ GAPS = ("all images, is there a record?", "all images, record")
 def file(name: str) -> Path:
     """Where a file of the reader's is."""
     path = data.find_local(name, "skin")
-    require(path, f"{name} is not in the folder skin of MEDXFER_DATA: see the page on data.")
+    require(
+        path,
+        f"{name} is not in the folder skin of MEDXFER_DATA: see the page on data.",
+        data.DataError,
+    )
     return Path(str(path))
 
 
@@ -52,18 +58,25 @@ def table() -> pd.DataFrame:
 
 
 @cache
+def photographs() -> NDArray[np.uint8]:
+    """The image of each row of the table, at 64 by 64 pixels, in colour."""
+    with np.load(file(FILES[1]), allow_pickle=False) as stored:
+        require(stored["img_id"].tolist() == table()["img_id"].tolist(), "Rows differ in order.")
+        return np.asarray(stored["x"])
+
+
+def as_shown(x: NDArray[np.uint8], size: int, parts: int) -> Iterator[tf.Tensor]:
+    """Images as MobileNet wants them, part after part: of `size` pixels, from -1 to 1."""
+    for some in np.array_split(x, parts):
+        resized = tf.image.resize(tf.cast(some, tf.float32), (size, size))
+        yield keras.applications.mobilenet.preprocess_input(resized)
+
+
+@cache
 def seen() -> Array:
     """What a MobileNet of ImageNet makes of each image and its mirror image, their mean."""
-    with np.load(file(FILES[1])) as stored:
-        require(stored["img_id"].tolist() == table()["img_id"].tolist(), "Rows differ in order.")
-        x = stored["x"]
-    weights = data.imagenet_weights(models.weights_url("MobileNet", 0.25))
-    about = {"alpha": 0.25, "include_top": False, "pooling": "avg", "weights": weights}
-    network = keras.applications.MobileNet(input_shape=(SIZE, SIZE, 3), **about)
-    parts = []
-    for some in np.array_split(x, PARTS):
-        resized = tf.image.resize(tf.cast(some, tf.float32), (SIZE, SIZE))
-        ready = keras.applications.mobilenet.preprocess_input(resized)
+    network, parts = mobilenet(SIZE, weights()), []
+    for ready in as_shown(photographs(), SIZE, PARTS):
         both = [network(v, training=False) for v in (ready, ready[:, :, ::-1])]
         parts.append(np.mean(both, axis=0))
     return np.concatenate(parts)

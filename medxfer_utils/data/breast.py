@@ -76,6 +76,15 @@ def _refuse_impossible(values: pd.DataFrame, path: Path) -> None:
         _refuse_rows(wrong, path, f"{column} is not a number from {low} to {high}")
 
 
+# Spread of the age, fewest nodes and how many more on average, shares of the three sizes and of
+# grade 3, and between which days follow-up ends.
+_MADE_OF = ("sd", "least", "more", "size", "grade 3", "from", "to")
+_COUNTRIES: dict[str, tuple[Any, ...]] = {
+    "Rotterdam": (2982, 13, 0, 2.7, (0.47, 0.43, 0.1), 0.73, 1000, 7000),
+    "Germany": (686, 10, 1, 4.0, (0.26, 0.66, 0.08), 0.23, 500, 2700),
+}
+
+
 def _drawn(name: str, n: int, about: dict[str, Any], rng: np.random.Generator) -> pd.DataFrame:
     """Draw women of one country: their risk is made up, and the same in both."""
     age = rng.normal(55, about["sd"], n).round().clip(21, 90)
@@ -94,25 +103,9 @@ def _drawn(name: str, n: int, about: dict[str, Any], rng: np.random.Generator) -
 
 def simulated_breast(rng: np.random.Generator) -> dict[str, pd.DataFrame]:
     """Draw simulated women in the place of those of `read_breast`, as many and with its columns."""
-    home: dict[str, Any] = {
-        "sd": 13,
-        "least": 0,
-        "more": 2.7,
-        "size": (0.47, 0.43, 0.1),
-        "grade 3": 0.73,
-    }
-    away: dict[str, Any] = {
-        "sd": 10,
-        "least": 1,
-        "more": 4.0,
-        "size": (0.26, 0.66, 0.08),
-        "grade 3": 0.23,
-    }
-    home |= {"from": 1000, "to": 7000}  # the last day of follow-up
-    away |= {"from": 500, "to": 2700}
     return {
-        "Rotterdam": _drawn("Rotterdam", 2982, home, rng),
-        "Germany": _drawn("Germany", 686, away, rng),
+        name: _drawn(name, n, dict(zip(_MADE_OF, about, strict=True)), rng)
+        for name, (n, *about) in _COUNTRIES.items()
     }
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks import four_hospitals as flamby
 from benchmarks import medmnist_recipe, tabular_transfer
-from book.studies import decisions_skin, decisions_stays, lung_sources
+from book.studies import decisions_skin, decisions_stays, fusion_skin, lung_sources
 from book.studies.__main__ import studies
 from book.studies.study import Study
 
@@ -46,7 +46,7 @@ NEEDED = {
     ],
     "stays": [(name, "icu") for name in decisions_stays.FILES],
     "skin": [
-        *((name, "skin") for name in decisions_skin.FILES),
+        *((name, "skin") for name in fusion_skin.FILES),
         ("mobilenet_2_5_224_tf_no_top.h5", "weights"),
     ],
     "heartbeats": [(name, "ecg") for name in FILES],
