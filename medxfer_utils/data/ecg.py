@@ -91,7 +91,7 @@ def resampled(x: Array, before: float, after: float) -> Array:
     return np.asarray(resample_poly(x, ratio.numerator, ratio.denominator, axis=-1))
 
 
-def _refuse_rows(path: Path, name: str, fine: NDArray[np.bool_] | bool, wanted: str) -> None:
+def _require_beats(path: Path, name: str, fine: NDArray[np.bool_] | bool, wanted: str) -> None:
     """Name the first row of an array of a file that is not `fine`."""
     wrong = np.flatnonzero(~np.atleast_1d(fine))
     said = f"{path}: {name}, row {wrong[:1]} is not {wanted}; fix or leave out the row."
@@ -112,13 +112,13 @@ def read_mitbih(path: Path) -> Beats:
     counts = {len(one) for one in (x, aami, record, part, pre, post)}
     whole = x.ndim == 2 and x.shape[1] == BEFORE + AFTER and len(counts) == 1
     require(whole, f"{path}: beats of {BEFORE + AFTER} samples, one row each.", ContentError)
-    _refuse_rows(path, "record", np.issubdtype(record.dtype, np.integer), "numbers of records")
-    _refuse_rows(path, "aami", np.isin(aami, range(5)), "0 to 4 for N, S, V, F and Q")
-    _refuse_rows(path, "ds", np.isin(part, range(3)), "1 and 2 for DS1 and DS2, 0 for neither")
+    _require_beats(path, "record", np.issubdtype(record.dtype, np.integer), "numbers of records")
+    _require_beats(path, "aami", np.isin(aami, range(5)), "0 to 4 for N, S, V, F and Q")
+    _require_beats(path, "ds", np.isin(part, range(3)), "1 and 2 for DS1 and DS2, 0 for neither")
     for name, column in (("rr_pre", pre), ("rr_post", post)):
         known = column.astype(float)
-        _refuse_rows(path, name, (known >= 36) | (known == -1), "360ths of a second")
-    _refuse_rows(path, "x", np.ptp(x, axis=1) > 0, "a beat that is not a flat line")
+        _require_beats(path, name, (known >= 36) | (known == -1), "360ths of a second")
+    _require_beats(path, "x", np.ptp(x, axis=1) > 0, "a beat that is not a flat line")
     mv = 0.005 * x.astype(np.float32)  # a unit is 5 µV
     for one in np.unique(record):
         require_ecg(mv[record == one].reshape(1, -1), one, ["MLII"])
