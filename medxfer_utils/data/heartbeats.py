@@ -27,7 +27,7 @@ NORMAL: Waves = {
 }
 # A ventricular beat: no P, a broad QRS, and a T that points the other way.
 VENTRICULAR: Waves = {"R": (0.0, 1.5, 0.3), "S": (0.75, -0.5, 0.25), "T": (1.9, -0.4, 0.4)}
-PATIENTS, EACH = 44, 240  # of the stand-in, and beats of each
+PATIENTS, EACH = 44, 300  # of the stand-in, and beats of each
 
 
 def simulated_ecg(rr: Iterable[float], hz: float = HZ, waves: Waves = NORMAL) -> Array:
@@ -101,5 +101,5 @@ def heartbeats(data: str, rng: np.random.Generator) -> tuple[Beats, str]:
         return read_mitbih(path), ""
     wanted = f"{FILES[0]} is neither in {named} nor in its subfolder ecg"
     require(data == "builtin", f"{wanted}: put it there.", DataError)
-    why = "the file of real ones is not in MEDXFER_DATA, and nobody offers it for download."
-    return simulated_beats(rng), f"SIMULATED heartbeats: {why}"
+    advice = f"For real heartbeats: put {FILES[0]} into the folder MEDXFER_DATA."
+    return simulated_beats(rng), f"SIMULATED patients. {advice} Nobody offers it for download."

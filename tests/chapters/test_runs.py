@@ -12,6 +12,7 @@ notebook, whose exercises are open, must repeat what the chapter showed, to the 
 import ast
 import os
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -29,6 +30,7 @@ from tests.chapters.sample import save
 
 pytestmark = pytest.mark.shape
 ELSEWHERE = {**another_processor(), "MEDXFER_THREADS": "2"}
+WEEK = date.today().isocalendar().week
 PROCESSORS = (False, True) if os.environ.get("ALL") == "1" else (False,)  # weekly: both
 
 
@@ -53,6 +55,18 @@ def test_stays_in_its_bands_elsewhere(chapter: Path) -> None:
     nb = run(chapter, seed=1, elsewhere=True, data=not simulated)
     faults = off_band(nb) + (running.not_called_simulated(nb) if simulated else [])
     assert not faults, f"{chapter.name}: {'; '.join(faults)}"
+
+
+def strangers() -> list[Path]:
+    """The lessons with a stand-in: the one whose week it is, or all."""
+    lessons = [path for path in running.CHAPTERS if stands_in(path)]
+    return lessons if os.environ.get("ALL") == "1" else [lessons[WEEK % len(lessons)]]
+
+
+@pytest.mark.parametrize("path", strangers(), ids=lambda path: path.stem)
+def test_a_stranger_without_data_runs_it_in_full(path: Path) -> None:
+    nb = run(path, profile="full", data=False)
+    assert not (faults := off_band(nb) + running.not_called_simulated(nb)), "; ".join(faults)
 
 
 def wanted(path: Path) -> list[Wanted]:

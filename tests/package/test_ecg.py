@@ -90,6 +90,8 @@ def test_no_patient_is_on_both_sides_of_the_simulated_parts() -> None:
     assert not sides[0] & sides[1]
     assert sides[0]
     assert sides[1]
+    # The lesson draws 6,000 beats of each part, in full.
+    assert min(np.bincount(beats.part)[1:]) >= 6000
     # A ventricular beat comes early, and a pause follows.
     ill = beats.kind == "V"
     assert np.nanmean(beats.rr[ill, 0]) < np.nanmean(beats.rr[~ill, 0])

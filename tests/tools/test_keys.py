@@ -151,11 +151,15 @@ def test_patients_are_looked_for_in_the_folder_and_in_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own, cache = (HEART[name] for name in ("Cleveland", "Zurich"))
+    (tmp_path / "MEDXFER_DATA" / "ecg").mkdir(parents=True)
+    (tmp_path / "MEDXFER_DATA" / "ecg" / "mitbih_beats_180hz.npz").touch()
     for variable, file in {"MEDXFER_DATA": own, "MEDXFER_CACHE": cache}.items():
         folder = tmp_path / variable / file.folder
         folder.mkdir(parents=True)
         (folder / file.name).touch()
         monkeypatch.setenv(variable, str(tmp_path / variable))
-    assert keys.patients_here() == ["processed.cleveland.data", "processed.switzerland.data"]
+    beats, *hearts = keys.patients_here()
+    assert beats == "mitbih_beats_180hz.npz"
+    assert hearts == ["processed.cleveland.data", "processed.switzerland.data"]
     monkeypatch.setenv("MEDXFER_DATA", str(tmp_path / "gone"))
     assert keys.patients_here() == ["processed.switzerland.data"]

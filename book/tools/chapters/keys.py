@@ -26,7 +26,9 @@ PYTHON = (".py", ".pyi")  # a face names what it imports late in the one beside 
 OF_SHOWING = {"slide"}
 MODULE = re.compile(rf"{PACKAGE}(\.\w+)+")
 # What a chapter says that asks for real patients and has simulated ones in their place.
-STAND_IN = re.compile(r"\b(heart_hospitals|breast_ultrasound|chest_xrays)\(")
+STAND_IN = re.compile(
+    r"\b(heart_hospitals|breast_ultrasound|breast_recurrence|chest_xrays|heartbeats)\("
+)
 # Lines for IPython's own ears; they are no Python, and import nothing of ours.
 MAGIC = re.compile(r"^(\s*)[%!].*$", flags=re.MULTILINE)
 
@@ -136,12 +138,14 @@ def asks_for_patients(notebook: dict[str, Any]) -> list[str]:
 def patients_here() -> list[str]:
     """Name the files on this machine without which a chapter would simulate."""
     from medxfer_utils import data
+    from medxfer_utils.data.ecg import FILES
 
     sets = ("breastmnist_224", "breastmnist", "pneumoniamnist")
     images = (data.REGISTRY[f"{name}.npz"] for name in sets)
-    files = [*data.HEART.values(), *images, data.WEIGHTS[0]]
+    files = [*data.HEART.values(), *data.BREAST.values(), *images, data.WEIGHTS[0]]
+    wanted = [(file.name, file.folder) for file in files] + [(FILES[0], "ecg")]
     try:
-        own = [file.name for file in files if data.find_local(file.name, file.folder)]
+        own = [name for name, folder in wanted if data.find_local(name, folder)]
     except data.DataError:  # the reader's folder is not there: the chapter will say so
         own = []
     kept = [f.name for f in files if (data.cache_folder() / f.folder / f.name).is_file()]

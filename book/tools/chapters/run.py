@@ -234,6 +234,7 @@ def patients_can_be_had(notebook: Path) -> bool:
     """
     if asked := asks_for_patients(read(notebook)):
         from medxfer_utils import data
+        from medxfer_utils.data.ecg import FILES
 
         try:
             if "heart_hospitals" in asked:
@@ -243,6 +244,11 @@ def patients_can_be_had(notebook: Path) -> bool:
                 data.breast_ultrasound(size=32)
             if "chest_xrays" in asked:
                 data.chest_xrays()
+            if "breast_recurrence" in asked:
+                for file in data.BREAST.values():
+                    data.fetch(file)
+            if "heartbeats" in asked:
+                return data.find_local(FILES[0], "ecg") is not None
         except data.DataError:
             return False
     return True
