@@ -105,10 +105,13 @@ def kept(here: Moved, *names: str) -> Linear:
     return Linear(theta, here.kinds.of(*names))
 
 
-def learnt(here: Moved, names: tuple[str, ...], held: bool, labelled: Cohort) -> Linear:
+def learnt(
+    here: Moved, names: tuple[str, ...], held: bool, labelled: Cohort, offset: Array | float = 0.0
+) -> Linear:
     """Some parts learnt together, near the source if `held`, else near zero.
 
-    Local words have no source. What has d columns gets a prior of variance 1 / d each.
+    Local words have no source. What has d columns gets a prior of variance 1 / d each. `offset` is
+    what is said of the labelled already.
     """
     widths = [len(here.kinds.columns[name]) for name in names]
     zeros = {name: np.zeros(width) for name, width in zip(names, widths, strict=True)}
@@ -117,7 +120,8 @@ def learnt(here: Moved, names: tuple[str, ...], held: bool, labelled: Cohort) ->
     design = np.column_stack([prepare.transform(labelled.x), np.ones(len(labelled))])
     spread = np.append(np.repeat(np.array(widths) ** -0.5, widths), np.inf)
     centre = np.concatenate([*(about[name] for name in names), [0.0]])
-    return Linear(models.posterior_mode(design, labelled.y, centre, spread), prepare)
+    theta = models.posterior_mode(design, labelled.y, centre, spread, offset=offset)
+    return Linear(theta, prepare)
 
 
 def added(parts: list[Any], labelled: Cohort) -> Average:
@@ -134,9 +138,9 @@ def strategies(here: Moved) -> dict[str, Strategy]:
     def parts(held: bool, labelled: Cohort) -> list[Any]:
         return [learnt(here, one, held, labelled) for one in (image, record, words)]
 
-    def with_words(labelled: Cohort, seed: int) -> Average:
-        both = [kept(here, *OWN[:2]), learnt(here, words, True, labelled)]
-        return added(both, labelled)
+    def with_words(base: Linear, labelled: Cohort, seed: int) -> Average:
+        more = learnt(here, words, True, labelled, base.logit(labelled.x))
+        return Average([base, more], np.ones(2), "log odds")
 
     def fine_tuned(labelled: Cohort, seed: int) -> Average:
         mine = transfer.fine_tuned(network, labelled, FINE, seed)
@@ -152,7 +156,8 @@ def strategies(here: Moved) -> dict[str, Strategy]:
     return {
         "as is": lambda labelled, seed: kept(here, *FAR),
         "re-standardised": lambda labelled, seed: kept(here, *OWN[:2], FAR[2]),
-        "words learnt, rest kept": with_words,
+        "words learnt, rest kept": partial(with_words, kept(here, *OWN[:2])),
+        "words added, all kept": partial(with_words, kept(here, *OWN[:2], FAR[2])),
         "all held, home's words": partial(whole, OWN, True),
         "branch by branch": partial(whole, (*image, *record, *words), True),
         "only the image network kept": partial(whole, (*image, *record, *words), False),
@@ -166,7 +171,7 @@ def moved(repeat: int, only: Only = ALL) -> pd.DataFrame:
     """Every strategy at every budget, on one draw of patients."""
     here = hospital(repeat)
     table = curve(strategies(here), (here.pool, here.test), BUDGETS, repeat, only)
-    return table[["strategy", "n", "AUROC", "log loss", "rows"]]
+    return table[["strategy", "n", "AUROC", "rows"]]
 
 
 FACTS = {"patients": PATIENTS, "budgets": list(BUDGETS), "steps": FINE.steps, "older": OLDER}
