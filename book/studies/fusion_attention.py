@@ -29,8 +29,12 @@ BUDGETS, REPEATS, PATIENTS = (20, 50, 100, 200, 400), 8, {"pool": 400, "test": 1
 PLACES, WIDTH, HEADS = 4, 8, 2
 MEANINGS = ("clinic", "reversed")
 # Updates, and strength of the ridge.
-CHOSEN = {"early": (100, 0.1), "early, hidden layer": (100, 0.1), "gated": (100, 0.1)}
-CHOSEN |= {"cross-attention": (400, 0.01)}
+CHOSEN = {
+    "early": (100, 0.1),
+    "early, hidden layer": (100, 0.1),
+    "gated": (100, 0.1),
+    "cross-attention": (400, 0.01),
+}
 
 
 def seen_by(number: int, x: Array, layer: str) -> Array:
