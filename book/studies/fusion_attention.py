@@ -30,9 +30,9 @@ PLACES, WIDTH, HEADS = 4, 8, 2
 MEANINGS = ("clinic", "reversed")
 # Updates, and strength of the ridge.
 CHOSEN = {
-    "early": (100, 0.1),
-    "early, hidden layer": (100, 0.1),
-    "gated": (100, 0.1),
+    "early": (400, 0.03),
+    "early, hidden layer": (400, 0.03),
+    "gated": (400, 0.03),
     "cross-attention": (400, 0.01),
 }
 
