@@ -33,8 +33,8 @@ from medxfer_utils.models import Array, Average, Linear, Modalities, Model, Stra
 AWAY = replace(fusion.SITE, dose=0.1, kernel="sharp")
 OLDER, TOLD = 10, 0.5  # years; how often smoking is asked after
 BUDGETS, REPEATS, PATIENTS, RARE = (20, 100, 400), 8, {"pool": 400, "test": 1200}, 20
-FINE = Training(steps=200, rate=0.001, batch=32)
-SCRATCH = replace(FINE, rate=0.003)
+FINE = Training(steps=100, rate=0.0003, batch=32)
+SCRATCH = Training(steps=200, rate=0.001, batch=32)
 SIDE = AWAY.size
 # The parts of the source, standardised as at home or by the new hospital's unlabelled patients.
 FAR = ("image, home's scale", "record, home's scale", "words")
