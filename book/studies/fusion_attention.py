@@ -3,7 +3,7 @@
 Fields of the record look at four places of the image. All networks are given the same 256 numbers
 of the image. In the table's part "reversed", half of the patients are ill, and what the image shows
 means the opposite in lower lobes: there, no sum of two opinions can work. How long each network is
-trained, and how strongly it is held, was chosen on a draw that is not in the table.
+trained, and how strongly it is held, was chosen for each part on a draw that is not in the table.
 """
 
 from __future__ import annotations
@@ -28,12 +28,11 @@ from medxfer_utils.models import Array, Modalities, Model, Strategy, Training
 BUDGETS, REPEATS, PATIENTS = (20, 50, 100, 200, 400), 8, {"pool": 400, "test": 1200}
 PLACES, WIDTH, HEADS = 4, 8, 2
 MEANINGS = ("clinic", "reversed")
+NETWORKS = ("early", "early, hidden layer", "gated", "cross-attention")
 # Updates, and strength of the ridge.
 CHOSEN = {
-    "early": (400, 0.03),
-    "early, hidden layer": (400, 0.03),
-    "gated": (400, 0.03),
-    "cross-attention": (400, 0.01),
+    "clinic": ((400, 0.03), (400, 0.1), (100, 0.03), (100, 0.1)),
+    "reversed": ((400, 0.03), (400, 0.03), (400, 0.01), (400, 0.01)),
 }
 
 
@@ -89,17 +88,15 @@ def cross_attention(kinds: Modalities) -> keras.Model:
     return keras.Model(named, keras.layers.Dense(1, name="head")(hidden))
 
 
-def strategies(kinds: Modalities) -> dict[str, Strategy]:
+def strategies(kinds: Modalities, meaning: str) -> dict[str, Strategy]:
     """By name."""
     names = ("image", "record")
     known: dict[str, Strategy] = {n: partial(fusion_ways.linear, kinds, [n]) for n in names}
     known |= {w.__name__: partial(w, kinds, names) for w in (fusion_ways.late, fusion_ways.stacked)}
-    networks = {
-        "early": side_by_side(kinds, False),
-        "early, hidden layer": side_by_side(kinds, True),
-    }
-    networks |= {"gated": gated(kinds), "cross-attention": cross_attention(kinds)}
-    return known | {n: partial(trained, net, kinds, *CHOSEN[n]) for n, net in networks.items()}
+    built = [side_by_side(kinds, hidden) for hidden in (False, True)]
+    built += [gated(kinds), cross_attention(kinds)]
+    each = zip(NETWORKS, built, CHOSEN[meaning], strict=True)
+    return known | {name: partial(trained, net, kinds, *told) for name, net, told in each}
 
 
 def trained(
@@ -128,11 +125,11 @@ def patients(repeat: int, meaning: str) -> tuple[tuple[Cohort, Cohort], Modaliti
 def attended(meaning: str, repeat: int, only: Only = ALL) -> pd.DataFrame:
     """Every fusion at every budget, on one draw of patients."""
     pair, kinds = patients(repeat, meaning)
-    table = curve(strategies(kinds), pair, BUDGETS, repeat, only)
+    table = curve(strategies(kinds, meaning), pair, BUDGETS, repeat, only)
     return table[["strategy", "n", "AUROC", "log loss", "rows"]]
 
 
 FACTS = {"patients": PATIENTS, "budgets": list(BUDGETS), "places": PLACES, "width": WIDTH}
-FACTS |= {"updates and ridge": {name: list(chosen) for name, chosen in CHOSEN.items()}}
+FACTS |= {"updates and ridge": CHOSEN}
 JOBS = [{"meaning": meaning, "repeat": k} for meaning in MEANINGS for k in range(REPEATS)]
 STUDIES = (Study("fusion_attention", JOBS, attended, ("strategy", "n"), PACKAGES, FACTS),)
