@@ -129,7 +129,8 @@ def dermoscopy() -> Images:
         order = rows.set_index("image_id").loc[stored["image_id"]].reset_index()
         some = order["dx"].isin([*DERMOSCOPY]).to_numpy()
         x = stored["x"][some] / 127.5 - 1
-    return x, order["dx"][some].map(DERMOSCOPY).to_numpy(), order["lesion_id"][some].to_numpy(str)
+    y = cast(NDArray[np.int_], order["dx"][some].map(DERMOSCOPY).to_numpy())
+    return np.asarray(x), y, np.asarray(order["lesion_id"][some], str)
 
 
 @cache

@@ -39,6 +39,7 @@ SIDE = AWAY.size
 # The parts of the source, standardised as at home or by the new hospital's unlabelled patients.
 FAR = ("image, home's scale", "record, home's scale", "words")
 OWN = ("image", "record", "words, own scale")
+WORDS = "local words"
 Weights = Mapping[str, Array]
 
 
@@ -84,7 +85,7 @@ def hospital(repeat: int) -> Moved:
             spread = about.std().where(lambda s: s > 0, 1.0)
             parts[scale] = ((here[name] - about.mean()) / spread).to_numpy()
     counted = local.transform(seen.reports).toarray()
-    parts["local words"] = (counted - counted[known].mean(axis=0)) / counted[known].std(axis=0)
+    parts[WORDS] = (counted - counted[known].mean(axis=0)) / counted[known].std(axis=0)
     parts["pixels"] = lung_window(seen.cohort.x).reshape(len(counted), -1)
     tables = {n: pd.DataFrame(part).add_prefix(f"{n} ") for n, part in parts.items()}
     kinds = Modalities({n: tuple(map(str, table)) for n, table in tables.items()})
@@ -130,40 +131,47 @@ def added(parts: list[Any], labelled: Cohort) -> Average:
     return Average(parts, np.ones(len(parts)), "log odds", (1 - len(parts)) * prior)
 
 
+def apart(here: Moved, held: bool, labelled: Cohort) -> list[Any]:
+    """Image, record and local words, each learnt by itself."""
+    return [learnt(here, (name,), held, labelled) for name in (*OWN[:2], WORDS)]
+
+
+def with_words(here: Moved, base: Linear, labelled: Cohort, seed: int) -> Average:
+    """Local words correct what is said already."""
+    more = learnt(here, (WORDS,), True, labelled, base.logit(labelled.x))
+    return Average([base, more], np.ones(2), "log odds")
+
+
+def fine_tuned(here: Moved, labelled: Cohort, seed: int) -> Average:
+    """The image network fine-tuned, record held, words learnt; log odds added."""
+    mine = transfer.fine_tuned(here.network, labelled, FINE, seed)
+    return added([mine, *apart(here, True, labelled)[1:]], labelled)
+
+
+def from_scratch(here: Moved, labelled: Cohort, seed: int) -> Average:
+    """All three learnt here; log odds added."""
+    mine = transfer.target_only(here.network, labelled, SCRATCH, seed)
+    return added([mine, *apart(here, False, labelled)[1:]], labelled)
+
+
 def strategies(here: Moved) -> dict[str, Strategy]:
     """By name."""
-    words, network = ("local words",), here.network
-    image, record = OWN[:1], OWN[1:2]
-
-    def parts(held: bool, labelled: Cohort) -> list[Any]:
-        return [learnt(here, one, held, labelled) for one in (image, record, words)]
-
-    def with_words(base: Linear, labelled: Cohort, seed: int) -> Average:
-        more = learnt(here, words, True, labelled, base.logit(labelled.x))
-        return Average([base, more], np.ones(2), "log odds")
-
-    def fine_tuned(labelled: Cohort, seed: int) -> Average:
-        mine = transfer.fine_tuned(network, labelled, FINE, seed)
-        return added([mine, *parts(True, labelled)[1:]], labelled)
-
-    def from_scratch(labelled: Cohort, seed: int) -> Average:
-        mine = transfer.target_only(network, labelled, SCRATCH, seed)
-        return added([mine, *parts(False, labelled)[1:]], labelled)
 
     def whole(names: tuple[str, ...], held: bool, labelled: Cohort, seed: int) -> Linear:
         return learnt(here, names, held, labelled)
 
+    local = (*OWN[:2], WORDS)
     return {
         "as is": lambda labelled, seed: kept(here, *FAR),
         "re-standardised": lambda labelled, seed: kept(here, *OWN[:2], FAR[2]),
-        "words learnt, rest kept": partial(with_words, kept(here, *OWN[:2])),
-        "words added, all kept": partial(with_words, kept(here, *OWN[:2], FAR[2])),
+        "words learnt, rest kept": partial(with_words, here, kept(here, *OWN[:2])),
+        "words added, all kept": partial(with_words, here, kept(here, *OWN[:2], FAR[2])),
         "all held, home's words": partial(whole, OWN, True),
-        "branch by branch": partial(whole, (*image, *record, *words), True),
-        "only the image network kept": partial(whole, (*image, *record, *words), False),
-        "parts moved, then added": lambda labelled, seed: added(parts(True, labelled), labelled),
-        "image fine-tuned, then added": fine_tuned,
-        "from scratch": from_scratch,
+        "branch by branch": partial(whole, local, True),
+        "only the image network kept": partial(whole, local, False),
+        "parts moved, then added": lambda few, seed: added(apart(here, True, few), few),
+        "image fine-tuned, then added": partial(fine_tuned, here),
+        "from scratch": partial(from_scratch, here),
     }
 
 

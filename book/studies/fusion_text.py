@@ -25,15 +25,17 @@ from book.studies import fusion, fusion_skin
 import numpy as np
 import pandas as pd
 import wordllama
+from numpy.typing import NDArray
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegressionCV
 
+from book.studies.lung_sources import LUNG
 from book.studies.study import ALL, PACKAGES, Only, Study, chosen
 from medxfer_utils import clinic, metrics
 from medxfer_utils.models import Array, Labels
 
 # The findings do not depend on how finely they are drawn, and nobody looks at these images.
-SMALL = replace(fusion.LUNG, size=8, pixel=4.0)
+SMALL = replace(LUNG, size=8, pixel=4.0)
 THERE = replace(fusion.SITE, size=8, pixel=4.0)
 HOME, POOL, TESTED, REPEATS = 800, 300, 1200, 12
 BUDGETS = (20, 50, 200)
@@ -47,7 +49,7 @@ WRITINGS = ("as at home", "local")
 FILE = ("indiana_reports.csv", "reports")
 TEXTS, REAL_BUDGETS = ("indication", "findings"), (20, 50, 200, 600)
 REAL_TESTED, REAL_REPEATS = 600, 6
-Reports = Sequence[str]
+Reports = Sequence[str] | NDArray[Any]
 Encode = Callable[[Reports], Any]
 
 

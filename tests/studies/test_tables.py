@@ -101,7 +101,7 @@ TABLES = {
     "fusion_text": Expected(384, 4, 0.01, {}, dear=True),
     "fusion_indiana": Expected(192, 4, 0.01, {}, "reports", dear=True),
     "fusion_attention": Expected(640, 8, 0.02, {"log loss": 0.2}, dear=True),
-    "fusion_moved": Expected(216, 9, 0.02, {"log loss": 0.2}, dear=True),
+    "fusion_moved": Expected(240, 10, 0.02, {"log loss": 0.2}, dear=True),
     "fusion_diagnoses": Expected(15, 5, 0.02, {}, "skin", dear=True),
     "fusion_dermoscopy": Expected(88, 8, 0.06, {}, "dermoscopy", dear=True),
     "first_transfer": Expected(192, 8, 0.03, {}, "ultrasound", dear=True),
@@ -196,7 +196,7 @@ def test_the_table_is_whole(name: str) -> None:
     if "error" in frame:
         assert frame["error"].isna().all(), "no fit has failed"
     if "rows" in frame:  # all strategies of a draw had the same labels
-        same = [c for c in ("question", "target", "n", "repeat") if c in frame]
+        same = [c for c in ("question", "target", "meaning", "n", "repeat") if c in frame]
         assert (frame.groupby(same)["rows"].nunique() == 1).all()
     shares = frame.filter(regex="^(AUROC|accuracy|Brier)(, [a-z]+)?$")
     assert ((shares >= 0) & (shares <= 1)).all(axis=None)
