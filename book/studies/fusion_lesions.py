@@ -138,8 +138,8 @@ def smartphone() -> Images:
     """Images of the same size from -1 to 1, diagnosis, patient."""
     small = tf.image.resize(fusion_skin.photographs(), (SIDE, SIDE), method="area").numpy()
     rows = fusion_skin.table()
-    who = rows["patient_id"].to_numpy(str)
-    return small.astype(float) / 127.5 - 1, rows["diagnostic"].map(SMARTPHONE).to_numpy(), who
+    y = cast(NDArray[np.int_], rows["diagnostic"].map(SMARTPHONE).to_numpy())
+    return small.astype(float) / 127.5 - 1, y, np.asarray(rows["patient_id"], str)
 
 
 def fitted(
