@@ -24,7 +24,11 @@ from book.studies import (
     ecg,
     first_transfer,
     fusion,
+    fusion_attention,
+    fusion_lesions,
+    fusion_moved,
     fusion_skin,
+    fusion_text,
     generalising,
     genes,
     hospitals,
@@ -42,7 +46,8 @@ from book.studies.study import Study
 
 # `lung_to_liver` needs the networks of `lung_sources`.
 SCRIPTS = (
-    *(decisions_skin, decisions_stays, ecg, first_transfer, fusion, fusion_skin, generalising),
+    *(decisions_skin, decisions_stays, ecg, first_transfer, fusion, fusion_attention),
+    *(fusion_lesions, fusion_moved, fusion_skin, fusion_text, generalising),
     *(genes, hospitals, hospitals_choice, hospitals_gaps, images_ct_mr, images_xray_ultrasound),
     *(lung_real, lung_sources, lung_to_liver, lung_prepared),
 )

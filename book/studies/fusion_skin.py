@@ -40,14 +40,11 @@ BOTH = ("image", "record")
 GAPS = ("all images, is there a record?", "all images, record")
 
 
-def file(name: str) -> Path:
+def file(name: str, folder: str = "skin") -> Path:
     """Where a file of the reader's is."""
-    path = data.find_local(name, "skin")
-    require(
-        path,
-        f"{name} is not in the folder skin of MEDXFER_DATA: see the page on data.",
-        data.DataError,
-    )
+    path = data.find_local(name, folder)
+    where = f"{name} is not in the folder {folder} of MEDXFER_DATA: see the page on data."
+    require(path, where, data.DataError)
     return Path(str(path))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks import four_hospitals as flamby
 from benchmarks import medmnist_recipe, tabular_transfer
-from book.studies import decisions_skin, decisions_stays, fusion_skin, lung_sources
+from book.studies import decisions_skin, decisions_stays, fusion_skin, fusion_text, lung_sources
 from book.studies.__main__ import studies
 from book.studies.study import Study
 
@@ -52,8 +52,13 @@ NEEDED = {
     "heartbeats": [(name, "ecg") for name in FILES],
     "archive": [("ECG5000_TRAIN.txt", "ecg"), ("ECG200_TRAIN.tsv", "ecg")],
     "genes": [("golub_leukaemia_7129.npz", "gene")],
+    "reports": [fusion_text.FILE],
     "nothing": [],
 }
+NEEDED["dermoscopy"] = [
+    *NEEDED["skin"],
+    *((name, "skin") for name in ("ham10000_metadata.csv", "ham10000_28.npz")),
+]
 NEEDED["recipe"] = [*NEEDED["medmnist"], ("breastmnist_224.npz", "medmnist")]
 HERE = {name for name, files in NEEDED.items() if all(find_local(*file) for file in files)}
 
@@ -93,6 +98,12 @@ TABLES = {
     "fusion": Expected(1280, 16, 0.02, {"log loss": 0.2}, dear=True),
     "fusion_missing": Expected(640, 5, 0.02, {"log loss": 0.2}, dear=True),
     "fusion_skin": Expected(24, 8, 0.02, {}, "skin", dear=True),
+    "fusion_text": Expected(384, 4, 0.01, {}, dear=True),
+    "fusion_indiana": Expected(192, 4, 0.01, {}, "reports", dear=True),
+    "fusion_attention": Expected(640, 8, 0.02, {"log loss": 0.2}, dear=True),
+    "fusion_moved": Expected(240, 10, 0.02, {"log loss": 0.2}, dear=True),
+    "fusion_diagnoses": Expected(15, 5, 0.02, {}, "skin", dear=True),
+    "fusion_dermoscopy": Expected(88, 8, 0.06, {}, "dermoscopy", dear=True),
     "first_transfer": Expected(192, 8, 0.03, {}, "ultrasound", dear=True),
     "ecg_transfer": Expected(640, 8, 0.03, {}, "heartbeats", dear=True),
     "ecg_archive": Expected(60, 2, 0.05, {}, "archive", dear=True),
@@ -185,7 +196,7 @@ def test_the_table_is_whole(name: str) -> None:
     if "error" in frame:
         assert frame["error"].isna().all(), "no fit has failed"
     if "rows" in frame:  # all strategies of a draw had the same labels
-        same = [c for c in ("question", "target", "n", "repeat") if c in frame]
+        same = [c for c in ("question", "target", "meaning", "n", "repeat") if c in frame]
         assert (frame.groupby(same)["rows"].nunique() == 1).all()
     shares = frame.filter(regex="^(AUROC|accuracy|Brier)(, [a-z]+)?$")
     assert ((shares >= 0) & (shares <= 1)).all(axis=None)

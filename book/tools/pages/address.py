@@ -23,14 +23,15 @@ UNKNOWN = "https://github.com/OWNER/REPOSITORY"
 ADDRESS = re.compile(r"https://github\.com/[\w.-]+/[\w.-]*[\w-]")
 FILES = ("pyproject.toml", "_config.yml")
 # What the chapters need and Colab has not got; all else there is Colab's own.
-LACKING = ("fairlearn", "nibabel", "pot", "pydicom", "skada")
+LACKING = ("fairlearn", "nibabel", "pot", "pydicom", "skada", "toml", "wordllama")
 COLAB = """\
 # On Colab this installs the book's package and what Colab lacks; elsewhere it does nothing.
 import os
 
 if "COLAB_RELEASE_TAG" in os.environ:
     package = "git+{address}"
-    lacking = "{lacking}"
+    lacking = "{first}"
+    lacking += " {rest}"
     get_ipython().run_line_magic("pip", f"install -q --no-deps {{package}} {{lacking}}")"""
 
 
@@ -46,8 +47,10 @@ def colab_cell(root: Path, address: str) -> str:
     lock = dict(
         re.findall(r"^([\w-]+)==(\S+)", (root / "requirements.txt").read_text("utf-8"), re.M)
     )
-    lacking = " ".join(f"{name}=={lock[name]}" for name in LACKING)
-    return COLAB.format(address=address, lacking=lacking)
+    first, rest = (
+        " ".join(f"{name}=={lock[name]}" for name in some) for some in (LACKING[:4], LACKING[4:])
+    )
+    return COLAB.format(address=address, first=first, rest=rest)
 
 
 def with_colab_cell(notebook: Path, text: str) -> str:
