@@ -82,6 +82,16 @@ def require_ecg(x: Array, record: object, leads: Iterable[str], peaks: Iterable[
     return x
 
 
+def arms_swapped(x: Array) -> Array:
+    """Twelve leads (..., 12, n), in the order of `LEADS`, if the arms' electrodes change places.
+
+    I is turned over, II and III change places, and so do aVR and aVL. Used in appendix A7.
+    """
+    turned = x[..., [0, 2, 1, 4, 3, *range(5, 12)], :]
+    turned[..., 0, :] *= -1
+    return turned
+
+
 def resampled(x: Array, before: float, after: float) -> Array:
     """A signal at another rate (Hz), along the last axis. Taught in lesson 15.
 
@@ -129,9 +139,11 @@ def read_mitbih(path: Path) -> Beats:
 
 
 def read_ludb(folder: Path) -> tuple[Array, list[NDArray[np.integer]], pd.DataFrame]:
-    """Read LUDB [1]_: signals in mV (n, 12, 1250) at 125 Hz, R peaks of lead II, diagnoses.
+    """Read LUDB [1]_: signals (n, 12, 1250) at 125 Hz, R peaks of lead II, diagnoses.
 
-    Used in lesson 15.
+    Each lead of the file spans about 1 mV, whatever it was: the gains are lost, and with them all
+    voltages. Shapes and signs are right. Used in lesson 15, which says so, and appendix A7, which
+    shows it by Einthoven's law.
 
     Raises
     ------

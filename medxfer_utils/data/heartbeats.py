@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medxfer_utils import require
-from medxfer_utils.data.ecg import AFTER, BEFORE, FILES, HZ, Array, Beats, read_mitbih
+from medxfer_utils.data.ecg import AFTER, BEFORE, FILES, HZ, Array, Beats, read_ludb, read_mitbih
 from medxfer_utils.data.files import DataError, find_in
 
 Waves = Mapping[str, tuple[float, float, float]]
@@ -103,3 +103,36 @@ def heartbeats(data: str, rng: np.random.Generator) -> tuple[Beats, str]:
     require(data == "builtin", f"{wanted}: put it there.", DataError)
     why = "the file of real ones is not in MEDXFER_DATA, and nobody offers it for download."
     return simulated_beats(rng), f"SIMULATED heartbeats: {why}"
+
+
+def _one_heart(rng: np.random.Generator) -> tuple[Array, NDArray[np.integer]]:
+    """Ten simulated seconds of twelve leads at 125 Hz, and the R peaks in them."""
+    rr = rng.uniform(0.7, 1.1) * rng.normal(1, 0.04, 20).clip(0.8)
+    peaks = np.rint(np.cumsum(rr) * 125).astype(int)
+    axis = np.radians(rng.normal(45, 25))  # of the heart's current, from the left arm's side
+    chest = {"P": np.full(6, 0.3), "T": np.linspace(0.1, 1, 6)}
+    total = np.zeros((12, 1250))
+    for name, wave in _own(NORMAL, rng).items():
+        line = simulated_ecg(rr, 125, {name: wave})[:1250]
+        turn = axis + np.radians(rng.normal(0, 10))
+        one, two = np.cos(turn), np.cos(turn - np.pi / 3)
+        limbs = [one, two, two - one, -(one + two) / 2, one - two / 2, two - one / 2]
+        across = chest.get(name, np.linspace(-0.6, 1, 6))
+        total += np.concatenate([limbs, across])[:, None] * line
+    return total, peaks[(peaks > 40) & (peaks < 1200)]
+
+
+def twelve_leads(
+    data: str, rng: np.random.Generator
+) -> tuple[Array, list[NDArray[np.integer]], str]:
+    """Ten seconds of twelve leads of 200 patients, their R peaks, and a message.
+
+    LUDB where its files are at hand, see `read_ludb`; else a SIMULATED current with one direction
+    for each wave. `data` and the message are as those of `heartbeats`. Used in appendix A7.
+    """
+    named = os.environ.get("MEDXFER_DATA") if data == "builtin" else data
+    if data != "builtin" or (named and find_in(Path(named).expanduser(), FILES[1], "ecg")):
+        x, peaks, _ = read_ludb(Path(str(named)).expanduser())
+        return x, peaks, ""
+    lines, marks = zip(*(_one_heart(rng) for _ in range(200)), strict=True)
+    return np.stack(lines), [*marks], "SIMULATED leads: LUDB is not in MEDXFER_DATA."
