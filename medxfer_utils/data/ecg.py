@@ -131,7 +131,8 @@ def read_mitbih(path: Path) -> Beats:
     _require_beats(path, "x", np.ptp(x, axis=1) > 0, "a beat that is not a flat line")
     mv = 0.005 * x.astype(np.float32)  # a unit is 5 µV
     for one in np.unique(record):
-        require_ecg(mv[record == one].reshape(1, -1), one, ["MLII"])
+        lead = "V5" if one in (102, 104, 114) else "MLII"  # the first channel of the record
+        require_ecg(mv[record == one].reshape(1, -1), one, [lead])
     rr = np.column_stack([pre, post]) / 360.0
     patient = np.where(record == 202, 201, record)  # one person, twice
     kind = np.array([*"NSVFQ"])[aami.astype(int)]
