@@ -31,7 +31,7 @@ from book.studies.ecg import (
 )  # fmt: skip
 from book.studies.study import ALL, PACKAGES, Only, Study, chosen
 from medxfer_utils.cohorts import Cohort
-from medxfer_utils.data.ecg import FILES, Beats, arms_swapped, beats_of, read_ludb, read_mitbih
+from medxfer_utils.data.ecg import FILES, Beats, beats_of, read_ludb, read_mitbih, wrists_swapped
 
 LABELS = {  # of LUDB: the column, and what it holds
     "left ventricle": ("Hypertrophies", "Left ventricular"),
@@ -43,10 +43,10 @@ ONE, TWELVE, REWIRED = "lead II, network", "twelve leads, network", "twelve lead
 FEATURES, RANDOM = "twelve leads, source features", "twelve leads, random features"
 RHYTHM = "two numbers of the rhythm"
 ON_LEADS = (ONE, TWELVE, REWIRED, FEATURES, RANDOM, RHYTHM)
-RIGHT, ARMS, LACKING = "as recorded", "arms swapped", "lead I missing"
+RIGHT, WRISTS, LACKING = "as recorded", "wrists swapped", "lead I missing"
 WIRINGS: Mapping[str, Callable[[Array], Array]] = {
     RIGHT: lambda x: x,
-    ARMS: arms_swapped,
+    WRISTS: wrists_swapped,
     LACKING: lambda x: np.where(np.arange(12)[:, None] == 0, 0, x),
 }
 DIVISIONS, FOLDS = (2, 3), 5
@@ -79,9 +79,9 @@ def by_network(strategy: str, rows: NDArray[np.integer], seed: int) -> Callable[
     beat, y, _ = hearts()
     lead = slice(1, 2) if strategy == ONE else slice(None)
     x, wanted = beat[rows], y[rows].astype(float)
-    if strategy == REWIRED:  # each patient also with arms swapped, and with leads taken away
+    if strategy == REWIRED:  # each patient also with wrists swapped, and with leads taken away
         gone = np.random.default_rng(seed).random((len(x), 12, 1)) < 0.2
-        x = np.concatenate([x, arms_swapped(x), np.where(gone, 0, x)])
+        x = np.concatenate([x, wrists_swapped(x), np.where(gone, 0, x)])
         wanted = np.tile(wanted, (3, 1))
     start = network(126, seed, 4, leads=1 if strategy == ONE else 12, drop=0.5)
     net = models.train(start, channels(x[:, lead]), wanted, FEW_LEADS, seed)

@@ -82,8 +82,8 @@ def require_ecg(x: Array, record: object, leads: Iterable[str], peaks: Iterable[
     return x
 
 
-def arms_swapped(x: Array) -> Array:
-    """Twelve leads (..., 12, n), in the order of `LEADS`, if the arms' electrodes change places.
+def wrists_swapped(x: Array) -> Array:
+    """Twelve leads (..., 12, n), ordered as `LEADS`, if the wrists' electrodes change places.
 
     I is turned over, II and III change places, and so do aVR and aVL. Used in appendix A7.
     """

@@ -14,12 +14,12 @@ from medxfer_utils.data.ecg import (
     BEFORE,
     HZ,
     LEADS,
-    arms_swapped,
     beats_of,
     read_ludb,
     read_mitbih,
     require_ecg,
     resampled,
+    wrists_swapped,
 )
 from medxfer_utils.data.files import ContentError
 from medxfer_utils.data.heartbeats import simulated_beats, twelve_leads
@@ -186,7 +186,7 @@ def test_ludb_is_read_with_its_peaks(tmp_path: Path) -> None:
             read_ludb(tmp_path)
 
 
-def test_swapped_arms_obey_the_law_of_three_electrodes_and_are_found_by_v6() -> None:
+def test_swapped_wrists_obey_the_law_of_three_electrodes_and_are_found_by_v6() -> None:
     rng = np.random.default_rng(0)
     right, left, foot = rng.normal(size=(3, 500))
     middle, chest = (right + left + foot) / 3, rng.normal(size=(6, 500))
@@ -197,11 +197,11 @@ def test_swapped_arms_obey_the_law_of_three_electrodes_and_are_found_by_v6() -> 
         return np.concatenate([limbs, chest])
 
     as_it_is, swapped = leads(right, left), leads(left, right)
-    assert np.allclose(arms_swapped(as_it_is), swapped), "as if the electrodes changed places"
-    assert np.allclose(arms_swapped(swapped), as_it_is)
+    assert np.allclose(wrists_swapped(as_it_is), swapped), "as if the electrodes changed places"
+    assert np.allclose(wrists_swapped(swapped), as_it_is)
     assert np.allclose(swapped[1], swapped[0] + swapped[2]), "Einthoven cannot tell"
     many = np.stack([as_it_is, swapped])
-    assert np.array_equal(arms_swapped(many)[0], arms_swapped(as_it_is))
+    assert np.array_equal(wrists_swapped(many)[0], wrists_swapped(as_it_is))
 
 
 def test_simulated_twelve_leads_obey_einthoven_and_their_swaps_are_found(
@@ -221,7 +221,7 @@ def test_simulated_twelve_leads_obey_einthoven_and_their_swaps_are_found(
         return np.array([np.corrcoef(one[0], one[11])[0, 1] for one in x])
 
     assert np.mean(like_v6(x) < 0) < 0.05
-    assert np.mean(like_v6(arms_swapped(x)) < 0) > 0.95
+    assert np.mean(like_v6(wrists_swapped(x)) < 0) > 0.95
 
 
 def test_who_names_a_folder_wants_no_simulated_leads(tmp_path: Path) -> None:

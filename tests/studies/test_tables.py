@@ -50,7 +50,11 @@ NEEDED = {
         ("mobilenet_2_5_224_tf_no_top.h5", "weights"),
     ],
     "heartbeats": [(name, "ecg") for name in FILES],
-    "archive": [("ECG5000_TRAIN.txt", "ecg"), ("ECG200_TRAIN.tsv", "ecg")],
+    "archive": [
+        ("ECG5000_TRAIN.txt", "ecg"),
+        ("ECG5000_TEST_4499.npz", "ecg"),
+        ("ECG200_TRAIN.tsv", "ecg"),
+    ],
     "genes": [("golub_leukaemia_7129.npz", "gene")],
     "bladders": [("bladderbatch_22283.npz", "gene")],
     "nothing": [],
