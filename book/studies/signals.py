@@ -227,7 +227,7 @@ STUDIES = (
         ("strategy", "wiring", "label"), PACKAGES, {"divisions": list(DIVISIONS), "folds": FOLDS},
     ),
     Study(
-        "signals_personal", [{"seed": seed} for seed in range(3)], personal,
+        "signals_personal", [{"seed": seed} for seed in range(2)], personal,
         ("strategy", "record"), PACKAGES, {"seconds": SECONDS, "beats": MANY},
     ),
 )  # fmt: skip

@@ -40,7 +40,7 @@ STATISTICS, ADAPTED = "own statistics", "adapters"
 PIECES, CHIRPS = "masked pieces of beats", "masked pieces of chirps"
 WIDTH = "width of the complex"
 STRATEGIES = (SCRATCH, AS_IS, STATISTICS, HEAD, FINE, HELD, ADAPTED, PIECES, CHIRPS, WIDTH)
-BUDGETS, REPEATS, SOURCES = (10, 20, 50), 12, 4
+BUDGETS, REPEATS, SOURCES = (10, 20, 50), 8, 4
 PRETEXT = Training(300, 0.003, batch=32, cosine=True, loss="squares")
 WIDE = "(?<!In)Complete (?:left|right)|intravintricular", "entricular pacing"
 
