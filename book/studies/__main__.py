@@ -38,7 +38,6 @@ from book.studies import (
     lung_sources,
     lung_to_liver,
     signals,
-    signals_sources,
 )
 from book.studies.study import Study
 
@@ -46,7 +45,7 @@ from book.studies.study import Study
 SCRIPTS = (
     *(decisions_skin, decisions_stays, ecg, first_transfer, fusion, fusion_skin, generalising),
     *(genes, hospitals, hospitals_choice, hospitals_gaps, images_ct_mr, images_xray_ultrasound),
-    *(lung_real, lung_sources, lung_to_liver, lung_prepared, signals, signals_sources),
+    *(lung_real, lung_sources, lung_to_liver, lung_prepared, signals),
 )
 
 

