@@ -41,6 +41,7 @@ from book.studies import (
     lung_real,
     lung_sources,
     lung_to_liver,
+    signals,
 )
 from book.studies.study import Study
 
@@ -49,7 +50,7 @@ SCRIPTS = (
     *(decisions_skin, decisions_stays, ecg, first_transfer, fusion, fusion_attention),
     *(fusion_lesions, fusion_moved, fusion_skin, fusion_text, generalising),
     *(genes, hospitals, hospitals_choice, hospitals_gaps, images_ct_mr, images_xray_ultrasound),
-    *(lung_real, lung_sources, lung_to_liver, lung_prepared),
+    *(lung_real, lung_sources, lung_to_liver, lung_prepared, signals),
 )
 
 

@@ -1,4 +1,3 @@
-# fmt: off
 # ruff: noqa: I001
 from .catalogue import KNOWN_COPIES as KNOWN_COPIES, REGISTRY as REGISTRY, RemoteFile as RemoteFile
 from .catalogue import BREAST as BREAST, HEART as HEART, ImageSet as ImageSet, WEIGHTS as WEIGHTS
@@ -21,5 +20,6 @@ from .image_sets import lidc_nodules as lidc_nodules
 from .laboratories import breast_cancer as breast_cancer, two_laboratories as two_laboratories
 from .lesions import msd_cohort as msd_cohort, read_lung_and_liver as read_lung_and_liver
 from .own import ARRAYS as ARRAYS, own_arrays as own_arrays
+from .records import read_record as read_record
 from .scans import read_dicom as read_dicom, read_nifti as read_nifti, Volume as Volume
 from .scans import resample as resample

@@ -82,6 +82,16 @@ def require_ecg(x: Array, record: object, leads: Iterable[str], peaks: Iterable[
     return x
 
 
+def wrists_swapped(x: Array) -> Array:
+    """Twelve leads (..., 12, n), ordered as `LEADS`, if the wrists' electrodes change places.
+
+    I is turned over, II and III change places, and so do aVR and aVL. Used in appendix A7.
+    """
+    turned = x[..., [0, 2, 1, 4, 3, *range(5, 12)], :]
+    turned[..., 0, :] *= -1
+    return turned
+
+
 def resampled(x: Array, before: float, after: float) -> Array:
     """A signal at another rate (Hz), along the last axis. Taught in lesson 15.
 
@@ -121,7 +131,8 @@ def read_mitbih(path: Path) -> Beats:
     _require_beats(path, "x", np.ptp(x, axis=1) > 0, "a beat that is not a flat line")
     mv = 0.005 * x.astype(np.float32)  # a unit is 5 µV
     for one in np.unique(record):
-        require_ecg(mv[record == one].reshape(1, -1), one, ["MLII"])
+        lead = "V5" if one in (102, 104, 114) else "MLII"  # the first channel of the record
+        require_ecg(mv[record == one].reshape(1, -1), one, [lead])
     rr = np.column_stack([pre, post]) / 360.0
     patient = np.where(record == 202, 201, record)  # one person, twice
     kind = np.array([*"NSVFQ"])[aami.astype(int)]
@@ -129,9 +140,11 @@ def read_mitbih(path: Path) -> Beats:
 
 
 def read_ludb(folder: Path) -> tuple[Array, list[NDArray[np.integer]], pd.DataFrame]:
-    """Read LUDB [1]_: signals in mV (n, 12, 1250) at 125 Hz, R peaks of lead II, diagnoses.
+    """Read LUDB [1]_: signals (n, 12, 1250) at 125 Hz, R peaks of lead II, diagnoses.
 
-    Used in lesson 15.
+    Each lead of the file spans about 1 mV, whatever it was: the gains are lost, and with them all
+    voltages. Shapes and signs are right. Used in lesson 15, which says so, and appendix A7, which
+    shows it by Einthoven's law.
 
     Raises
     ------

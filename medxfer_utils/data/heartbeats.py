@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from medxfer_utils import require
-from medxfer_utils.data.ecg import AFTER, BEFORE, FILES, HZ, Array, Beats, read_mitbih
+from medxfer_utils.data.ecg import AFTER, BEFORE, FILES, HZ, Array, Beats, read_ludb, read_mitbih
 from medxfer_utils.data.files import DataError, find_in
 
 Waves = Mapping[str, tuple[float, float, float]]
@@ -103,3 +104,41 @@ def heartbeats(data: str, rng: np.random.Generator) -> tuple[Beats, str]:
     require(data == "builtin", f"{wanted}: put it there.", DataError)
     advice = f"For real heartbeats: put {FILES[0]} into the folder MEDXFER_DATA."
     return simulated_beats(rng), f"SIMULATED patients. {advice} Nobody offers it for download."
+
+
+def _one_heart(rng: np.random.Generator) -> tuple[Array, NDArray[np.integer], dict[str, str]]:
+    """Ten simulated seconds of twelve leads at 125 Hz, the R peaks in them, and what is wrong."""
+    large, short_of_blood, flutters = rng.random(3) < (0.4, 0.25, 0.1)
+    rr = rng.uniform(0.7, 1.1) * rng.normal(1, 0.25 if flutters else 0.04, 25).clip(0.6, 1.5)
+    peaks = np.rint(np.cumsum(rr) * 125).astype(int)
+    axis = np.radians(rng.normal(15 if large else 50, 15))  # of the current; 0 is to the left
+    across = {"P": np.full(6, 0.3), "T": np.linspace(0.1, -0.5 if short_of_blood else 1, 6)}
+    waves = {name: wave for name, wave in _own(NORMAL, rng).items() if name != "P" or not flutters}
+    total = np.zeros((12, 1250))
+    for name, wave in waves.items():
+        line = simulated_ecg(rr, 125, {name: wave})[:1250]
+        turn = axis + np.radians(rng.normal(0, 10))
+        one, two = np.cos(turn), np.cos(turn - np.pi / 3)
+        limbs = [one, two, two - one, -(one + two) / 2, one - two / 2, two - one / 2]
+        chest = across.get(name, np.linspace(-0.6, 1, 6))
+        total += np.concatenate([limbs, chest])[:, None] * line
+    told = {"Hypertrophies": "Left ventricular hypertrophy" if large else ""}
+    told |= {"Ischemia": "Ischemia" if short_of_blood else ""}
+    told |= {"Rhythms": "Atrial fibrillation" if flutters else "Sinus rhythm"}
+    return total, peaks[(peaks > 40) & (peaks < 1200)], told
+
+
+def twelve_leads(
+    data: str, rng: np.random.Generator
+) -> tuple[Array, list[NDArray[np.integer]], pd.DataFrame, str]:
+    """Ten seconds of twelve leads of 200 patients, their R peaks, their diagnoses, and a message.
+
+    LUDB where its files are at hand, see `read_ludb`; else a SIMULATED current with one direction
+    for each wave. `data` and the message are as those of `heartbeats`. Used in appendix A7.
+    """
+    named = os.environ.get("MEDXFER_DATA") if data == "builtin" else data
+    if data != "builtin" or (named and find_in(Path(named).expanduser(), FILES[1], "ecg")):
+        return *read_ludb(Path(str(named)).expanduser()), ""
+    lines, marks, told = zip(*(_one_heart(rng) for _ in range(200)), strict=True)
+    note = f"SIMULATED patients. For real leads: put {FILES[1]} and {FILES[2]} into MEDXFER_DATA."
+    return np.stack(lines), [*marks], pd.DataFrame(told), note

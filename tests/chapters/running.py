@@ -114,13 +114,15 @@ def not_called_simulated(nb: NotebookNode) -> list[str]:
     """Name each code cell whose figure does not say that its patients are simulated.
 
     Figures of stored results, which are of real patients, do not count. That the run itself says
-    it once, and how to come by the real patients, is looked for, too.
+    it and how to come by the real patients, is looked for, too.
     """
     outputs = [(cell, output) for cell in nb.cells for output in cell.get("outputs", [])]
     texts = [output.get("text", "") for _, output in outputs]
-    told = sum(bool(re.search(ADVICE, text)) for text in texts)
+    told = any(re.search(ADVICE, text) for text in texts)
     pictures = [(c, o.get("metadata", {}).get("image/png", {})) for c, o in outputs]
-    return [f"the run says {told} times, not once, that it simulates"] * (told != 1) + [
+    return ["the run never says that it simulates, and how to come by the real patients"] * (
+        not told
+    ) + [
         f"a figure is not marked: {cell.source.splitlines()[0]}"
         for cell, alt in [(cell, picture.get("alt", "")) for cell, picture in pictures]
         if alt and "results.load(" not in cell.source

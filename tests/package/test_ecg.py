@@ -19,9 +19,10 @@ from medxfer_utils.data.ecg import (
     read_mitbih,
     require_ecg,
     resampled,
+    wrists_swapped,
 )
 from medxfer_utils.data.files import ContentError
-from medxfer_utils.data.heartbeats import simulated_beats
+from medxfer_utils.data.heartbeats import simulated_beats, twelve_leads
 
 
 @pytest.mark.parametrize(("before", "after"), [(500, 125), (125, 180), (360, 180)])
@@ -185,3 +186,47 @@ def test_ludb_is_read_with_its_peaks(tmp_path: Path) -> None:
         (tmp_path / "ludb.csv").write_text(f"ID,Hypertrophies\n{rows}")
         with pytest.raises(ContentError, match=said):
             read_ludb(tmp_path)
+
+
+def test_swapped_wrists_obey_the_law_of_three_electrodes_and_are_found_by_v6() -> None:
+    rng = np.random.default_rng(0)
+    right, left, foot = rng.normal(size=(3, 500))
+    middle, chest = (right + left + foot) / 3, rng.normal(size=(6, 500))
+
+    def leads(right: Any, left: Any) -> Any:
+        limbs = [left - right, foot - right, foot - left]
+        limbs += [1.5 * (one - middle) for one in (right, left, foot)]
+        return np.concatenate([limbs, chest])
+
+    as_it_is, swapped = leads(right, left), leads(left, right)
+    assert np.allclose(wrists_swapped(as_it_is), swapped), "as if the electrodes changed places"
+    assert np.allclose(wrists_swapped(swapped), as_it_is)
+    assert np.allclose(swapped[1], swapped[0] + swapped[2]), "Einthoven cannot tell"
+    many = np.stack([as_it_is, swapped])
+    assert np.array_equal(wrists_swapped(many)[0], wrists_swapped(as_it_is))
+
+
+def test_simulated_twelve_leads_obey_einthoven_and_their_swaps_are_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("MEDXFER_DATA", raising=False)
+    x, peaks, about, note = twelve_leads("builtin", np.random.default_rng(0))
+    assert note.startswith("SIMULATED")
+    assert 50 < about["Hypertrophies"].str.contains("Left ventricular").sum() < 110
+    assert x.shape == (200, 12, 1250)
+    assert np.allclose(x[:, 1], x[:, 0] + x[:, 2])
+    assert np.allclose(x[:, 3], -(x[:, 0] + x[:, 1]) / 2)
+    assert all(5 <= len(marks) <= 18 for marks in peaks)
+    for one, marks in zip(x[:5], peaks, strict=False):
+        require_ecg(one[[1, 11]], "simulated", ["ii", "v6"], marks)
+
+    def like_v6(x: Any) -> Any:
+        return np.array([np.corrcoef(one[0], one[11])[0, 1] for one in x])
+
+    assert np.mean(like_v6(x) < 0) < 0.06
+    assert np.mean(like_v6(wrists_swapped(x)) < 0) > 0.95
+
+
+def test_who_names_a_folder_wants_no_simulated_leads(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"ludb\.csv: not in"):
+        twelve_leads(str(tmp_path), np.random.default_rng(0))

@@ -50,9 +50,14 @@ NEEDED = {
         ("mobilenet_2_5_224_tf_no_top.h5", "weights"),
     ],
     "heartbeats": [(name, "ecg") for name in FILES],
-    "archive": [("ECG5000_TRAIN.txt", "ecg"), ("ECG200_TRAIN.tsv", "ecg")],
+    "archive": [
+        ("ECG5000_TRAIN.txt", "ecg"),
+        ("ECG5000_TEST_4499.npz", "ecg"),
+        ("ECG200_TRAIN.tsv", "ecg"),
+    ],
     "genes": [("golub_leukaemia_7129.npz", "gene")],
     "reports": [fusion_text.FILE],
+    "bladders": [("bladderbatch_22283.npz", "gene")],
     "nothing": [],
 }
 NEEDED["dermoscopy"] = [
@@ -108,6 +113,9 @@ TABLES = {
     "ecg_transfer": Expected(640, 8, 0.03, {}, "heartbeats", dear=True),
     "ecg_archive": Expected(60, 2, 0.05, {}, "archive", dear=True),
     "genes": Expected(80, 4, 0.03, {}, "genes"),
+    "genes_batches": Expected(120, 6, 0.03, {"within a batch": 0.05}, "bladders"),
+    "signals_sources": Expected(240, 10, 0.05, {}, "heartbeats", dear=True),
+    "signals_archive": Expected(40, 4, 0.05, {}, "archive", dear=True),
     "medmnist_recipe": Expected(22, 4, 0.02, {"accuracy": 0.03}, "recipe", dear=True),
     "lidc_transfer": Expected(3100, 12, 0.03, {"log loss": 0.2}, "lidc", dear=True),
     "lung_sources": Expected(32, 8, 0.02, dear=True),

@@ -27,7 +27,7 @@ OF_SHOWING = {"slide"}
 MODULE = re.compile(rf"{PACKAGE}(\.\w+)+")
 # What a chapter says that asks for real patients and has simulated ones in their place.
 STAND_IN = re.compile(
-    r"\b(heart_hospitals|breast_ultrasound|breast_recurrence|chest_xrays|heartbeats)\("
+    r"\b(heart_hospitals|breast_ultrasound|breast_recurrence|chest_xrays|heartbeats|twelve_leads)\("
 )
 # Lines for IPython's own ears; they are no Python, and import nothing of ours.
 MAGIC = re.compile(r"^(\s*)[%!].*$", flags=re.MULTILINE)
@@ -143,7 +143,7 @@ def patients_here() -> list[str]:
     sets = ("breastmnist_224", "breastmnist", "pneumoniamnist")
     images = (data.REGISTRY[f"{name}.npz"] for name in sets)
     files = [*data.HEART.values(), *data.BREAST.values(), *images, data.WEIGHTS[0]]
-    wanted = [(file.name, file.folder) for file in files] + [(FILES[0], "ecg")]
+    wanted = [(file.name, file.folder) for file in files] + [(name, "ecg") for name in FILES]
     try:
         own = [name for name, folder in wanted if data.find_local(name, folder)]
     except data.DataError:  # the reader's folder is not there: the chapter will say so

@@ -247,8 +247,8 @@ def patients_can_be_had(notebook: Path) -> bool:
             if "breast_recurrence" in asked:
                 for file in data.BREAST.values():
                     data.fetch(file)
-            if "heartbeats" in asked:
-                return data.find_local(FILES[0], "ecg") is not None
+            if {"heartbeats", "twelve_leads"} & {*asked}:
+                return all(data.find_local(name, "ecg") for name in FILES)
         except data.DataError:
             return False
     return True

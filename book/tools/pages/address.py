@@ -23,7 +23,7 @@ UNKNOWN = "https://github.com/OWNER/REPOSITORY"
 ADDRESS = re.compile(r"https://github\.com/[\w.-]+/[\w.-]*[\w-]")
 FILES = ("pyproject.toml", "_config.yml")
 # What the chapters need and Colab has not got; all else there is Colab's own.
-LACKING = ("fairlearn", "nibabel", "pot", "pydicom", "skada", "toml", "wordllama")
+LACKING = ("fairlearn", "nibabel", "pot", "pydicom", "skada", "toml", "wfdb", "wordllama")
 COLAB = """\
 # On Colab this installs the book's package and what Colab lacks; elsewhere it does nothing.
 import os
