@@ -114,7 +114,7 @@ def not_called_simulated(nb: NotebookNode) -> list[str]:
     """Name each code cell whose figure does not say that its patients are simulated.
 
     Figures of stored results, which are of real patients, do not count. That the run itself says
-    it and how to come by the real patients, is looked for, too.
+    it, and how to come by the real patients, is looked for, too.
     """
     outputs = [(cell, output) for cell in nb.cells for output in cell.get("outputs", [])]
     texts = [output.get("text", "") for _, output in outputs]
