@@ -27,6 +27,9 @@ from book.studies import (
     fusion_skin,
     generalising,
     genes,
+    handful,
+    handful_skin,
+    handful_tasks,
     hospitals,
     hospitals_choice,
     hospitals_gaps,
@@ -43,8 +46,9 @@ from book.studies.study import Study
 # `lung_to_liver` needs the networks of `lung_sources`.
 SCRIPTS = (
     *(decisions_skin, decisions_stays, ecg, first_transfer, fusion, fusion_skin, generalising),
-    *(genes, hospitals, hospitals_choice, hospitals_gaps, images_ct_mr, images_xray_ultrasound),
-    *(lung_real, lung_sources, lung_to_liver, lung_prepared),
+    *(genes, handful, handful_skin, handful_tasks, hospitals, hospitals_choice, hospitals_gaps),
+    *(images_ct_mr, images_xray_ultrasound, lung_real, lung_sources, lung_to_liver),
+    *(lung_prepared,),
 )
 
 
