@@ -124,9 +124,6 @@ PAIRS = [
     Pair("fits", "prototype_logit",
          "prototype_logit(*np.float32([z[:8]]), np.float32(y[:8]), np.float32(z))",
          lambda c: models.prototype_logit(ROWS_FEW.z[:8], c.y[:8], ROWS_FEW.z), 1e-4),
-    Pair("fits", "by_uncertainty", "by_uncertainty(*np.float32([[0.6, 8], [0.1, 2], [1, 0.5]]))",
-         lambda c: models.uncertainty_weighted(
-             np.float32([0.6, 8]), np.float32([0.1, 2]), np.array([0, 1])), 1e-5),
 ]
 # fmt: on
 
