@@ -1,15 +1,15 @@
 """Few-shot strategies on lesions of skin, of real patients: rare diagnoses, and other images.
 
 The source is the four common diagnoses of HAM10000 (dermoscopy). Tasks are pairs of its three rare
-ones, of other lesions, and pairs of diagnoses of PAD-UFES-20 (photographs by telephone), with five
-patients of each class. HAM10000 has no patient ids, so there a lesion stands for a patient.
+ones, of other lesions, and a cancer against a benign lesion of PAD-UFES-20 (photographs by
+telephone), with five patients of each class. HAM10000 has no patient ids: a lesion is a patient.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import cache
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 # First: it decides how TensorFlow starts.
@@ -31,7 +31,7 @@ from medxfer_utils.models import Array
 
 FILES = ("ham10000_metadata.csv", "ham10000_28.npz")
 COMMON, RARE = ("nv", "mel", "bkl", "bcc"), ("akiec", "df", "vasc")
-PAD = ("NEV", "SEK", "ACK", "BCC", "SCC")  # 52 photographs of melanoma are too few
+BENIGN, MALIGNANT = ("SEK", "ACK"), ("BCC", "SCC")  # of PAD-UFES-20; its melanomas are too few
 
 
 @cache
@@ -50,10 +50,12 @@ def telephone() -> tuple[Array, pd.DataFrame]:
     return x.numpy() / 127.5 - 1, fusion_skin.table()
 
 
-def pairs(x: Array, diagnosis: Any, who: Any, kinds: Sequence[str], name: str) -> dict[str, Cohort]:
+def pairs(
+    x: Array, diagnosis: Any, who: Any, each: Iterable[tuple[str, str]], name: str
+) -> dict[str, Cohort]:
     """Each two diagnoses are a task: the second against the first."""
     tasks = {}
-    for pair in combinations(kinds, 2):
+    for pair in each:
         rows = np.isin(diagnosis, pair)
         named = f"{name}: {pair[1]} or {pair[0]}"
         y = (diagnosis[rows] == pair[1]).astype(int)
@@ -69,17 +71,18 @@ def common(replicate: int) -> tuple[keras.Model, keras.Model, Tasks]:
     data = x[rows], np.array([COMMON.index(k) for k in kind[rows]])
     made = models.train(network((28, 28, 3), len(COMMON), replicate), *data, SOURCE, replicate)
     longer = models.train(made, *data, MORE, replicate + 1000)
-    return made, longer, [*pairs(x, kind, who, COMMON, "HAM10000").values()]
+    return made, longer, [*pairs(x, kind, who, combinations(COMMON, 2), "HAM10000").values()]
 
 
 @cache
 def skin_tasks() -> dict[str, Cohort]:
     """Rare diagnoses of HAM10000, and those of PAD-UFES-20."""
     x, table = dermoscopy()
-    rare = pairs(x, table["dx"].to_numpy(), table["lesion_id"].to_numpy(), RARE, "HAM10000")
+    kind, who = table["dx"].to_numpy(), table["lesion_id"].to_numpy()
+    rare = pairs(x, kind, who, combinations(RARE, 2), "HAM10000")
     x, table = telephone()
     kind, who = table["diagnostic"].to_numpy(), table["patient_id"].to_numpy()
-    return rare | pairs(x, kind, who, PAD, "PAD-UFES-20")
+    return rare | pairs(x, kind, who, product(BENIGN, MALIGNANT), "PAD-UFES-20")
 
 
 def skin(replicate: int, only: Only = ALL) -> list[dict[str, Any]]:
