@@ -35,7 +35,7 @@ from medxfer_utils import clinic, data, metrics
 from medxfer_utils.cohorts import Cohort, draw
 from medxfer_utils.models import Array
 
-POOL, TESTED, MORE = 400, 600, (20, 40, 160)
+POOL, TESTED, MORE = 400, 600, (20, 160)
 STEPS, RATE, LABELLED, MEASURED = 300, 0.003, 16, 48  # images in a step
 CUTS = (0.05, 0.25, 0.5, 0.75)  # of the simulated spiculation, between the grades 1 to 5
 TASKS = 5  # diagnosis, diameter, grade, signs, age

@@ -100,7 +100,7 @@ TABLES = {
     "genes": Expected(80, 4, 0.03, {}, "genes"),
     "handful": Expected(4320, 9, 0.03, dear=True),
     "handful_skin": Expected(945, 9, 0.03, {}, "two skins", dear=True),
-    "handful_tasks": Expected(100, 9, 0.03, {}, "lidc", dear=True),
+    "handful_tasks": Expected(84, 9, 0.03, {}, "lidc", dear=True),
     "medmnist_recipe": Expected(22, 4, 0.02, {"accuracy": 0.03}, "recipe", dear=True),
     "lidc_transfer": Expected(3100, 12, 0.03, {"log loss": 0.2}, "lidc", dear=True),
     "lung_sources": Expected(32, 8, 0.02, dear=True),
