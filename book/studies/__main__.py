@@ -28,7 +28,6 @@ from book.studies import (
     generalising,
     genes,
     handful,
-    handful_skin,
     handful_tasks,
     hospitals,
     hospitals_choice,
@@ -46,7 +45,7 @@ from book.studies.study import Study
 # `lung_to_liver` needs the networks of `lung_sources`.
 SCRIPTS = (
     *(decisions_skin, decisions_stays, ecg, first_transfer, fusion, fusion_skin, generalising),
-    *(genes, handful, handful_skin, handful_tasks, hospitals, hospitals_choice, hospitals_gaps),
+    *(genes, handful, handful_tasks, hospitals, hospitals_choice, hospitals_gaps),
     *(images_ct_mr, images_xray_ultrasound, lung_real, lung_sources, lung_to_liver),
     *(lung_prepared,),
 )

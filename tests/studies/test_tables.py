@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks import four_hospitals as flamby
 from benchmarks import medmnist_recipe, tabular_transfer
-from book.studies import decisions_skin, decisions_stays, fusion_skin, handful_skin, lung_sources
+from book.studies import decisions_skin, decisions_stays, fusion_skin, lung_sources
 from book.studies.__main__ import studies
 from book.studies.study import Study
 
@@ -49,7 +49,6 @@ NEEDED = {
         *((name, "skin") for name in fusion_skin.FILES),
         ("mobilenet_2_5_224_tf_no_top.h5", "weights"),
     ],
-    "two skins": [(name, "skin") for name in (*fusion_skin.FILES, *handful_skin.FILES)],
     "heartbeats": [(name, "ecg") for name in FILES],
     "archive": [("ECG5000_TRAIN.txt", "ecg"), ("ECG200_TRAIN.tsv", "ecg")],
     "genes": [("golub_leukaemia_7129.npz", "gene")],
@@ -99,7 +98,6 @@ TABLES = {
     "ecg_archive": Expected(60, 2, 0.05, {}, "archive", dear=True),
     "genes": Expected(80, 4, 0.03, {}, "genes"),
     "handful": Expected(4320, 9, 0.03, dear=True),
-    "handful_skin": Expected(945, 9, 0.03, {}, "two skins", dear=True),
     "handful_tasks": Expected(84, 9, 0.03, {}, "lidc", dear=True),
     "medmnist_recipe": Expected(22, 4, 0.02, {"accuracy": 0.03}, "recipe", dear=True),
     "lidc_transfer": Expected(3100, 12, 0.03, {"log loss": 0.2}, "lidc", dear=True),
