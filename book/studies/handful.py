@@ -85,7 +85,7 @@ def sources(replicate: int) -> dict[str, list[Tasks]]:
 @cache
 def held_out(replicate: int) -> dict[str, Cohort]:
     """Questions that no source patient was asked, on another scanner."""
-    tasks = {}
+    tasks: dict[str, Cohort] = {}
     for k, organ in enumerate(NEW):
         site = replace(SITE, organ=organ, **ELSEWHERE)
         seen = clinic.simulate(site, TESTED, 100 * replicate + 50 + k)

@@ -59,14 +59,14 @@ def prototypical(start: keras.Model, tasks: Tasks, seed: int, name: str) -> kera
     rate = keras.optimizers.schedules.CosineDecay(rate, episodes)
     optimiser, weights = keras.optimizers.Adam(rate), backbone.trainable_weights
 
-    @tf.function(input_signature=2 * signature(start.input_shape[1:]))
-    def step(x: Any, y: Any, asked: Any, truth: Any) -> None:
+    def one(x: Any, y: Any, asked: Any, truth: Any) -> None:
         with tf.GradientTape() as tape:
             z = backbone(tf.concat([x, asked], 0))
             logit = models.prototype_logit(z[: tf.shape(x)[0]], y, z[tf.shape(x)[0] :])
             loss = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(truth, logit))
         optimiser.apply(tape.gradient(loss, weights), weights)
 
+    step = tf.function(one, input_signature=2 * signature(start.input_shape[1:]))
     for some in drawn(tasks, 5, ASKED, episodes, seed):
         step(*some)
     return twin
@@ -76,8 +76,7 @@ def meta(start: keras.Model, tasks: Tasks, seed: int) -> keras.Model:
     """Reptile: five steps of plain gradient descent on ten patients a class, and half the way."""
     inner = models.copied(start)
 
-    @tf.function(input_signature=signature(start.input_shape[1:]))
-    def descend(x: Any, y: Any) -> None:
+    def five(x: Any, y: Any) -> None:
         for _ in range(5):
             with tf.GradientTape() as tape:
                 each = tf.nn.sigmoid_cross_entropy_with_logits(y, inner(x)[:, 0])
@@ -85,6 +84,8 @@ def meta(start: keras.Model, tasks: Tasks, seed: int) -> keras.Model:
             slopes = tape.gradient(loss, inner.trainable_weights)
             for weight, slope in zip(inner.trainable_weights, slopes, strict=True):
                 weight.assign_sub(STEP * slope)
+
+    descend = tf.function(five, input_signature=signature(start.input_shape[1:]))
 
     def adapt(twin: keras.Model, task: list[Any]) -> None:
         inner.set_weights(twin.get_weights())

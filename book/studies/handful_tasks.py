@@ -79,7 +79,7 @@ TWO_STEPS = Way((0, 1, 1, 1, 0))
 # --- patients -------------------------------------------------------------------------------------
 
 
-def measured(x: Array, y: Any, who: Any, mm: Array, grade: Array, rest: Array) -> Measured:
+def measured(x: Array, y: Any, who: Any, mm: Any, grade: Any, rest: Array) -> Measured:
     """Put together."""
     cohort = Cohort("nodules", np.arange(len(y), dtype=float), np.asarray(y), who)
     return Measured(cohort, x, np.column_stack([mm, grade[:, None] > np.arange(1, 5), rest]))
