@@ -149,7 +149,7 @@ def test_reptile_learns_to_learn_sines() -> None:
     def drawn(n: int) -> Waves:
         return [*zip(rng.uniform(0.1, 5, n), rng.uniform(0, np.pi, n), strict=True)]
 
-    learnt, new = models.reptile(start, drawn(2000), adapt), drawn(25)
+    learnt, new = models.reptile(start, drawn(1000), adapt), drawn(25)
     assert error(learnt, new) < 0.4 * error(start, new)
 
 
