@@ -178,6 +178,48 @@ def folds(cohort: Cohort, k: int, rng: np.random.Generator) -> list[NDArray[np.g
     return [queue[part::k] for part in range(k)]
 
 
+def episode(
+    cohort: Cohort, shots: int, rng: np.random.Generator, queries: int | None = None
+) -> tuple[Cohort, Cohort]:
+    """Draw one episode: a few patients of each class to learn from, and others to be asked about.
+
+    With the same seed the few are nested, as in `draw`. Taught in lesson 14.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        The task. A patient counts as ill if any of its rows is.
+    shots : int
+        Patients of each class that are learnt from, with all their rows.
+    rng : numpy.random.Generator
+        The only source of chance.
+    queries : int, optional
+        Patients of each class that are asked about; all others if not given.
+
+    Returns
+    -------
+    support, query : Cohort
+        No patient is in both.
+
+    Raises
+    ------
+    ValueError
+        If a class has too few patients for both, or none.
+    """
+    strata, asked = _strata(cohort, rng), 1 if queries is None else queries
+    ill, healthy = map(len, strata)
+    there = f"{cohort.name!r} has {ill} ill and {healthy} healthy patients"
+    require(min(ill, healthy), f"{there}: a task needs both classes; choose another task.")
+    need = f"{shots} to learn from and {asked} to be asked about in each class"
+    enough = shots >= 1 and asked >= 1 and shots + asked <= min(ill, healthy)
+    require(enough, f"{there}, not {need}: ask for 1 or more of each, and for fewer in all.")
+    last = None if queries is None else shots + queries
+    few, others = (
+        np.concatenate([s[part] for s in strata]) for part in (slice(shots), slice(shots, last))
+    )
+    return cohort.of(few), cohort.of(others)
+
+
 def together(cohorts: Sequence[Cohort], name: str = "pooled data") -> Cohort:
     """All patients of several sites as if they were of one.
 

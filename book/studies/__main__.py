@@ -31,6 +31,8 @@ from book.studies import (
     fusion_text,
     generalising,
     genes,
+    handful,
+    handful_tasks,
     hospitals,
     hospitals_choice,
     hospitals_gaps,
@@ -51,6 +53,10 @@ SCRIPTS = (
     *(fusion_lesions, fusion_moved, fusion_skin, fusion_text, generalising),
     *(genes, hospitals, hospitals_choice, hospitals_gaps, images_ct_mr, images_xray_ultrasound),
     *(lung_real, lung_sources, lung_to_liver, lung_prepared, signals),
+    *(decisions_skin, decisions_stays, ecg, first_transfer, fusion, fusion_skin, generalising),
+    *(genes, handful, handful_tasks, hospitals, hospitals_choice, hospitals_gaps),
+    *(images_ct_mr, images_xray_ultrasound, lung_real, lung_sources, lung_to_liver),
+    *(lung_prepared,),
 )
 
 

@@ -1,16 +1,16 @@
 # fmt: off
-# ruff: noqa: I001
+# ruff: noqa: I001, E501
 from .architectures import image_network as image_network, reinitialised as reinitialised
 from .architectures import tabular_network as tabular_network
 from .augmentation import flips_and_turns as flips_and_turns
 from .augmentation import flips_turns_and_contrast as flips_turns_and_contrast
 from .backbones import backbone as backbone, weights_url as weights_url
 from .base import Array as Array, Classical as Classical, Labels as Labels, Predicts as Predicts
-from .base import Rows as Rows, Strategy as Strategy, Training as Training
+from .base import Rows as Rows, Strategy as Strategy, Training as Training, rows as rows
 from .base import Transferable as Transferable, fit_scaler as fit_scaler
 from .base import log_odds_of as log_odds_of, predicting as predicting, ranking as ranking
-from .base import rows as rows
 from .combined import Average as Average
+from .few import prototype_logit as prototype_logit, reptile as reptile, uncertainty_weighted as uncertainty_weighted
 from .fusion import Modalities as Modalities
 from .linear import Linear as Linear, logistic_loss as logistic_loss
 from .linear import posterior_mode as posterior_mode

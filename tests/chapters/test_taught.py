@@ -119,6 +119,11 @@ PAIRS = [
          lambda c: POOLED.theta, 1e-3),
     Pair("sites", "signs p_value", "p_value", lambda c: sign_flip_test(GAINS, RNG), 0.05),
     Pair("sites", "answers joint given leep", "leep", lambda c: transfer.leep(c.answers, B.y)),
+    Pair("fits", "episode", "episode(few, 3, np.random.default_rng(1))[1].patient",
+         lambda c: cohorts.episode(B, 3, np.random.default_rng(1))[1].patient),
+    Pair("fits", "prototype_logit",
+         "prototype_logit(*np.float32([z[:8]]), np.float32(y[:8]), np.float32(z))",
+         lambda c: models.prototype_logit(ROWS_FEW.z[:8], c.y[:8], ROWS_FEW.z), 1e-4),
 ]
 # fmt: on
 

@@ -116,6 +116,8 @@ TABLES = {
     "genes_batches": Expected(120, 6, 0.03, {"within a batch": 0.05}, "bladders"),
     "signals_sources": Expected(240, 10, 0.05, {}, "heartbeats", dear=True),
     "signals_archive": Expected(40, 4, 0.05, {}, "archive", dear=True),
+    "handful": Expected(4320, 9, 0.03, dear=True),
+    "handful_tasks": Expected(84, 9, 0.03, {}, "lidc", dear=True),
     "medmnist_recipe": Expected(22, 4, 0.02, {"accuracy": 0.03}, "recipe", dear=True),
     "lidc_transfer": Expected(3100, 12, 0.03, {"log loss": 0.2}, "lidc", dear=True),
     "lung_sources": Expected(32, 8, 0.02, dear=True),
