@@ -96,7 +96,7 @@ def unet(
     """A small U-Net [1]_: from an image of any size, odd ones too, to log odds for each pixel.
 
     Its encoder has the layers of `image_network`, under the same names: `with_backbone_of` gives it
-    to a classifier.
+    to a classifier. The way up is thin: each of its blocks has the filters of the first.
 
     Parameters
     ----------
@@ -112,10 +112,10 @@ def unet(
     ----------
     .. [1] Ronneberger, Fischer and Brox (2015), U-Net. MICCAI.
     """
-    fixed = len(shape) == 3 and all(isinstance(side, int) and side > 0 for side in shape)
+    fixed = len(shape) == 3 and all(isinstance(side, int) for side in shape)
     require(fixed, f"A U-Net needs a fixed (height, width, channels), not {shape}.")
     h = image = keras.Input(shape, name="image")
-    seen = []
+    seen: list[Any] = []
     for k, width in enumerate(filters, start=1):
         h = keras.layers.MaxPooling2D(padding="same", name=f"pool_{k - 1}")(h) if seen else h
         h = _convolved(h, width, "conv", "norm", "relu", k)
@@ -125,7 +125,7 @@ def unet(
         over = [(0, h.shape[axis] - beside.shape[axis]) for axis in (1, 2)]  # 1 for odd sides
         h = keras.layers.Cropping2D(over, name=f"cut_{k}")(h)
         h = keras.layers.Concatenate(name=f"both_{k}")([beside, h])
-        h = _convolved(h, filters[k - 1], "join", "join_norm", "join_relu", k)
+        h = _convolved(h, filters[0], "join", "join_norm", "join_relu", k)
     logits = keras.layers.Conv2D(1, 1, name="head")(h)
     return reinitialised(keras.Model(image, logits, name="unet"), seed)
 

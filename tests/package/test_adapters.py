@@ -153,11 +153,12 @@ def test_bad_input_is_refused() -> None:
     two, three = np.zeros((2, 8, 8), int), np.zeros((2, 8, 9), int)
     film = models.with_film(net)
     head = keras.Sequential([keras.Input((3,)), L.Dense(1, name="head")])
+    any_size: Any = (None, 32, 1)
     faults: dict[str, tuple[Any, str]] = {
         "sizes": (lambda: metrics.dice(two, three), r"\(2, 8, 8\) and \(2, 8, 9\): give both"),
         "one": (lambda: metrics.dice(two[0], two[0]), r"as \(n, height, width\)"),
         "soft": (lambda: metrics.dice(two, two + 0.4), "threshold probabilities"),
-        "any size": (lambda: models.unet((None, 32, 1)), "fixed .height, width, channels., not"),
+        "any size": (lambda: models.unet(any_size), "fixed .height, width, channels., not"),
         "film": (lambda: models.merged(film, net), "FiLM is not merged"),
         "no place": (lambda: models.with_film(head), "no convolutions, beside"),
         "only": (
