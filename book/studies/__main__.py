@@ -33,10 +33,12 @@ from book.studies import (
     hospitals_statistics,
     images_ct_mr,
     images_xray_ultrasound,
+    liver_real,
     lung_prepared,
     lung_real,
     lung_sources,
     lung_to_liver,
+    small_changes,
 )
 from book.studies.study import Study
 
@@ -44,7 +46,7 @@ from book.studies.study import Study
 SCRIPTS = (
     *(decisions_skin, decisions_stays, ecg, first_transfer, fusion, fusion_skin, generalising),
     *(genes, hospitals, hospitals_choice, hospitals_gaps, images_ct_mr, images_xray_ultrasound),
-    *(lung_real, lung_sources, lung_to_liver, lung_prepared),
+    *(lung_real, lung_sources, lung_to_liver, lung_prepared, small_changes, liver_real),
 )
 
 

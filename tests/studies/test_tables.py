@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks import four_hospitals as flamby
 from benchmarks import medmnist_recipe, tabular_transfer
-from book.studies import decisions_skin, decisions_stays, fusion_skin, lung_sources
+from book.studies import decisions_skin, decisions_stays, fusion_skin, liver_real, lung_sources
 from book.studies.__main__ import studies
 from book.studies.study import Study
 
@@ -51,6 +51,7 @@ NEEDED = {
     ],
     "heartbeats": [(name, "ecg") for name in FILES],
     "archive": [("ECG5000_TRAIN.txt", "ecg"), ("ECG200_TRAIN.tsv", "ecg")],
+    "livers": [(liver_real.FILE, liver_real.FOLDER)],
     "genes": [("golub_leukaemia_7129.npz", "gene")],
     "nothing": [],
 }
@@ -106,6 +107,10 @@ TABLES = {
     "lung_to_liver_starts": Expected(20, 6, 0.02, dear=True),
     "lung_to_liver_prepared": Expected(200, 5, 0.02, {"log loss": 0.2}, dear=True),
     "lung_to_liver_curves": Expected(180, 3, 0.02, {"log loss": 0.2}, dear=True),
+    "lung_to_liver_small": Expected(168, 7, 0.02, {"log loss": 0.2}, dear=True),
+    "masks_as_source": Expected(216, 6, 0.04, {"log loss": 0.2}, dear=True),
+    "liver_planted": Expected(352, 11, 0.04, {"log loss": 0.2}, "livers", dear=True),
+    "liver_outlines": Expected(16, 4, 0.03, {"patients": 0}, "livers", dear=True),
     "ultrasound_prepared": Expected(144, 6, 0.03, {"log loss": 0.2}, "lidc", dear=True),
     "stays_hours": Expected(160, 4, 0.02, {"log loss": 0.2}, "stays"),
     "skin_diagnoses": Expected(12, 6, 0.02, SAID, "skin", dear=True),
