@@ -160,6 +160,18 @@ def with_adapters(network: keras.Model) -> keras.Model:
     return _grown(network, _beside)
 
 
+@keras.saving.register_keras_serializable("medxfer_utils")
+class ScaleAndShift(keras.layers.Layer):  # type: ignore[misc]
+    """Each channel times a number, plus another; at the start 1 and 0."""
+
+    def build(self, shape: Sequence[int | None]) -> None:
+        self.scale = self.add_weight(shape=shape[-1:], initializer="ones", name="scale")
+        self.shift = self.add_weight(shape=shape[-1:], initializer="zeros", name="shift")
+
+    def call(self, x: Any) -> Any:
+        return x * self.scale + self.shift
+
+
 def with_film(network: keras.Model) -> keras.Model:
     """The same function, with a scale and a shift of each channel of the convolutions (FiLM [1]_).
 
@@ -200,8 +212,7 @@ def _with_small(
 
 def _after(layer: keras.Layer, x: Any) -> Any:
     """A convolution, then a scale and a shift of each channel."""
-    start = {"bias_axes": "c", "kernel_initializer": "ones", "name": f"film_{layer.name}"}
-    return keras.layers.EinsumDense("...c,c->...c", layer.filters, **start)(layer(x))
+    return ScaleAndShift(name=f"film_{layer.name}")(layer(x))
 
 
 def _beside(layer: keras.Layer, x: Any) -> Any:
