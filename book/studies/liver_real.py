@@ -28,9 +28,9 @@ from book.studies.lung_prepared import as_nodule, from_scratch
 from book.studies.lung_sources import LIVER, in_liver
 from book.studies.lung_to_liver import stored, tuned
 from book.studies.study import ALL, FILTERS, Only, Study, chosen, curve, lung_window
-from medxfer_utils import clinic, data, images, metrics, models, require, transfer
+from medxfer_utils import clinic, data, images, metrics, models, require
 from medxfer_utils.cohorts import Cohort
-from medxfer_utils.models import Array, Model, Strategy, Training
+from medxfer_utils.models import Array, Strategy, Training
 
 FILE, FOLDER = "msd_liver_slices_128.npz", "liver_ct"
 PLANTED, OUTLINES = "liver_planted", "liver_outlines"
@@ -140,13 +140,6 @@ def planted_strategies(seed: int) -> dict[str, Strategy]:
     """What lessons 07 and 08 conclude, and the outlines of real livers as a source."""
     naive, blind = stored("window", seed), lung_to_liver.best(seed)
     turned = replace(naive, prepare=as_nodule)
-    outlined, fresh = outliner(seed), lung_to_liver.fresh
-
-    def from_outlines(t: Cohort, s: int) -> Model:
-        start = fresh(s)
-        start = replace(start, network=models.with_backbone_of(outlined, start.network))
-        return transfer.fine_tuned(start, t, lung_to_liver.told(small_changes.ENCODER, t), s)
-
     return {
         "scratch": from_scratch(in_liver),
         "scratch, window": from_scratch(lung_window),
@@ -157,7 +150,7 @@ def planted_strategies(seed: int) -> dict[str, Strategy]:
         "source: window": tuned(naive),
         "as a nodule": tuned(turned),
         "fine-tuned": tuned(blind),
-        "source: outlines": from_outlines,
+        "source: outlines": small_changes.under_new_head(outliner(seed)),
         "five measurements": lung_to_liver.baselines()["five measurements"],
     }
 

@@ -49,7 +49,8 @@ KINDS: dict[str, tuple[Grow, Pick]] = {
     "all, norms held": (models.copied, lambda v: v.trainable),
 }
 RATES = (0.001, 0.003, 0.01, 0.03)  # tried in repeat 0
-CHOSEN = dict.fromkeys(KINDS, 0.003)
+CHOSEN = {"head only": 0.01, "biases only": 0.003, "norms only": 0.03, "FiLM": 0.03}
+CHOSEN |= {"LoRA, rank 1": 0.01, "adapters": 0.03, "all, norms held": 0.003}
 
 
 def moving(network: keras.Model, pick: Pick) -> list[keras.Variable]:
@@ -96,7 +97,7 @@ def tried() -> dict[str, Any]:
 
 SOURCE = Training(steps=300, rate=0.003, batch=32, cosine=True, augment=contrast)
 PATIENTS, FEW, MOST = 1500, (10, 20, 50), 12  # repeats: three for each source network
-ENCODER = lung_to_liver.SCRATCH  # learning rate under a new head, the same for every source
+AT_ONCE = ("diagnoses", "masks")  # also trained without first fitting the head, fast
 
 
 def segmenter(x: Array, mask: Mask, training: Training, start: keras.Model) -> keras.Model:
@@ -150,21 +151,27 @@ def by_mask(network: keras.Model, hu: Array) -> Array:
     return np.column_stack([side, mean, np.abs(mean), spread])
 
 
-def source_strategies(repeat: int, rate: float) -> dict[str, Strategy]:
+def under_new_head(source: keras.Model, at_once: bool = False) -> Strategy:
+    """An encoder under a new head: first the head is fitted, then all (LP-FT), or all at once."""
+
+    def strategy(t: Cohort, s: int) -> Model:
+        start = lung_to_liver.fresh(s)
+        start = replace(start, network=models.with_backbone_of(source, start.network))
+        if at_once:
+            return transfer.fine_tuned(start, t, told(lung_to_liver.SCRATCH, t), s)
+        return lung_to_liver.lp_ft(start, t, s)
+
+    return strategy
+
+
+def source_strategies(repeat: int) -> dict[str, Strategy]:
     """Each encoder under a new head, from scratch, and the outlines measured."""
-    every, fresh = encoders(repeat % 4), lung_to_liver.fresh
-
-    def under_new_head(source: keras.Model) -> Strategy:
-        def strategy(t: Cohort, s: int) -> Model:
-            start = fresh(s)
-            start = replace(start, network=models.with_backbone_of(source, start.network))
-            return transfer.fine_tuned(start, t, told(rate, t), s)
-
-        return strategy
-
+    every = encoders(repeat % 4)
     take = FunctionTransformer(lambda hu: by_mask(every["masks of livers"], hu))
     measured = make_pipeline(take, StandardScaler(), LogisticRegression())
-    return {name: under_new_head(network) for name, network in every.items()} | {
+    kinds = {name: under_new_head(network) for name, network in every.items()}
+    kinds |= {f"{name}, all at once": under_new_head(every[name], True) for name in AT_ONCE}
+    return kinds | {
         "scratch": lung_to_liver.scratch(),
         "outlines measured": lambda t, s: transfer.classical(measured, t),
     }
@@ -172,11 +179,11 @@ def source_strategies(repeat: int, rate: float) -> dict[str, Strategy]:
 
 def one_source(repeat: int, only: Only = ALL) -> pd.DataFrame:
     """Every source at three sizes."""
-    return curve(source_strategies(repeat, ENCODER), liver(repeat), FEW, repeat, only)
+    return curve(source_strategies(repeat), liver(repeat), FEW, repeat, only)
 
 
 FACTS = {"repeats": list(REPEATS[:MOST]), "sizes": COMPARED, "rates": CHOSEN}
-SEGMENTED = {"repeats": list(REPEATS[:MOST]), "sizes": FEW, "rate": ENCODER, "patients": PATIENTS}
+SEGMENTED = {"repeats": list(REPEATS[:MOST]), "sizes": FEW, "patients": PATIENTS}
 STUDIES = (
     Study(TABLE, EACH[:MOST], one_small, ("strategy", "n"), PACKAGES, FACTS, tried),
     Study(MASKS, EACH[:MOST], one_source, ("strategy", "n"), PACKAGES, SEGMENTED),
