@@ -47,7 +47,7 @@ KINDS: dict[str, tuple[Grow, Pick]] = {
     "adapters": (models.with_adapters, lambda v: "adapter_" in v.path),
     "all, norms held": (models.copied, lambda v: v.trainable),
 }
-# Learning rates: the best of 0.001, 0.003, 0.01, 0.03 (and 0.1 where that was the best) in repeat 0.
+# Learning rates: the best in repeat 0 of 0.001, 0.003, 0.01, 0.03 (0.1 too, if that was the best).
 RATES = {"head only": 0.01, "biases only": 0.003, "norms only": 0.03, "FiLM": 0.03}
 RATES |= {"LoRA, rank 1": 0.01, "adapters": 0.03, "all, norms held": 0.003}
 
