@@ -156,6 +156,13 @@ def thaw(network: keras.Model) -> None:
         layer.trainable = True
 
 
+def places(network: keras.Model, some: Sequence[keras.Variable]) -> tuple[int, ...]:
+    """Where some weights stand among all of the network."""
+    found = tuple(k for k, v in enumerate(network.weights) if any(v is w for w in some))
+    require(len(found) == len(some), "Weights are named that are not this network's.")
+    return found
+
+
 def chance(network: keras.Model) -> list[keras.Variable]:
     """The state of all that draws: dropout, noise, augmentation. It is not among the weights."""
     return [v for v in network.variables if v.name == "seed_generator_state"]

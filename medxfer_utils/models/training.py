@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medxfer_utils import require, settle_tensorflow
-from medxfer_utils.models.architectures import chance, every_layer, settle, thaw
+from medxfer_utils.models.architectures import chance, every_layer, places, settle, thaw
 from medxfer_utils.models.base import Array, Augmentation, Labels, Training
 from medxfer_utils.models.penalties import Penalty, Seen
 
@@ -117,11 +117,8 @@ def train(
     """
     multipliers, frozen = dict(multipliers or {}), tuple(sorted(frozen))
     _require_fit(network, x, y, training, {*multipliers, *frozen})
-    held = penalty.penalty if penalty else None
-    kinds = training.optimiser, training.loss, training.augment, held
-    moving = tuple(k for k, v in enumerate(network.weights) if any(v is w for w in only))
-    require(len(moving) == len(only), "`only` names weights that are not this network's.")
-    fit, owners = _compiled_fit(Graph(network.to_json(), frozen, *kinds, moving))
+    kinds = training.optimiser, training.loss, training.augment, getattr(penalty, "penalty", None)
+    fit, owners = _compiled_fit(Graph(network.to_json(), frozen, *kinds, places(network, only)))
     order = in_turn(len(x), training, seed) if order is None else order
     strength, attention = (penalty.strength, penalty.attention) if penalty else (0.0, ())
     told = [training.rate, training.smoothing, training.cosine, strength]
