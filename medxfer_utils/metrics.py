@@ -140,6 +140,33 @@ def average_precision(y: Values, score: Values) -> float:
     return float(sklearn_metrics.average_precision_score(*_checked_scores(y, score)))
 
 
+def dice(truth: Values, found: Values) -> Array:
+    """Dice coefficient of each pair of masks: twice their overlap by the sum of their areas.
+
+    Parameters
+    ----------
+    truth, found : array_like, shape (n, height, width)
+        0 or 1 for each pixel.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        1 where both are empty: they agree.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or there are other values than 0 and 1.
+    """
+    a, b = np.asarray(truth), np.asarray(found)
+    sizes = f"masks of shape {a.shape} and {b.shape}"
+    require(a.shape == b.shape and a.ndim == 3, f"{sizes}: give both as (n, height, width).")
+    marks = np.isin(a, (0, 1)).all() and np.isin(b, (0, 1)).all()
+    require(marks, "A mask holds other values than 0 and 1: threshold probabilities first.")
+    both, areas = ((a * b.astype(float)).sum((1, 2)), (a.astype(float) + b).sum((1, 2)))
+    return np.asarray(np.where(areas > 0, 2 * both / np.maximum(areas, 1), 1.0))
+
+
 def brier(y: Values, p: Values) -> float:
     """Mean squared distance between probability and truth (Brier 1950): 0 is best, 1 worst."""
     ill, values = _checked_scores(y, p, probability=True, classes=1)

@@ -39,24 +39,23 @@ from book.studies import (
     hospitals_statistics,
     images_ct_mr,
     images_xray_ultrasound,
+    liver_real,
     lung_prepared,
     lung_real,
     lung_sources,
     lung_to_liver,
     signals,
+    small_changes,
 )
 from book.studies.study import Study
 
 # `lung_to_liver` needs the networks of `lung_sources`.
 SCRIPTS = (
     *(decisions_skin, decisions_stays, ecg, first_transfer, fusion, fusion_attention),
-    *(fusion_lesions, fusion_moved, fusion_skin, fusion_text, generalising),
-    *(genes, hospitals, hospitals_choice, hospitals_gaps, images_ct_mr, images_xray_ultrasound),
-    *(lung_real, lung_sources, lung_to_liver, lung_prepared, signals),
-    *(decisions_skin, decisions_stays, ecg, first_transfer, fusion, fusion_skin, generalising),
-    *(genes, handful, handful_tasks, hospitals, hospitals_choice, hospitals_gaps),
+    *(fusion_lesions, fusion_moved, fusion_skin, fusion_text, generalising, genes),
+    *(handful, handful_tasks, hospitals, hospitals_choice, hospitals_gaps),
     *(images_ct_mr, images_xray_ultrasound, lung_real, lung_sources, lung_to_liver),
-    *(lung_prepared,),
+    *(lung_prepared, signals, small_changes, liver_real),
 )
 
 

@@ -225,18 +225,24 @@ def _images_of(lot: _Lot, site: Site, truth: pd.DataFrame, shape: Doubles) -> sc
     return _scanned(lot, site, hu, girth + GIRTH_SPREAD * habitus[:, 1])
 
 
+def _findings(lot: _Lot, site: Site) -> tuple[NDArray[np.int64], pd.DataFrame, Doubles]:
+    """Diagnosis, findings, and chance of the shape of each lesion."""
+    y = (lot.uniform("label", 1)[:, 0] < site.prevalence).astype(np.int64)[lot.owner]
+    latent = 1 + len(signs.FINDINGS[site.organ])
+    u = lot.per_lesion("lesion", latent + tissue.SHAPE_NUMBERS)
+    truth = signs.draw_signs(site.organ, site.case_mix, y, ndtri(u[:, :latent]))
+    return y, truth, u[:, latent:]
+
+
 def _lot_of(site: Site, patients: range, seed: int) -> Clinic:
     """Draw some patients of a site."""
     lot, organ = _Lot(seed, patients), site.organ
-    y = (lot.uniform("label", 1)[:, 0] < site.prevalence).astype(np.int64)[lot.owner]
-    latent = 1 + len(signs.FINDINGS[organ])
-    u = lot.per_lesion("lesion", latent + tissue.SHAPE_NUMBERS)
-    truth = signs.draw_signs(organ, site.case_mix, y, ndtri(u[:, :latent]))
+    y, truth, shape = _findings(lot, site)
     record = _record(lot, organ, y)
     chance = lot.per_lesion("report", reports.REPORT_NUMBERS)
     written = reports.write_reports(organ, truth, record, chance)
     ids = np.array([f"{organ}-{seed}-{p:06d}" for p in patients])[lot.owner]
-    x = _images_of(lot, site, truth, u[:, latent:])
+    x = _images_of(lot, site, truth, shape)
     return Clinic(Cohort(f"{organ} {site.modality}", x, y, ids), truth, record, written)
 
 
@@ -308,6 +314,33 @@ def simulate(site: Site, patients: int, seed: int) -> Clinic:
         If `patients` or `seed` is too small.
     """
     return next(stream(site, patients, seed, batch=patients + LOT))
+
+
+def lesions(site: Site, patients: int, seed: int) -> tuple[scanner.Floats, scanner.Floats]:
+    """The lesions of `simulate` without tissue and scanner.
+
+    Parameters
+    ----------
+    site, patients, seed
+        As for `simulate`; in the same order.
+
+    Returns
+    -------
+    share, contrast : ndarray, shape (n, size, size)
+        Share of each pixel that the lesion fills: half or more makes a mask. HU of the lesion above
+        those of the usual parenchyma. A nodule's spicules belong to neither.
+    """
+    require(patients >= 1 and seed >= 0, f"{patients} patients from seed {seed}: ask for 1 or more")
+    parts = []
+    for first in range(0, patients, LOT):
+        lot = _Lot(seed, range(first, min(first + LOT, patients)))
+        _, truth, shape = _findings(lot, site)
+        columns = {str(name): truth[name].to_numpy() for name in truth}
+        white = lot.white("texture", 1, site.grid.side)[:, 0]
+        about = site.organ, site.phase, columns, shape, white
+        parts.append(tissue.lesion_alone(*about, site.grid, site.slice_thickness))
+    share, contrast = (site.grid.crop(np.concatenate(each)) for each in zip(*parts, strict=True))
+    return share, contrast
 
 
 def ideal_logit(truth: pd.DataFrame, site: Site, record: pd.DataFrame | None = None) -> Doubles:

@@ -230,6 +230,33 @@ SCALES = {
 }
 
 
+def lesion_alone(
+    organ: str, phase: str, columns: Columns, shape: Doubles,
+    white: Floats, grid: Grid, thickness: float,
+) -> tuple[Floats, Floats]:  # fmt: skip
+    """Share of each pixel that a lesion fills, and its HU above the usual parenchyma.
+
+    Parameters as of `draw_tissue`, whose lesions these are. Strands that radiate are left out.
+    """
+    field = textures(white, grid, thickness, SCALES[organ])[2]
+    v = shape.T[:, :, None, None].astype(np.float32)
+    where = outline(columns, v, grid, thickness)
+    inner = _inside(organ, phase, columns, where, v, field)
+    return where.share, inner - np.float32(TISSUES[organ, phase].parenchyma)
+
+
+def _inside(
+    organ: str, phase: str, columns: Columns, where: Outline, v: Floats, field: Floats
+) -> Floats:
+    """HU inside the lesions of an organ, calcium too."""
+    if organ == "lung":
+        inner = inside_lung(columns, where, v, field)
+    else:
+        inner = inside_liver(columns, where, v, field, phase)
+    _calcified(inner, columns, where, v, field)
+    return inner
+
+
 def draw_tissue(
     organ: str, phase: str, columns: Columns, u: Doubles,
     shape: Doubles, white: Floats, grid: Grid, thickness: float,
@@ -266,11 +293,8 @@ def draw_tissue(
     beyond = np.clip(0.5 + depth / np.float32(grid.pixel), 0, 1)
     hu += (tissue.outside + tissue.outside_swing * coarse - hu) * beyond
     if organ == "lung":
-        inner = inside_lung(columns, where, v, field)
         rows = np.flatnonzero(columns["spiculation"])
         strands = Tubes(*(column[rows] for column in spicules(columns, shape, where.centre)))
         hu[rows] += np.maximum(20 - hu[rows], 0) * cover(strands, grid, thickness)
-    else:
-        inner = inside_liver(columns, where, v, field, phase)
-    _calcified(inner, columns, where, v, field)
+    inner = _inside(organ, phase, columns, where, v, field)
     return hu + (inner - hu) * where.share, level

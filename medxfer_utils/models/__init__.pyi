@@ -1,7 +1,7 @@
 # fmt: off
 # ruff: noqa: I001, E501
 from .architectures import image_network as image_network, reinitialised as reinitialised
-from .architectures import tabular_network as tabular_network
+from .architectures import tabular_network as tabular_network, unet as unet
 from .augmentation import flips_and_turns as flips_and_turns
 from .augmentation import flips_turns_and_contrast as flips_turns_and_contrast
 from .backbones import backbone as backbone, weights_url as weights_url
@@ -20,6 +20,6 @@ from .penalties import Seen as Seen, Shrink as Shrink, SpectralShrinkage as Spec
 from .surgery import backbone_layers as backbone_layers, blocks as blocks, norms as norms
 from .surgery import channel_attention as channel_attention, convolutions as convolutions
 from .surgery import merged as merged, trainable as trainable, with_adapters as with_adapters
-from .surgery import with_backbone_of as with_backbone_of, with_lora as with_lora
+from .surgery import with_backbone_of as with_backbone_of, with_film as with_film, with_lora as with_lora
 from .training import Penalised as Penalised, copied as copied, outputs as outputs, train as train
 from .training import with_statistics_of as with_statistics_of

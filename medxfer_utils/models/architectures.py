@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
-from medxfer_utils import settle_tensorflow
+from medxfer_utils import require, settle_tensorflow
 
 settle_tensorflow()  # first: it decides how TensorFlow starts, and keeps the start quiet
 
@@ -89,6 +90,54 @@ def image_network(
     return reinitialised(network, seed)
 
 
+def unet(
+    shape: tuple[int, int, int], filters: Sequence[int] = FILTERS, seed: int = 0
+) -> keras.Model:
+    """A small U-Net [1]_: from an image of any size, odd ones too, to log odds for each pixel.
+
+    Its encoder has the layers of `image_network`, under the same names: `with_backbone_of` gives it
+    to a classifier. The way up is thin: each of its blocks has the filters of the first.
+
+    Parameters
+    ----------
+    shape, filters, seed
+        As for `image_network`.
+
+    Returns
+    -------
+    keras.Model
+        Output (n, height, width, 1), from the layer `head`.
+
+    References
+    ----------
+    .. [1] Ronneberger, Fischer and Brox (2015), U-Net. MICCAI.
+    """
+    fixed = len(shape) == 3 and all(isinstance(side, int) for side in shape)
+    require(fixed, f"A U-Net needs a fixed (height, width, channels), not {shape}.")
+    h = image = keras.Input(shape, name="image")
+    seen: list[Any] = []
+    for k, width in enumerate(filters, start=1):
+        h = keras.layers.MaxPooling2D(padding="same", name=f"pool_{k - 1}")(h) if seen else h
+        h = _convolved(h, width, "conv", "norm", "relu", k)
+        seen.append(h)
+    for k in range(len(filters) - 1, 0, -1):
+        beside, h = seen[k - 1], keras.layers.UpSampling2D(name=f"up_{k}")(h)
+        over = [(0, h.shape[axis] - beside.shape[axis]) for axis in (1, 2)]  # 1 for odd sides
+        h = keras.layers.Cropping2D(over, name=f"cut_{k}")(h)
+        h = keras.layers.Concatenate(name=f"both_{k}")([beside, h])
+        h = _convolved(h, filters[0], "join", "join_norm", "join_relu", k)
+    logits = keras.layers.Conv2D(1, 1, name="head")(h)
+    return reinitialised(keras.Model(image, logits, name="unet"), seed)
+
+
+def _convolved(h: Any, width: int, conv: str, norm: str, relu: str, k: int) -> Any:
+    """A block of convolution, batch norm and ReLU."""
+    start = {"padding": "same", "use_bias": False, "name": f"{conv}_{k}"}
+    h = keras.layers.Conv2D(width, 3, **start)(h)
+    h = keras.layers.BatchNormalization(momentum=0.9, name=f"{norm}_{k}")(h)
+    return keras.layers.ReLU(name=f"{relu}_{k}")(h)
+
+
 def every_layer(network: keras.Model) -> list[keras.Layer]:
     """All layers, those of a network within it too, the outer before the inner."""
     return [part for layer in network.layers for part in layer._flatten_layers()]
@@ -105,6 +154,13 @@ def thaw(network: keras.Model) -> None:
     """Let every layer be trained; `network.trainable` does not reach into a network within it."""
     for layer in every_layer(network):
         layer.trainable = True
+
+
+def places(network: keras.Model, some: Sequence[keras.Variable]) -> tuple[int, ...]:
+    """Where some weights stand among all of the network."""
+    found = tuple(k for k, v in enumerate(network.weights) if any(v is w for w in some))
+    require(len(found) == len(some), "Weights are named that are not this network's.")
+    return found
 
 
 def chance(network: keras.Model) -> list[keras.Variable]:

@@ -1,12 +1,13 @@
 """What a network is made of, and what can be put in, beside or out of it.
 
 Names of its blocks, a backbone from elsewhere, small weights beside a frozen network (LoRA,
-residual adapters), and how much each channel matters.
+residual adapters, FiLM), and how much each channel matters. Layers are found by their kind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,9 @@ settle_tensorflow()  # first: it decides how TensorFlow starts, and keeps the st
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-NO_PLACE = "The network has no convolutions, beside which weights could be put."
+NO_PLACE = "The network has no {}, beside which weights could be put."
 CONVOLUTIONS = keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D
+LINEAR = *CONVOLUTIONS, keras.layers.Dense
 NORMS = tuple(getattr(keras.layers, f"{of}Normalization") for of in ("Batch", "Group", "Layer"))
 
 
@@ -34,8 +36,13 @@ def backbone_layers(network: keras.Model) -> tuple[str, ...]:
 
 def weighted(network: keras.Model) -> list[keras.Layer]:
     """The layers with weights but the head, those of a network within it each by itself."""
+    return [layer for layer in _with_weights(network) if layer.name != "head"]
+
+
+def _with_weights(network: keras.Model) -> list[keras.Layer]:
+    """Every layer with weights that is no network itself."""
     simple = [layer for layer in every_layer(network) if len(layer._flatten_layers()) == 1]
-    return [layer for layer in simple if layer.weights and layer.name != "head"]
+    return [layer for layer in simple if layer.weights]
 
 
 def norms(network: keras.Model) -> tuple[str, ...]:
@@ -103,10 +110,12 @@ def trainable(network: keras.Model, frozen: Sequence[str] = ()) -> int:
 
 
 def with_lora(network: keras.Model, rank: int, seed: int) -> keras.Model:
-    """The same function, with low-rank increments to every convolution to be trained (LoRA [1]_).
+    """The same function, with low-rank increments to be trained (LoRA [1]_).
 
-    Keras's own `enable_lora`: the kernel is frozen and A·B is added to it; B starts at zero. What a
-    convolution adds to each channel, if it does, is not frozen.
+    Keras's own `enable_lora`, for every convolution and dense layer but the head: the kernel is
+    frozen and A·B is added to it; B starts at zero. What a layer adds to each channel, if it does,
+    is not frozen. Convolutions that look at each channel alone (depthwise) stay as they are: their
+    kernels are small already.
 
     Parameters
     ----------
@@ -121,9 +130,10 @@ def with_lora(network: keras.Model, rank: int, seed: int) -> keras.Model:
     ----------
     .. [1] Hu et al. (2022), LoRA: low-rank adaptation of large language models. ICLR.
     """
-    require(convolutions(network), NO_PLACE)
     twin = copied(network)
-    for k, layer in enumerate(part for part in weighted(twin) if isinstance(part, CONVOLUTIONS)):
+    moving = [part for part in weighted(twin) if isinstance(part, LINEAR)]
+    require(moving, NO_PLACE.format("convolutions and no hidden dense layers"))
+    for k, layer in enumerate(moving):
         layer.enable_lora(rank)
         start = keras.initializers.HeUniform(seed=len(twin.layers) * seed + k)
         layer.lora_kernel_a.assign(start(layer.lora_kernel_a.shape))
@@ -139,42 +149,93 @@ def with_adapters(network: keras.Model) -> keras.Model:
     Raises
     ------
     ValueError
-        If there is no convolution, or one has no middle, to which the 1×1 could be added.
+        If there is no convolution, one has no middle, to which the 1×1 could be added, or one
+        strides over images of no fixed size.
 
     References
     ----------
     .. [1] Rebuffi, Bilen and Vedaldi (2018), Efficient parametrization of multi-domain deep neural
        networks. CVPR.
     """
-    require(convolutions(network), NO_PLACE)
+    return _grown(network, _beside)
+
+
+@keras.saving.register_keras_serializable("medxfer_utils")
+class ScaleAndShift(keras.layers.Layer):  # type: ignore[misc]
+    """Each channel times a number, plus another; at the start 1 and 0."""
+
+    def build(self, shape: Sequence[int | None]) -> None:
+        self.scale = self.add_weight(shape=shape[-1:], initializer="ones", name="scale")
+        self.shift = self.add_weight(shape=shape[-1:], initializer="zeros", name="shift")
+
+    def call(self, x: Any) -> Any:
+        return x * self.scale + self.shift
+
+
+def with_film(network: keras.Model) -> keras.Model:
+    """The same function, with a scale and a shift of each channel of the convolutions (FiLM [1]_).
+
+    The layers `film_` and the convolution's name stand before its activation, and start as 1 and 0;
+    to train them alone, freeze the layers that were there before, or name them to `train`.
+
+    References
+    ----------
+    .. [1] Perez et al. (2018), FiLM: visual reasoning with a general conditioning layer. AAAI.
+    """
+    return _grown(network, _after)
+
+
+def _grown(network: keras.Model, small: Callable[[keras.Layer, Any], Any]) -> keras.Model:
+    """A copy in which each convolution is `small` of it."""
+    require(convolutions(network), NO_PLACE.format("convolutions"))
     whole = keras.Model(network.inputs, network.outputs, name=network.name)
-    twin = keras.models.clone_model(whole, call_function=_with_adapter)
+    twin = keras.models.clone_model(whole, call_function=partial(_with_small, small))
     there = {layer.name: layer for layer in every_layer(twin)}
-    for layer in (*weighted(network), network.layers[-1]):
+    for layer in _with_weights(network):
         there[layer.name].set_weights(layer.get_weights())
     settle(twin)
     return twin
 
 
-def _with_adapter(layer: keras.Layer, x: Any, *args: Any, **more: Any) -> Any:
-    """What a layer makes of `x`, its adapter beside it if it is a convolution."""
+def _with_small(
+    small: Callable[[keras.Layer, Any], Any], layer: keras.Layer, x: Any, *args: Any, **more: Any
+) -> Any:
+    """What a layer makes of `x`, with its small weights if it is a convolution."""
     if isinstance(layer, keras.Model) and convolutions(layer):
-        return with_adapters(layer)(x, *args, **more)
+        return _grown(layer, small)(x, *args, **more)
     if not isinstance(layer, CONVOLUTIONS):
         return layer(x, *args, **more)
-    size, step, pad = layer.kernel_size, layer.strides, layer.padding
-    fine = all(k % 2 for k in size) and (pad == "valid" or (pad == "same" and max(step) == 1))
-    about = f"{layer.name}: kernel {size}, strides {step}, padding {pad!r}"
-    require(fine, f"{about}: an adapter needs an odd kernel, and strides 1 if it pads.")
     activation, layer.activation = layer.activation, keras.activations.linear
+    h = small(layer, x)
+    return keras.layers.Activation(activation, name=f"activation_{layer.name}")(h)
+
+
+def _after(layer: keras.Layer, x: Any) -> Any:
+    """A convolution, then a scale and a shift of each channel."""
+    return ScaleAndShift(name=f"film_{layer.name}")(layer(x))
+
+
+def _beside(layer: keras.Layer, x: Any) -> Any:
+    """A convolution, and a 1×1 one beside it that sees the middle of what its kernel sees."""
+    size, step, pad, sides = layer.kernel_size, layer.strides, layer.padding, x.shape[1:-1]
+    known = pad == "valid" or (pad == "same" and (max(step) == 1 or None not in sides))
+    about = f"{layer.name}: kernel {size}, strides {step}, padding {pad!r}, image {sides}"
+    wanted = "an adapter needs an odd kernel, and strides 1 or a fixed image size if it pads"
+    require(known and all(k % 2 for k in size), f"{about}: {wanted}.")
+    edges = []
+    for k, d, s, n in zip(size, layer.dilation_rate, step, sides, strict=True):
+        wide = (k - 1) * d
+        before = 0
+        if pad == "same":  # as TensorFlow pads
+            before = wide if s == 1 else max((-(-n // s) - 1) * s + wide + 1 - n, 0)
+        start = wide // 2 - before // 2
+        edges.append((start, start if pad == "valid" else 0))
     h, rank = layer(x), layer.rank
-    if pad == "valid":
-        edges = tuple((k // 2 * d,) * 2 for k, d in zip(size, layer.dilation_rate, strict=True))
+    if any(map(any, edges)):
         x = getattr(keras.layers, f"Cropping{rank}D")(edges if rank > 1 else edges[0])(x)
     start = {"use_bias": False, "kernel_initializer": "zeros", "groups": layer.groups}
     beside = type(layer)(layer.filters, 1, step, name=f"adapter_{layer.name}", **start)
-    h = keras.layers.Add(name=f"sum_{layer.name}")([h, beside(x)])
-    return keras.layers.Activation(activation, name=f"activation_{layer.name}")(h)
+    return keras.layers.Add(name=f"sum_{layer.name}")([h, beside(x)])
 
 
 def merged(network: keras.Model, plain: keras.Model) -> keras.Model:
@@ -191,12 +252,19 @@ def merged(network: keras.Model, plain: keras.Model) -> keras.Model:
     -------
     keras.Model
         The same function as `network`, as large and as fast as `plain`.
+
+    Raises
+    ------
+    ValueError
+        If there is FiLM in it: a shift has no place in a convolution that adds nothing.
     """
     twin = copied(plain)
     there = {layer.name: layer for layer in every_layer(network)}
-    for layer in (*weighted(twin), twin.layers[-1]):
+    film = [name for name in there if name.startswith("film_")]
+    require(not film, f"FiLM is not merged: keep {film[:1]}, which costs two numbers a channel.")
+    for layer in _with_weights(twin):
         now = there[layer.name]
-        if not isinstance(layer, CONVOLUTIONS):
+        if not isinstance(layer, LINEAR):
             layer.set_weights(now.get_weights())
             continue
         kernel = keras.ops.convert_to_numpy(now.kernel).copy()

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medxfer_utils import require, settle_tensorflow
-from medxfer_utils.models.architectures import chance, every_layer, settle, thaw
+from medxfer_utils.models.architectures import chance, every_layer, places, settle, thaw
 from medxfer_utils.models.base import Array, Augmentation, Labels, Training
 from medxfer_utils.models.penalties import Penalty, Seen
 
@@ -73,6 +73,7 @@ def train(
     penalty: Penalised | None = None,
     order: NDArray[np.integer] | None = None,
     weight: Array | None = None,
+    only: Sequence[keras.Variable] = (),
 ) -> keras.Model:
     """Train a copy of a network from where it stands. Taught in lesson 05.
 
@@ -99,6 +100,9 @@ def train(
         Which rows each step sees; by default all in random order, then all again.
     weight : ndarray, shape (n,), optional
         How much each row counts in the mean over a batch; 1 if not given.
+    only : sequence of keras.Variable
+        Weights of the network that alone move, such as its biases. Its layers then run in inference
+        mode: norms keep their mean and variance. None named: all that is not frozen moves.
 
     Returns
     -------
@@ -113,9 +117,8 @@ def train(
     """
     multipliers, frozen = dict(multipliers or {}), tuple(sorted(frozen))
     _require_fit(network, x, y, training, {*multipliers, *frozen})
-    held = penalty.penalty if penalty else None
-    kinds = training.optimiser, training.loss, training.augment, held
-    fit, owners = _compiled_fit(Graph(network.to_json(), frozen, *kinds))
+    kinds = training.optimiser, training.loss, training.augment, getattr(penalty, "penalty", None)
+    fit, owners = _compiled_fit(Graph(network.to_json(), frozen, *kinds, places(network, only)))
     order = in_turn(len(x), training, seed) if order is None else order
     strength, attention = (penalty.strength, penalty.attention) if penalty else (0.0, ())
     told = [training.rate, training.smoothing, training.cosine, strength]
@@ -238,6 +241,7 @@ class Graph(NamedTuple):
     loss: str
     augment: Augmentation | None
     penalty: Penalty | None
+    only: tuple[int, ...] = ()
 
 
 class _Parts:
@@ -251,7 +255,8 @@ class _Parts:
         for layer in every:
             if layer.name in graph.frozen:
                 layer.trainable = False
-        self.moving = self.template.trainable_variables
+        some = [self.template.weights[k] for k in graph.only]
+        self.moving = some or self.template.trainable_variables
         require(self.moving, "Every layer is frozen: nothing is left to train.")
         inside = [(m.name, {*map(id, m.trainable_variables)}) for m in every[::-1]]
         self.owners = [[name for name, held in inside if id(v) in held] for v in self.moving]
@@ -296,7 +301,7 @@ def _compiled_fit(graph: Graph) -> tuple[Callable[..., Any], list[list[str]]]:
     parts = _Parts(graph)
 
     def objective(batch: Any, y: Any, weight: Any, told: Any, attention: Any) -> Any:
-        *maps, logits = tf.nest.flatten(parts.spy(batch, training=True))
+        *maps, logits = tf.nest.flatten(parts.spy(batch, training=not graph.only))
         loss = mean_loss(logits, y, told[1], graph.loss, weight)
         if graph.penalty is None:
             return loss

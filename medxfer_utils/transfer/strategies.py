@@ -360,13 +360,13 @@ def delta(
 
 
 def lora(source: Model, target: Cohort, training: Training, seed: int = 0, rank: int = 4) -> Model:
-    """Keep all but the head and add small weights: low-rank increments to the convolutions.
+    """Keep all but the head and add small weights: low-rank increments to the kernels.
 
     Taught in lesson 08.
     """
-    moving = surgery.convolutions(source.network)
-    frozen = [layer.name for layer in surgery.weighted(source.network) if layer.name not in moving]
     grown = replace(source, network=surgery.with_lora(source.network, rank, seed))
+    parts = surgery.weighted(grown.network)
+    frozen = [part.name for part in parts if not getattr(part, "lora_enabled", False)]
     tuned = fine_tuned(grown, target, training, seed, frozen)
     return replace(source, network=surgery.merged(tuned.network, source.network))
 

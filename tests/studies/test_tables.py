@@ -16,7 +16,14 @@ from typing import Any
 
 from benchmarks import four_hospitals as flamby
 from benchmarks import medmnist_recipe, tabular_transfer
-from book.studies import decisions_skin, decisions_stays, fusion_skin, fusion_text, lung_sources
+from book.studies import (
+    decisions_skin,
+    decisions_stays,
+    fusion_skin,
+    fusion_text,
+    liver_real,
+    lung_sources,
+)
 from book.studies.__main__ import studies
 from book.studies.study import Study
 
@@ -55,6 +62,7 @@ NEEDED = {
         ("ECG5000_TEST_4499.npz", "ecg"),
         ("ECG200_TRAIN.tsv", "ecg"),
     ],
+    "livers": [(liver_real.FILE, liver_real.FOLDER)],
     "genes": [("golub_leukaemia_7129.npz", "gene")],
     "reports": [fusion_text.FILE],
     "bladders": [("bladderbatch_22283.npz", "gene")],
@@ -127,6 +135,10 @@ TABLES = {
     "lung_to_liver_starts": Expected(20, 6, 0.02, dear=True),
     "lung_to_liver_prepared": Expected(200, 5, 0.02, {"log loss": 0.2}, dear=True),
     "lung_to_liver_curves": Expected(180, 3, 0.02, {"log loss": 0.2}, dear=True),
+    "lung_to_liver_small": Expected(168, 7, 0.02, {"log loss": 0.2}, dear=True),
+    "masks_as_source": Expected(192, 8, 0.04, {"log loss": 0.2}, dear=True),
+    "liver_planted": Expected(352, 11, 0.04, {"log loss": 0.2}, "livers", dear=True),
+    "liver_outlines": Expected(16, 4, 0.03, {"patients": 0}, "livers", dear=True),
     "ultrasound_prepared": Expected(144, 6, 0.03, {"log loss": 0.2}, "lidc", dear=True),
     "stays_hours": Expected(160, 4, 0.02, {"log loss": 0.2}, "stays"),
     "skin_diagnoses": Expected(12, 6, 0.02, SAID, "skin", dear=True),
