@@ -8,7 +8,8 @@ the source is ECG5000, a single patient, and each target is a set with one label
 from __future__ import annotations
 
 import os
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,6 +31,7 @@ from medxfer_utils.cohorts import Cohort, draw
 from medxfer_utils.data.ecg import FILES, beats_of, read_ludb, read_mitbih
 
 Array = NDArray[np.floating]
+Scored = Callable[[Cohort, Array, int], Array]  # labelled, test, seed: log odds
 BUDGETS, REPEATS, SOURCES = (10, 20, 50, 100), 20, 4
 SCRATCH, FROZEN, TUNED, HELD = "from scratch", "frozen", "fine-tuned", "L2-SP"
 RANDOM, SHUFFLED = "frozen, random weights", "fine-tuned, shuffled source"
@@ -118,16 +120,24 @@ def scores(strategy: str, few: Cohort, test: Array, repeat: int) -> Array:
     return transfer.fine_tuned(start, few, MORE, repeat).logit(test)
 
 
-def one_repeat(repeat: int, only: Only = ALL) -> list[dict[str, Any]]:
+def at_each_budget(
+    everybody: Cohort, budgets: Sequence[int], scored: Mapping[str, Scored], repeat: int, only: Only
+) -> list[dict[str, Any]]:
     """Every strategy at every budget, on one division of LUDB and one draw of patients."""
-    pool, test = halves(ludb(), 0.5, repeat)
+    pool, test = halves(everybody, 0.5, repeat)
     rows = []
-    for n in chosen(only, "n", BUDGETS):
+    for n in chosen(only, "n", budgets):
         few = draw(pool, n, np.random.default_rng(repeat))
-        for strategy in chosen(only, "strategy", STRATEGIES):
-            auroc = roc_auc_score(test.y, scores(strategy, few, test.x, repeat))
+        for strategy in chosen(only, "strategy", scored):
+            auroc = roc_auc_score(test.y, scored[strategy](few, test.x, repeat))
             rows.append({"strategy": strategy, "n": n, "AUROC": auroc})
     return rows
+
+
+def one_repeat(repeat: int, only: Only = ALL) -> list[dict[str, Any]]:
+    """The table's rows of one division."""
+    scored = {name: partial(scores, name) for name in STRATEGIES}
+    return at_each_budget(ludb(), BUDGETS, scored, repeat, only)
 
 
 def archive(name: str) -> tuple[Array, Array]:

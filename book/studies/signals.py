@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import Any, cast
 
 # First: it decides how TensorFlow starts.
@@ -15,7 +15,7 @@ from medxfer_utils.models import Model, Training
 
 # isort: split
 import numpy as np
-from sklearn.metrics import accuracy_score, roc_auc_score
+from sklearn.metrics import accuracy_score
 
 from book.studies.ecg import (
     BEATS,
@@ -24,6 +24,7 @@ from book.studies.ecg import (
     TARGETS,
     Array,
     archive,
+    at_each_budget,
     centred,
     files,
     linear,
@@ -32,7 +33,7 @@ from book.studies.ecg import (
     source,
 )
 from book.studies.study import ALL, PACKAGES, Only, Study, chosen, halves
-from medxfer_utils.cohorts import Cohort, draw
+from medxfer_utils.cohorts import Cohort
 from medxfer_utils.data.ecg import FILES, read_ludb, read_mitbih
 
 AS_IS, SCRATCH, HEAD, FINE, HELD = "as is", "from scratch", "frozen", "fine-tuned", "L2-SP"
@@ -79,7 +80,7 @@ def pretext(seed: int, kind: str) -> Model:
     return Model(models.with_backbone_of(net, network(126, seed)), centred)
 
 
-def of_target(strategy: str, few: Cohort, pool: Cohort, test: Array, repeat: int) -> Array:
+def of_target(strategy: str, few: Cohort, test: Array, repeat: int) -> Array:
     """Log odds of test patients: the source, then what is kept of it."""
     told = source(repeat % SOURCES)
     if strategy == WIDTH:
@@ -88,6 +89,7 @@ def of_target(strategy: str, few: Cohort, pool: Cohort, test: Array, repeat: int
     if strategy == AS_IS:
         return told.logit(test)
     if strategy == STATISTICS:  # no label, but the beats of all who might be labelled
+        pool = halves(broad(), 0.5, repeat)[0]
         return transfer.restandardised(told, pool.x, repeat).logit(test)
     if strategy in (PIECES, CHIRPS):
         told = pretext(repeat % SOURCES, strategy)
@@ -104,15 +106,9 @@ def of_target(strategy: str, few: Cohort, pool: Cohort, test: Array, repeat: int
 
 
 def of_sources(repeat: int, only: Only = ALL) -> list[dict[str, Any]]:
-    """Every strategy at every budget, on one division of LUDB and one draw of patients."""
-    pool, test = halves(broad(), 0.5, repeat)
-    rows = []
-    for n in chosen(only, "n", BUDGETS):
-        few = draw(pool, n, np.random.default_rng(repeat))
-        for strategy in chosen(only, "strategy", STRATEGIES):
-            area = roc_auc_score(test.y, of_target(strategy, few, pool, test.x, repeat))
-            rows.append({"strategy": strategy, "n": n, "AUROC": area})
-    return rows
+    """The table's rows of one division."""
+    scored = {name: partial(of_target, name) for name in STRATEGIES}
+    return at_each_budget(broad(), BUDGETS, scored, repeat, only)
 
 
 OWN, OTHER, DAYS = "from scratch, lesson's network", "from ECG5000", "from ECGFiveDays"
