@@ -32,6 +32,7 @@ from book.studies import (
     generalising,
     genes,
     handful,
+    handful_skin,
     handful_tasks,
     hospitals,
     hospitals_choice,
@@ -53,7 +54,7 @@ from book.studies.study import Study
 SCRIPTS = (
     *(decisions_skin, decisions_stays, ecg, first_transfer, fusion, fusion_attention),
     *(fusion_lesions, fusion_moved, fusion_skin, fusion_text, generalising, genes),
-    *(handful, handful_tasks, hospitals, hospitals_choice, hospitals_gaps),
+    *(handful, handful_skin, handful_tasks, hospitals, hospitals_choice, hospitals_gaps),
     *(images_ct_mr, images_xray_ultrasound, lung_real, lung_sources, lung_to_liver),
     *(lung_prepared, signals, small_changes, liver_real),
 )

@@ -123,13 +123,10 @@ def untrained(seed: int) -> keras.Model:
 @cache
 def dermoscopy() -> Images:
     """Images from -1 to 1, diagnosis, lesion."""
-    rows = pd.read_csv(fusion_skin.file("ham10000_metadata.csv"))
-    with np.load(fusion_skin.file("ham10000_28.npz"), allow_pickle=False) as stored:
-        order = rows.set_index("image_id").loc[stored["image_id"]].reset_index()
-        some = order["dx"].isin([*DERMOSCOPY]).to_numpy()
-        x = stored["x"][some] / 127.5 - 1
-    y = cast(NDArray[np.int_], order["dx"][some].map(DERMOSCOPY).to_numpy())
-    return np.asarray(x), y, np.asarray(order["lesion_id"][some], str)
+    x, rows = fusion_skin.dermoscopy_archive()
+    some = rows["dx"].isin([*DERMOSCOPY]).to_numpy()
+    y = cast(NDArray[np.int_], rows["dx"][some].map(DERMOSCOPY).to_numpy())
+    return x[some], y, np.asarray(rows["lesion_id"][some], str)
 
 
 @cache

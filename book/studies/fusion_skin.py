@@ -30,6 +30,7 @@ from medxfer_utils.cohorts import Cohort, folds
 from medxfer_utils.models import Array, Labels, Modalities, Strategy, predicting
 
 FILES = ("pad_ufes_20.csv", "pad_ufes_20_64.npz")  # see the page on data for what they hold
+DERMOSCOPY = ("ham10000_metadata.csv", "ham10000_28.npz")  # HAM10000
 SIZE, PARTS = 160, 40  # pixels of a side that MobileNet is shown; parts in which it sees them
 NUMBERS = ["age", "fitspatrick", "diameter_1", "diameter_2"]
 WORDS = ["region", "gender", "smoke", "drink", "pesticide", "skin_cancer_history"]
@@ -60,6 +61,15 @@ def photographs() -> NDArray[np.uint8]:
     with np.load(file(FILES[1]), allow_pickle=False) as stored:
         require(stored["img_id"].tolist() == table()["img_id"].tolist(), "Rows differ in order.")
         return np.asarray(stored["x"])
+
+
+@cache
+def dermoscopy_archive() -> tuple[Array, pd.DataFrame]:
+    """HAM10000: images of 28 by 28 pixels, from -1 to 1, and a row each."""
+    rows = pd.read_csv(file(DERMOSCOPY[0]))
+    with np.load(file(DERMOSCOPY[1]), allow_pickle=False) as stored:
+        order = rows.set_index("image_id").loc[stored["image_id"]].reset_index()
+        return np.asarray(stored["x"] / 127.5 - 1), order
 
 
 def as_shown(x: NDArray[np.uint8], size: int, parts: int) -> Iterator[tf.Tensor]:

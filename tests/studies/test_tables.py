@@ -70,7 +70,7 @@ NEEDED = {
 }
 NEEDED["dermoscopy"] = [
     *NEEDED["skin"],
-    *((name, "skin") for name in ("ham10000_metadata.csv", "ham10000_28.npz")),
+    *((name, "skin") for name in fusion_skin.DERMOSCOPY),
 ]
 NEEDED["recipe"] = [*NEEDED["medmnist"], ("breastmnist_224.npz", "medmnist")]
 HERE = {name for name, files in NEEDED.items() if all(find_local(*file) for file in files)}
@@ -125,6 +125,7 @@ TABLES = {
     "signals_sources": Expected(240, 10, 0.05, {}, "heartbeats", dear=True),
     "signals_archive": Expected(40, 4, 0.05, {}, "archive", dear=True),
     "handful": Expected(4320, 9, 0.03, dear=True),
+    "handful_skin": Expected(945, 9, 0.03, {}, "dermoscopy", dear=True),
     "handful_tasks": Expected(84, 9, 0.03, {}, "lidc", dear=True),
     "medmnist_recipe": Expected(22, 4, 0.02, {"accuracy": 0.03}, "recipe", dear=True),
     "lidc_transfer": Expected(3100, 12, 0.03, {"log loss": 0.2}, "lidc", dear=True),
