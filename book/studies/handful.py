@@ -140,6 +140,9 @@ def strategies(begin: dict[str, keras.Model], task: Cohort) -> dict[str, Callabl
 
         return scores
 
+    def no_label(shots: int, rng: np.random.Generator) -> Array:
+        return models.outputs(begin["Reptile"], episode(task, shots, rng)[1].x)[:, 0]
+
     return {
         "nearest prototype": on_features("source", nearest),
         "nearest prototype, source trained longer": on_features("longer", nearest),
@@ -147,6 +150,8 @@ def strategies(begin: dict[str, keras.Model], task: Cohort) -> dict[str, Callabl
         "prototypical network": on_features("episodes", nearest),
         "prototypical network, from scratch": on_features("episodes alone", nearest),
         "Reptile": tuned("Reptile", AFTER_REPTILE),
+        "Reptile, no label": no_label,
+        "Reptile, answers swapped": tuned("Reptile, swapped", AFTER_REPTILE),
         "fine-tuned": tuned("source", TUNED),
         "fine-tuned, slow backbone": tuned("source", SLOW, SLOWER),
         "from scratch": tuned("nothing", SLOW),

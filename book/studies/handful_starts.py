@@ -72,9 +72,13 @@ def prototypical(start: keras.Model, tasks: Tasks, seed: int, name: str) -> kera
     return twin
 
 
-def meta(start: keras.Model, tasks: Tasks, seed: int) -> keras.Model:
-    """Reptile: five steps of plain gradient descent on ten patients a class, and half the way."""
-    inner = models.copied(start)
+def meta(start: keras.Model, tasks: Tasks, seed: int, swap: bool = False) -> keras.Model:
+    """Reptile: five steps of plain gradient descent on ten patients a class, and half the way.
+
+    With `swap`, yes and no change places in every second task by chance, so that the head can learn
+    no answer that holds for all tasks.
+    """
+    inner, rng = models.copied(start), np.random.default_rng(seed)
 
     def five(x: Any, y: Any) -> None:
         for _ in range(5):
@@ -87,12 +91,13 @@ def meta(start: keras.Model, tasks: Tasks, seed: int) -> keras.Model:
 
     descend = tf.function(five, input_signature=signature(start.input_shape[1:]))
 
-    def adapt(twin: keras.Model, task: list[Any]) -> None:
+    def adapt(twin: keras.Model, task: tuple[Any, Any]) -> None:
         inner.set_weights(twin.get_weights())
-        descend(*task[:2])
+        descend(*task)
         twin.set_weights(inner.get_weights())
 
-    return models.reptile(start, list(drawn(tasks, 10, 1, META, seed)), adapt)
+    exams = [(x, abs(y - swap * rng.integers(2))) for x, y, *_ in drawn(tasks, 10, 1, META, seed)]
+    return models.reptile(start, exams, adapt)
 
 
 def starts(
@@ -107,5 +112,6 @@ def starts(
         "episodes": prototypical(begin, tasks, seed, "source"),
         "episodes alone": prototypical(nothing, tasks, seed, "nothing"),
         "Reptile": meta(begin, tasks, seed),
+        "Reptile, swapped": meta(begin, tasks, seed, swap=True),
         "nothing": nothing,
     }
