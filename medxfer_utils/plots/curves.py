@@ -251,6 +251,7 @@ def intervals(
     ----------
     tables : mapping of str to DataFrame
         Columns mean, low and high; all with the same index, whose name becomes that of the axis.
+        A row of NaN is left blank.
     label : str
         What is estimated, with its unit.
     reference : float, optional
@@ -280,6 +281,6 @@ def intervals(
     if len(tables) > 1:
         ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     form, named = "{}, {} {:.3f} ({:.3f} to {:.3f})", ["mean", "low", "high"]
-    rows_of = {name: table[named].itertuples() for name, table in tables.items()}
+    rows_of = {name: table[named].dropna().itertuples() for name, table in tables.items()}
     said = [form.format(name, *row) for name, table in rows_of.items() for row in table]
     return f"{label}, with intervals: {'; '.join(said)}."
