@@ -150,7 +150,11 @@ def planted_strategies(seed: int) -> dict[str, Strategy]:
         "source: window": tuned(naive),
         "as a nodule": tuned(turned),
         "fine-tuned": tuned(blind),
+        "scratch, as drawn": from_scratch(as_drawn),
         "source: outlines": small_changes.under_new_head(outliner(seed)),
+        "source: outlines, as drawn": small_changes.under_new_head(
+            outliner(seed), prepare=as_drawn
+        ),
         "five measurements": lung_to_liver.baselines()["five measurements"],
     }
 
@@ -165,14 +169,19 @@ def one_planting(tissue: str, repeat: int, only: Only = ALL) -> pd.DataFrame:
 # --- outlines -------------------------------------------------------------------------------------
 
 
+def as_drawn(hu: Array) -> Array:
+    """Hundreds of HU above black, with a channel: how who draws outlines sees a liver."""
+    return (hu[..., None] - LOW) / 100
+
+
 @cache
 def outlines() -> tuple[Array, NDArray[np.bool_], NDArray[np.str_]]:
-    """Slices and their outlines at half the resolution, in hundreds of HU above black."""
+    """Slices and their outlines at half the resolution."""
     grey, mask, who = slices()
     hu = hounsfield(grey).reshape(len(grey), 64, 2, 64, 2).mean((2, 4))
     half = mask.reshape(len(mask), 64, 2, 64, 2).mean((2, 4)) >= 0.5
     some = half.any((1, 2))
-    return (hu[some, ..., None] - LOW) / 100, half[some], who[some]
+    return as_drawn(hu[some]), half[some], who[some]
 
 
 def drawn(seed: int, few: int | None, start: keras.Model) -> keras.Model:

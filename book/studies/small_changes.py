@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from book.studies.lung_sources import LIVER, LUNG, contrast, in_liver, in_lung
+from book.studies.lung_sources import LIVER, LUNG, Prepare, contrast, in_liver, in_lung
 from book.studies.lung_to_liver import COMPARED, EACH, PACKAGES, REPEATS, liver, told
 from book.studies.study import ALL, FILTERS, SHAPE, Only, Study, curve
 from medxfer_utils import clinic, models, transfer
@@ -140,12 +140,18 @@ def by_mask(network: keras.Model, hu: Array) -> Array:
     return np.column_stack([side, mean, np.abs(mean), spread])
 
 
-def under_new_head(source: keras.Model, at_once: bool = False) -> Strategy:
-    """An encoder under a new head: first the head is fitted, then all (LP-FT), or all at once."""
+def under_new_head(
+    source: keras.Model, at_once: bool = False, prepare: Prepare | None = None
+) -> Strategy:
+    """An encoder under a new head: first the head is fitted, then all (LP-FT), or all at once.
+
+    Livers are prepared as the sign-blind networks see them, or as told.
+    """
 
     def strategy(t: Cohort, s: int) -> Model:
         start = lung_to_liver.fresh(s)
-        start = replace(start, network=models.with_backbone_of(source, start.network))
+        network = models.with_backbone_of(source, start.network)
+        start = replace(start, network=network, prepare=prepare or start.prepare)
         if at_once:
             return transfer.fine_tuned(start, t, told(lung_to_liver.SCRATCH, t), s)
         return lung_to_liver.lp_ft(start, t, s)
