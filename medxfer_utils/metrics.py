@@ -400,7 +400,8 @@ def mean_interval(
         Coverage, in (0, 1).
     groups : array of shape (draws,), optional
         What several draws share, such as their source network. Each group then counts as one
-        value, its mean, so that the interval speaks of another group, too.
+        value, its mean, so that the interval speaks of another group, too. Few groups vary much:
+        by luck it may be narrower than the one over draws. Look at both before you say "ahead".
 
     Returns
     -------
