@@ -50,8 +50,10 @@ MOST_LESIONS = 3
 HABITUS = {"lung": (270.0, 25.0), "liver": (290.0, 9.0)}
 GIRTH_SPREAD = 25.0
 # A purpose's place is part of its seed.
-PURPOSES = ("habitus", "label", "lesion", "anatomy", "texture", "noise", "record", "report")
-PURPOSES += ("growth",)
+PURPOSES = (
+    *("habitus", "label", "lesion", "anatomy", "texture", "noise", "record", "report"),
+    "growth",
+)
 AFRESH = ("texture", "noise")  # differ between two dates: never quite the same slice is scanned
 # By how much the log of a diameter grows in a year, mean and spread over lesions, benign and
 # malignant: our choice.
