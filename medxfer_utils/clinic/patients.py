@@ -7,7 +7,7 @@ written (`reports`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
@@ -50,7 +50,14 @@ MOST_LESIONS = 3
 HABITUS = {"lung": (270.0, 25.0), "liver": (290.0, 9.0)}
 GIRTH_SPREAD = 25.0
 # A purpose's place is part of its seed.
-PURPOSES = ("habitus", "label", "lesion", "anatomy", "texture", "noise", "record", "report")
+PURPOSES = (
+    *("habitus", "label", "lesion", "anatomy", "texture", "noise", "record", "report"),
+    "growth",
+)
+AFRESH = ("texture", "noise")  # differ between two dates: never quite the same slice is scanned
+# By how much the log of a diameter grows in a year, mean and spread over lesions, benign and
+# malignant: our choice.
+GROWTH = ((0.0, 0.05), (0.3, 0.2))
 
 
 @dataclass(frozen=True)
@@ -149,10 +156,12 @@ class _Lot:
 
     seed: int
     patients: range
+    date: int = 0  # which examination
 
     def stream(self, purpose: str, patient: int) -> np.random.Generator:
         """The stream of one patient for one purpose."""
-        return np.random.default_rng((self.seed, PURPOSES.index(purpose), patient))
+        again = (self.date,) if self.date and purpose in AFRESH else ()
+        return np.random.default_rng((self.seed, PURPOSES.index(purpose), patient, *again))
 
     def uniform(self, purpose: str, count: int) -> Doubles:
         """Uniform numbers, shape (patients, count)."""
@@ -234,10 +243,21 @@ def _findings(lot: _Lot, site: Site) -> tuple[NDArray[np.int64], pd.DataFrame, D
     return y, truth, u[:, latent:]
 
 
-def _lot_of(site: Site, patients: range, seed: int) -> Clinic:
-    """Draw some patients of a site."""
-    lot, organ = _Lot(seed, patients), site.organ
+def _age(truth: pd.DataFrame, lot: _Lot, site: Site, y: NDArray[np.int64], years: float) -> None:
+    """Let each lesion grow at its own rate, within the sizes that the organ's lesions can have."""
+    mean, spread = np.array(GROWTH)[y].T
+    rate = mean + spread * ndtri(lot.per_lesion("growth", 1)[:, 0])
+    size = next(f for f in signs.FINDINGS[site.organ] if f.name == "diameter_mm")
+    truth["diameter_mm"] *= np.exp(rate * years)
+    truth["diameter_mm"] = truth["diameter_mm"].clip(size.low, size.high)
+
+
+def _lot_of(site: Site, patients: range, seed: int, date: int = 0, years: float = 0.0) -> Clinic:
+    """Draw some patients of a site, as they are at a date."""
+    lot, organ = _Lot(seed, patients, date), site.organ
     y, truth, shape = _findings(lot, site)
+    if years:
+        _age(truth, lot, site, y, years)
     record = _record(lot, organ, y)
     chance = lot.per_lesion("report", reports.REPORT_NUMBERS)
     written = reports.write_reports(organ, truth, record, chance)
@@ -254,6 +274,11 @@ def _joined(parts: list[Clinic]) -> Clinic:
     truth, record = (pd.concat(each, ignore_index=True) for each in tables)
     written = [report for part in parts for report in part.reports]
     return Clinic(Cohort(cohorts[0].name, x, y, ids), truth, record, written)
+
+
+def _lots(patients: int) -> list[range]:
+    """Which patients are drawn together."""
+    return [range(start, min(start + LOT, patients)) for start in range(0, patients, LOT)]
 
 
 def stream(site: Site, patients: int, seed: int, batch: int = 10 * LOT) -> Iterator[Clinic]:
@@ -279,7 +304,7 @@ def stream(site: Site, patients: int, seed: int, batch: int = 10 * LOT) -> Itera
     asked = f"{patients} patients in parts of {batch} from seed {seed}"
     advice = "ask for 1 patient or more, parts of 1 or more, and a seed of 0 or more."
     require(patients >= 1 and batch >= 1 and seed >= 0, f"{asked}: {advice}")
-    lots = [range(start, min(start + LOT, patients)) for start in range(0, patients, LOT)]
+    lots = _lots(patients)
     step = max(1, batch // LOT)
     for first in range(0, len(lots), step):
         yield _joined([_lot_of(site, lot, seed) for lot in lots[first : first + step]])
@@ -316,6 +341,39 @@ def simulate(site: Site, patients: int, seed: int) -> Clinic:
     return next(stream(site, patients, seed, batch=patients + LOT))
 
 
+def followed(site: Site, patients: int, seed: int, years: Sequence[float]) -> list[Clinic]:
+    """The same patients at several dates: a calendar.
+
+    A lesion keeps its place, its shape and its other findings, and grows at a rate of its own,
+    malignant ones faster, up to the largest size of the organ's lesions. Texture and noise are new
+    at each date.
+
+    Parameters
+    ----------
+    site, patients, seed
+        As for `simulate`, whose patients these are.
+    years : sequence of float
+        The dates, increasing, 0 or more.
+
+    Returns
+    -------
+    list of Clinic
+        One for each date; the same rows in each.
+
+    Raises
+    ------
+    ValueError
+        If there is no date, or they do not increase from 0 or more; and as `simulate`.
+    """
+    fine = len(years) > 0 and years[0] >= 0 and (np.diff(years) > 0).all()
+    require(fine, f"years is {list(years)}: give dates that increase, the first 0 or more.")
+    require(patients >= 1 and seed >= 0, f"{patients} patients from seed {seed}: ask for 1 or more")
+    return [
+        _joined([_lot_of(site, lot, seed, date, when) for lot in _lots(patients)])
+        for date, when in enumerate(years)
+    ]
+
+
 def lesions(site: Site, patients: int, seed: int) -> tuple[scanner.Floats, scanner.Floats]:
     """The lesions of `simulate` without tissue and scanner.
 
@@ -332,8 +390,8 @@ def lesions(site: Site, patients: int, seed: int) -> tuple[scanner.Floats, scann
     """
     require(patients >= 1 and seed >= 0, f"{patients} patients from seed {seed}: ask for 1 or more")
     parts = []
-    for first in range(0, patients, LOT):
-        lot = _Lot(seed, range(first, min(first + LOT, patients)))
+    for some in _lots(patients):
+        lot = _Lot(seed, some)
         _, truth, shape = _findings(lot, site)
         columns = {str(name): truth[name].to_numpy() for name in truth}
         white = lot.white("texture", 1, site.grid.side)[:, 0]

@@ -10,7 +10,16 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from medxfer_utils.clinic import Clinic, Site, ideal_auroc, ideal_logit, patients, simulate, stream
+from medxfer_utils.clinic import (
+    Clinic,
+    Site,
+    followed,
+    ideal_auroc,
+    ideal_logit,
+    patients,
+    simulate,
+    stream,
+)
 from medxfer_utils.cohorts import require_disjoint
 from tests.faults import untold
 
@@ -50,6 +59,44 @@ def test_a_seed_gives_the_same_clinic_and_another_seed_another() -> None:
     assert np.array_equal(first.cohort.y, liver.cohort.y), "organs share who falls ill"
     n = min(len(first.cohort), len(other.cohort))
     assert not np.isclose(first.truth.diameter_mm[:n], other.truth.diameter_mm[:n]).any()
+
+
+@ORGANS
+def test_followed_patients_are_the_same_and_their_lesions_grow_as_the_model_says(
+    organ: str,
+) -> None:
+    site = replace(SMALL, organ=organ, size=24, dose=100.0)
+    start, soon, late = followed(site, LOT + 9, 3, (0.0, 0.5, 2.0))
+    assert same(start, simulate(site, LOT + 9, 3))
+    kept = start.truth.columns.drop("diameter_mm")
+    for later in (soon, late):
+        pd.testing.assert_frame_equal(later.truth[kept], start.truth[kept])
+        pd.testing.assert_frame_equal(later.record, start.record)
+        assert np.array_equal(later.cohort.patient, start.cohort.patient)
+        assert not np.isclose(later.cohort.x, start.cohort.x).all(axis=(1, 2)).any()
+    size = np.log(np.stack([c.truth["diameter_mm"] for c in (start, soon, late)]))
+    least, most = {"lung": (4, 30), "liver": (5, 40)}[organ]
+    assert size.min() >= np.log(least)
+    assert size.max() <= np.log(most)
+    inside = (size[2] > np.log(least) + 1e-9) & (size[2] < np.log(most) - 1e-9)
+    rate = (size[2] - size[0])[inside] / 2
+    np.testing.assert_allclose(rate, (size[1] - size[0])[inside] / 0.5, atol=1e-9)
+    y = start.cohort.y[inside]
+    for ill, (mean, spread) in enumerate(patients.GROWTH):
+        assert rate[y == ill].mean() == pytest.approx(mean, abs=0.08)
+        assert rate[y == ill].std() == pytest.approx(spread, rel=0.35)
+
+
+def test_dates_that_are_no_calendar_are_refused() -> None:
+    calendars: dict[str, tuple[list[float], str]] = {
+        "none": ([], "give dates that increase"),
+        "back": ([0.0, 1.0, 0.5], "give dates that increase"),
+        "twice": ([0.0, 0.0], "give dates that increase"),
+        "before": ([-1.0, 0.0], "the first 0 or more"),
+    }
+    assert untold(calendars, lambda _, years: followed(SMALL, 5, 0, years), ValueError) == {}
+    with pytest.raises(ValueError, match="0 patients from seed 1: ask for 1 or more"):
+        followed(SMALL, 0, 1, [0.0])
 
 
 def test_memory_does_not_grow_with_the_number_of_patients() -> None:

@@ -10,6 +10,7 @@ from book.studies import liver_real, small_changes
 # isort: split
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from medxfer_utils import models
 from medxfer_utils.cohorts import require_disjoint
@@ -90,3 +91,28 @@ def test_each_kind_moves_what_it_says(kind: str) -> None:
     small = {"head only": 0, "biases only": 7, "norms only": 14, "FiLM": 14, "adapters": 3 + 12}
     small |= {"LoRA, rank 1": (9 + 3) + (27 + 4), "all, norms held": kernels + 14}
     assert numbers == head + small[kind]
+
+
+def test_recalibration_finds_the_most_probable_constant_and_factor() -> None:
+    rng = np.random.default_rng(3)
+    z = rng.normal(0, 3, 400)
+    y = (rng.random(400) < expit(1 + 0.5 * z)).astype(int)
+    for spreads in ((1.0,), (1.0, 0.5)):
+        at = z[:, None] ** np.arange(len(spreads))
+        b = small_changes.recalibrated(z, y, spreads)
+        slope = at.T @ (y - expit(z + at @ b)) - b / np.square(spreads)
+        np.testing.assert_allclose(slope, 0, atol=1e-6)
+        np.testing.assert_allclose(
+            small_changes.recalibrated(z, y, (1e-4,) * len(spreads)), 0, atol=1e-3
+        )
+    np.testing.assert_allclose(b, (1, -0.5), atol=0.3)
+    alike = small_changes.recalibrated(z[:2], np.ones(2, int), (1.0,))
+    assert 0 < alike[0] < 2
+
+
+def test_devices_are_always_the_same_and_a_third_is_mr_like() -> None:
+    devices = [small_changes.device(number) for number in small_changes.NUMBERS]
+    assert devices == [small_changes.device(number) for number in small_changes.NUMBERS]
+    assert len({device.prevalence for device in devices}) == len(devices) == 12
+    assert [device.modality for device in devices].count("MR") == 4
+    assert {device.kernel for device in devices} == {"soft", "standard", "sharp"}

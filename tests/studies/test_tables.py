@@ -137,6 +137,7 @@ TABLES = {
     "lung_to_liver_prepared": Expected(200, 5, 0.02, {"log loss": 0.2}, dear=True),
     "lung_to_liver_curves": Expected(180, 3, 0.02, {"log loss": 0.2}, dear=True),
     "lung_to_liver_small": Expected(168, 7, 0.02, {"log loss": 0.2}, dear=True),
+    "small_devices": Expected(720, 5, 0.03, {"log loss": 0.2}, dear=True),
     "masks_as_source": Expected(192, 8, 0.04, {"log loss": 0.2}, dear=True),
     "liver_planted": Expected(416, 13, 0.04, {"log loss": 0.2}, "livers", dear=True),
     "liver_outlines": Expected(16, 4, 0.03, {"patients": 0}, "livers", dear=True),
