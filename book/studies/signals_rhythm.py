@@ -1,11 +1,11 @@
 """Rhythm as a source without labels, and a spectrogram as a picture; the target is fibrillation.
 
 A network reads ten seconds of one lead and tells two numbers of the RR intervals, their mean and
-their spread; no diagnosis is used. The file of MIT-BIH holds beats, not recordings, so its stretches
-are sewn from beats; the straight lines between them are the file's, not the heart's. The target has
-whole recordings: who of LUDB's 200 patients fibrillates or flutters. `signals_cost` counts what a
-record costs each network. Steps and rates were chosen in repeat 0, which is not reported; a lower
-rate for what is fine-tuned, or fewer steps, is no better there.
+their spread; no diagnosis is used. The file of MIT-BIH holds beats, not recordings, so its
+stretches are sewn from beats; the straight lines between them are the file's, not the heart's. The
+target has whole recordings: who of LUDB's 200 patients fibrillates or flutters. `signals_cost`
+counts what a record costs each network. Steps and rates were chosen in repeat 0, which is not
+reported; a lower rate for what is fine-tuned, or fewer steps, is no better there.
 """
 
 from __future__ import annotations
