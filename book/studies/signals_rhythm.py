@@ -4,8 +4,9 @@ A network reads ten seconds of one lead and tells two numbers of the RR interval
 their spread; no diagnosis is used. The file of MIT-BIH holds beats, not recordings, so its
 stretches are sewn from beats; the straight lines between them are the file's, not the heart's. The
 target has whole recordings: who of LUDB's 200 patients fibrillates or flutters. `signals_cost`
-counts what a record costs each network. Steps and rates were chosen in repeat 0, which is not
-reported; a lower rate for what is fine-tuned, or fewer steps, is no better there.
+counts what a record costs each network. Steps, rates and the range of the spectrogram were chosen
+in repeat 0 and others that are not reported; a lower rate for what is fine-tuned, or fewer steps,
+is no better there.
 """
 
 from __future__ import annotations
@@ -136,11 +137,11 @@ def shown(rows: Array) -> Array:
 
 
 def pictures() -> NDArray[np.uint8]:
-    """The spectrogram of each patient, up to 40 Hz, in decibels: 50 dB from black to white."""
+    """The spectrogram of each patient, up to 40 Hz, in decibels: 30 dB from black to white."""
     hz, _, power = spectrogram(ludb()[1], 125, nperseg=64, noverlap=56)
     level = 10 * np.log10(power[:, (hz > 0) & (hz <= 40)] + 1e-12)[:, ::-1]
     level -= level.max(axis=(1, 2), keepdims=True)
-    grey = np.rint(255 * np.clip(1 + level / 50, 0, 1)).astype(np.uint8)
+    grey = np.rint(255 * np.clip(1 + level / 30, 0, 1)).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=-1)
 
 
