@@ -3,7 +3,8 @@
 A network learns from the 22 patients of DS1. For each patient of DS2 who is not in DS1 it is used
 as it is, given the statistics of the patient's five minutes without their labels, or trained on
 with their labels; beside it stand a network, a forest and the nearest beat that know these minutes
-alone. Only later beats count. A row holds the patient's confusion matrix. Rate and steps are those
+alone. Most of these minutes' beats are normal, most of any patient's: two controls tell what this
+mix of classes does to statistics, and what is the patient's. Only later beats count. A row holds the patient's confusion matrix. Rate and steps are those
 of `ecg`, and were not chosen on these patients.
 """
 
@@ -33,9 +34,10 @@ from medxfer_utils.models.training import in_turn
 Where = NDArray[np.intp]
 KINDS, MINUTES, BEATS, SEEDS = "NSVF", 300, 10_000, 4  # seconds; beats of DS1
 DS1, STATISTICS, TUNED = "DS1", "own statistics", "fine-tuned"
+NORMALS, MIXED = "statistics of DS1's normal beats", "own statistics, mix of DS1"
 HELD, JOINT = "fine-tuned, norms kept", "fine-tuned, with DS1"
 SCRATCH, FOREST, NEAREST = "from scratch", "forest", "nearest beat"
-STRATEGIES = (DS1, STATISTICS, TUNED, HELD, JOINT, SCRATCH, FOREST, NEAREST)
+STRATEGIES = (DS1, STATISTICS, NORMALS, MIXED, TUNED, HELD, JOINT, SCRATCH, FOREST, NEAREST)
 SOURCE = Training(450, 0.003, batch=64, cosine=True)
 
 
@@ -94,8 +96,12 @@ def of_ds1(seed: int) -> tuple[keras.Model, Where]:
 def personal(strategy: str, own: Where, seed: int) -> keras.Model:
     """The network of DS1, changed by the patient's five minutes."""
     (net, before), kind = of_ds1(seed), hearts().kind
-    if strategy == STATISTICS:
-        return models.with_statistics_of(net, channels(own), seed)
+    if strategy in (STATISTICS, NORMALS, MIXED):
+        normal = kind[before] == 0
+        ill = np.random.default_rng(seed).permutation(before[~normal])
+        some = ill[: round(len(own) * (~normal).sum() / normal.sum())]
+        shown = {STATISTICS: own, NORMALS: before[normal], MIXED: np.concatenate([own, some])}
+        return models.with_statistics_of(net, channels(shown[strategy]), seed)
     if strategy == SCRATCH:
         return models.train(network(seed), channels(own), kind[own], ALONE, seed)
     rows, order = own, in_turn(len(own), MORE, seed)

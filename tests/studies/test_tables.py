@@ -127,7 +127,7 @@ TABLES = {
     "signals_rhythm": Expected(288, 12, 0.05, {}, "heartbeats", dear=True),
     "signals_cost": Expected(2, 2, 0),
     "signals_leads": Expected(648, 9, 0.05, {}, "heartbeats", dear=True),
-    "signals_personal": Expected(672, 8, 0.05, COUNTS, "heartbeats", dear=True),
+    "signals_personal": Expected(840, 10, 0.05, COUNTS, "heartbeats", dear=True),
     "signals_archive": Expected(40, 4, 0.05, {}, "archive", dear=True),
     "handful": Expected(4320, 9, 0.03, dear=True),
     "handful_tasks": Expected(84, 9, 0.03, {}, "lidc", dear=True),
