@@ -4,8 +4,9 @@ A network learns from the 22 patients of DS1. For each patient of DS2 who is not
 as it is, given the statistics of the patient's five minutes without their labels, or trained on
 with their labels; beside it stand a network, a forest and the nearest beat that know these minutes
 alone. Most of these minutes' beats are normal, most of any patient's: two controls tell what this
-mix of classes does to statistics, and what is the patient's. Only later beats count. A row holds the patient's confusion matrix. Rate and steps are those
-of `ecg`, and were not chosen on these patients.
+mix of classes does to statistics, and what is the patient's. Only later beats count. A row holds
+the patient's confusion matrix. Rate and steps are those of `ecg`, and were not chosen on these
+patients.
 """
 
 from __future__ import annotations
