@@ -46,6 +46,9 @@ from book.studies import (
     lung_sources,
     lung_to_liver,
     signals,
+    signals_leads,
+    signals_personal,
+    signals_rhythm,
     small_changes,
 )
 from book.studies.study import Study
@@ -56,7 +59,8 @@ SCRIPTS = (
     *(fusion_lesions, fusion_moved, fusion_skin, fusion_text, generalising, genes),
     *(handful, handful_skin, handful_tasks, hospitals, hospitals_choice, hospitals_gaps),
     *(images_ct_mr, images_xray_ultrasound, lung_real, lung_sources, lung_to_liver),
-    *(lung_prepared, signals, small_changes, liver_real),
+    *(lung_prepared, signals, signals_leads, signals_personal, signals_rhythm),
+    *(small_changes, liver_real),
 )
 
 

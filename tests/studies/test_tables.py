@@ -94,6 +94,7 @@ class Expected:
 # Photographs that change sides where two probabilities are nearly equal.
 SAID = {f"said {kind}": 6 for kind in decisions_skin.KINDS}
 EXACT = {"rows": 0, "patients": 0, "right": 0, "train": 0, "answer": 0}
+COUNTS = {f"{a} as {b}": 100 for a in "NSVF" for b in "NSVF"}  # beats of one patient
 TABLES = {
     "hospitals_sources": Expected(9650, 18, 2e-3, {"calibration slope": 0.1}, "hospitals"),
     "hospitals_pairs": Expected(3600, 2, 2e-3, {"p": 0.02}, "hospitals"),
@@ -123,6 +124,10 @@ TABLES = {
     "genes": Expected(80, 4, 0.03, {}, "genes"),
     "genes_batches": Expected(120, 6, 0.03, {"within a batch": 0.05}, "bladders"),
     "signals_sources": Expected(240, 10, 0.05, {}, "heartbeats", dear=True),
+    "signals_rhythm": Expected(288, 12, 0.05, {}, "heartbeats", dear=True),
+    "signals_cost": Expected(2, 2, 0),
+    "signals_leads": Expected(648, 9, 0.05, {}, "heartbeats", dear=True),
+    "signals_personal": Expected(840, 10, 0.05, COUNTS, "heartbeats", dear=True),
     "signals_archive": Expected(40, 4, 0.05, {}, "archive", dear=True),
     "handful": Expected(5280, 11, 0.03, dear=True),
     "handful_skin": Expected(1155, 11, 0.03, {}, "dermoscopy", dear=True),
