@@ -7,8 +7,10 @@ while it is imported, unless they are set already, so it must come before ``impo
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
 
 for _name, _value in {
     "KERAS_BACKEND": "tensorflow",
@@ -63,6 +65,29 @@ def _quiet() -> Iterator[None]:
         os.close(nowhere)
 
 
+class _QuietStart:
+    """Finds TensorFlow, whoever imports it first, so that its start stays off the reader's page."""
+
+    @staticmethod
+    def find_spec(
+        name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return where TensorFlow is, with a loader that is quiet; nothing for other modules."""
+        spec = PathFinder.find_spec(name, path, target) if name == "tensorflow" else None
+        if spec and spec.loader:
+            load = spec.loader.exec_module
+
+            def quietly(module: ModuleType) -> None:
+                with _quiet():
+                    load(module)
+
+            spec.loader.exec_module = quietly  # type: ignore[method-assign]
+        return spec
+
+
+sys.meta_path.insert(0, _QuietStart)
+
+
 def settle_tensorflow() -> None:
     """Fix TensorFlow's threads, ask for deterministic kernels, and seed them.
 
@@ -70,8 +95,7 @@ def settle_tensorflow() -> None:
     worker process is settled too. TensorFlow takes a number of threads only before it computes
     anything; a later change is impossible and ends in a warning.
     """
-    with _quiet():
-        import tensorflow as tf
+    import tensorflow as tf
 
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads())

@@ -219,6 +219,12 @@ def test_keras_is_repeatable_whenever_it_is_imported() -> None:
     assert before[1] != other[1]
 
 
+def test_tensorflow_starts_without_a_word_whoever_imports_it_first() -> None:
+    told = ["keras", "tensorflow", "skada", "medxfer_utils.models.network"]
+    lines = [f"from medxfer_utils import chapter\nimport {name}" for name in told]
+    assert {line: printed(line).stderr for line in lines} == dict.fromkeys(lines, "")
+
+
 def test_kernels_are_deterministic_and_a_thread_count_that_comes_too_late_is_said() -> None:
     said = printed(LATE).stderr
     assert "Random ops require a seed to be set when determinism is enabled" in said
