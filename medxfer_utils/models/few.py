@@ -51,7 +51,8 @@ def reptile(
     """Weights from which a few steps lead to any of the tasks (Reptile [1]_).
 
     For each task in turn: train on it, then go a share of the way to where that led. The share
-    falls to zero along a straight line. Taught in lesson 14.
+    falls to zero along a straight line. The head is kept: if "yes" means something alike in all
+    tasks, it learns that answer, which new tasks need not share. Taught in lesson 14.
 
     Parameters
     ----------
