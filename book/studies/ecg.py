@@ -20,6 +20,7 @@ from medxfer_utils.models import Model, Training
 # isort: split
 import keras
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, roc_auc_score
@@ -43,6 +44,14 @@ MORE = Training(100, 0.001, batch=16, cosine=True)
 STRENGTH, BEATS = 0.1, 8000
 TARGETS = {"ECG200": 1, "ECGFiveDays": 1, "TwoLeadECG": 1}  # the class that is called 0
 BOTH = (SCRATCH, TUNED)
+# By what LUDB's table says in which column.
+DIAGNOSES = {
+    "left ventricle": ("Hypertrophies", "Left ventricular"),
+    "ischaemia or scar": ("Ischemia", "[a-z]"),
+    "fibrillation or flutter": ("Rhythms", "Atrial f"),
+    "broad beat": ("Conduction abnormalities", "(?<!In)Complete (?:left|right)|intravintricular"),
+    "paced ventricle": ("Cardiac pacing", "entricular pacing"),
+}
 
 
 def files() -> Path:
@@ -55,11 +64,20 @@ def centred(x: Array) -> Array:
     return cast(Array, (x - np.median(x, axis=1, keepdims=True))[..., None])
 
 
-def network(length: int, seed: int, outputs: int = 1, mean: bool = False) -> keras.Model:
-    """Three blocks of convolution over time; the head sees places, or their mean."""
-    layers, made = keras.layers, keras.Sequential([keras.Input((length, 1))])
-    for k, width in enumerate((16, 32, 32), 1):
-        made.add(layers.Conv1D(width, 7, padding="same", use_bias=False, name=f"conv_{k}"))
+def network(
+    length: int,
+    seed: int,
+    outputs: int = 1,
+    *,
+    mean: bool = False,
+    widths: Sequence[int] = (16, 32, 32),
+    channels: int = 1,
+    bias: bool = False,
+) -> keras.Model:
+    """Blocks of convolution over time; the head sees places, or their mean."""
+    layers, made = keras.layers, keras.Sequential([keras.Input((length, channels))])
+    for k, width in enumerate(widths, 1):
+        made.add(layers.Conv1D(width, 7, padding="same", use_bias=bias, name=f"conv_{k}"))
         made.add(layers.BatchNormalization(momentum=0.9, name=f"norm_{k}"))
         made.add(layers.ReLU(name=f"relu_{k}"))
         made.add(layers.MaxPooling1D(name=f"pool_{k}"))
@@ -83,12 +101,18 @@ def source(seed: int, shuffled: bool = False) -> Model:
     return Model(models.train(network(126, seed), x, y, AT_SOURCE, seed), centred)
 
 
+def written(about: pd.DataFrame, diagnosis: str) -> NDArray[np.int_]:
+    """1 for the patients of LUDB of whom this is written."""
+    column, word = DIAGNOSES[diagnosis]
+    return np.asarray(about[column].fillna("").str.contains(word), dtype=int)
+
+
 @cache
 def ludb() -> Cohort:
     """The median beat of lead II of each patient, and what the heart's left chamber has."""
     x, peaks, about = read_ludb(files())
     beat = [np.median(beats_of(one[1], 125, at), 0) for one, at in zip(x, peaks, strict=True)]
-    ill = about["Hypertrophies"].fillna("").str.contains("Left ventricular").astype(int).to_numpy()
+    ill = written(about, "left ventricle")
     return Cohort("LUDB", np.stack(beat).astype(float), ill, about.index.to_numpy())
 
 

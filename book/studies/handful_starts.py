@@ -18,6 +18,7 @@ from medxfer_utils.cohorts import Cohort, episode
 from medxfer_utils.models import Training
 
 Tasks = list[Cohort]
+Exam = tuple[Any, Any]  # images and answers of a few patients
 FILTERS = (16, 32, 64, 64)
 SOURCE = Training(1500, 0.003, batch=64, cosine=True, augment=models.flips_and_turns)
 MORE = replace(SOURCE, steps=500, rate=0.0003)
@@ -72,13 +73,15 @@ def prototypical(start: keras.Model, tasks: Tasks, seed: int, name: str) -> kera
     return twin
 
 
-def meta(start: keras.Model, tasks: Tasks, seed: int, swap: bool = False) -> keras.Model:
-    """Reptile: five steps of plain gradient descent on ten patients a class, and half the way.
+def swapped(exams: list[Exam], seed: int) -> list[Exam]:
+    """Yes and no change places in every second task by chance: no answer holds for all tasks."""
+    rng = np.random.default_rng(seed)
+    return [(x, abs(y - rng.integers(2))) for x, y in exams]
 
-    With `swap`, yes and no change places in every second task by chance, so that the head can learn
-    no answer that holds for all tasks.
-    """
-    inner, rng = models.copied(start), np.random.default_rng(seed)
+
+def meta(start: keras.Model, exams: list[Exam]) -> keras.Model:
+    """Reptile: five steps of plain gradient descent on each task, and half the way."""
+    inner = models.copied(start)
 
     def five(x: Any, y: Any) -> None:
         for _ in range(5):
@@ -91,12 +94,11 @@ def meta(start: keras.Model, tasks: Tasks, seed: int, swap: bool = False) -> ker
 
     descend = tf.function(five, input_signature=signature(start.input_shape[1:]))
 
-    def adapt(twin: keras.Model, task: tuple[Any, Any]) -> None:
+    def adapt(twin: keras.Model, task: Exam) -> None:
         inner.set_weights(twin.get_weights())
         descend(*task)
         twin.set_weights(inner.get_weights())
 
-    exams = [(x, abs(y - swap * rng.integers(2))) for x, y, *_ in drawn(tasks, 10, 1, META, seed)]
     return models.reptile(start, exams, adapt)
 
 
@@ -106,12 +108,13 @@ def starts(
     """What strategies start from; the source has learnt all its questions at once."""
     nothing = network(source.input_shape[1:], 1, seed)
     begin = models.with_backbone_of(source, nothing)
+    exams = [(x, y) for x, y, *_ in drawn(tasks, 10, 1, META, seed)]  # ten patients a class
     return {
         "source": begin,
         "longer": models.with_backbone_of(longer, nothing),
         "episodes": prototypical(begin, tasks, seed, "source"),
         "episodes alone": prototypical(nothing, tasks, seed, "nothing"),
-        "Reptile": meta(begin, tasks, seed),
-        "Reptile, swapped": meta(begin, tasks, seed, swap=True),
+        "Reptile": meta(begin, exams),
+        "Reptile, swapped": meta(begin, swapped(exams, seed)),
         "nothing": nothing,
     }

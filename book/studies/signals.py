@@ -31,6 +31,7 @@ from book.studies.ecg import (
     ludb,
     network,
     source,
+    written,
 )
 from book.studies.study import ALL, PACKAGES, Only, Study, chosen, halves
 from medxfer_utils.cohorts import Cohort
@@ -43,16 +44,13 @@ WIDTH = "width of the complex"
 STRATEGIES = (SCRATCH, AS_IS, STATISTICS, HEAD, FINE, HELD, ADAPTED, PIECES, CHIRPS, WIDTH)
 BUDGETS, REPEATS, SOURCES = (10, 20, 50), 8, 4
 PRETEXT = Training(300, 0.003, batch=32, cosine=True, loss="squares")
-WIDE = "(?<!In)Complete (?:left|right)|intravintricular", "entricular pacing"
 
 
 @cache
 def broad() -> Cohort:
     """Lead II of each patient of LUDB; ill: block of a bundle, slow spread, or paced ventricles."""
     everybody, about = ludb(), read_ludb(files())[2]
-    columns = about["Conduction abnormalities"], about["Cardiac pacing"]
-    told = [c.fillna("").str.contains(w) for c, w in zip(columns, WIDE, strict=True)]
-    ill = (told[0] | told[1]).astype(int).to_numpy()
+    ill = written(about, "broad beat") | written(about, "paced ventricle")
     return Cohort("LUDB", centred(everybody.x)[..., 0], ill, everybody.patient)
 
 

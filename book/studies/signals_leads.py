@@ -26,17 +26,13 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from book.studies.ecg import ALONE, MORE, SOURCES, Array, files, source
+from book.studies.ecg import ALONE, MORE, SOURCES, Array, files, source, written
 from book.studies.study import ALL, PACKAGES, Only, Study, chosen, halves
 from medxfer_utils.cohorts import Cohort, draw
 from medxfer_utils.data.ecg import beats_of, read_ludb
 from medxfer_utils.models.training import in_turn
 
-DIAGNOSES = {
-    "left ventricle": ("Hypertrophies", "Left ventricular"),
-    "ischaemia or scar": ("Ischemia", "[a-z]"),
-    "fibrillation or flutter": ("Rhythms", "Atrial f"),
-}
+ASKED = ("left ventricle", "ischaemia or scar", "fibrillation or flutter")
 LEADS, ONE = 12, (1,)  # lead II
 SCRATCH, TUNED, SHUFFLED = "from scratch", "fine-tuned", "fine-tuned, shuffled source"
 JOINED, SINGLE = "fine-tuned, leads summed first", "fine-tuned, lead II"
@@ -57,7 +53,7 @@ def network(leads: int, seed: int, joined: bool = False) -> keras.Model:
         made.add(layers.ReLU(name=f"relu_{k}"))
         made.add(layers.MaxPooling2D((1, 2), name=f"pool_{k}"))
     made.add(layers.Flatten(name="features"))
-    made.add(layers.Dense(len(DIAGNOSES), name="head"))
+    made.add(layers.Dense(len(ASKED), name="head"))
     return models.reinitialised(made, seed)
 
 
@@ -99,12 +95,11 @@ def trained(start: keras.Model, x: Array, y: Array, training: Training, seed: in
 def ludb() -> tuple[Cohort, Array, Array]:
     """Numbers of the patients, the rarest diagnosis; median beats (n, 12, 126, 1); diagnoses."""
     x, peaks, about = read_ludb(files())
-    ill = [about[column].fillna("").str.contains(word) for column, word in DIAGNOSES.values()]
     pairs = zip(x, peaks, strict=True)
     beats = [[np.median(beats_of(lead, 125, at), 0) for lead in one] for one, at in pairs]
     shape = np.array(beats) - np.median(beats, axis=2, keepdims=True)
     shape /= np.ptp(shape, axis=2, keepdims=True)
-    y = np.column_stack(ill).astype(float)
+    y = np.column_stack([written(about, name) for name in ASKED]).astype(float)
     numbers = np.arange(float(len(y)))
     return (
         Cohort("LUDB", numbers, y[:, -1].astype(int), about.index.to_numpy()),
@@ -148,7 +143,7 @@ def of_leads(repeat: int, only: Only = ALL) -> list[dict[str, Any]]:
         few = draw(pool, n, np.random.default_rng(repeat)).x.astype(int)
         for strategy in chosen(only, "strategy", STRATEGIES):
             told = scores(strategy, few, those, repeat)
-            for k, name in enumerate(DIAGNOSES):
+            for k, name in enumerate(ASKED):
                 auroc = cast(float, roc_auc_score(y[those, k], told[:, k]))
                 rows.append({"strategy": strategy, "n": n, "diagnosis": name, "AUROC": auroc})
     return rows

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
+from book.studies import ecg
 from book.studies.ecg import ALONE, MORE, Array, files
 from book.studies.study import ALL, PACKAGES, Only, Study, chosen
 from medxfer_utils.data.ecg import FILES, read_mitbih
@@ -68,15 +69,7 @@ def hearts() -> Hearts:
 
 def network(seed: int) -> keras.Model:
     """The network of appendix A7: the beat, and two channels that do not vary."""
-    layers, made = keras.layers, keras.Sequential([keras.Input((126, 3))])
-    for k, width in enumerate((16, 32, 32), 1):
-        made.add(layers.Conv1D(width, 7, padding="same", name=f"conv_{k}"))
-        made.add(layers.BatchNormalization(momentum=0.9, name=f"norm_{k}"))
-        made.add(layers.ReLU(name=f"relu_{k}"))
-        made.add(layers.MaxPooling1D(name=f"pool_{k}"))
-    made.add(layers.Flatten(name="features"))
-    made.add(layers.Dense(len(KINDS), name="head"))
-    return models.reinitialised(made, seed)
+    return ecg.network(126, seed, len(KINDS), channels=3, bias=True)
 
 
 def channels(rows: Where) -> Array:

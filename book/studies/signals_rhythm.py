@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import spectrogram
 
-from book.studies.ecg import SOURCES, Array, at_each_budget, files, linear
+from book.studies import ecg
+from book.studies.ecg import SOURCES, Array, at_each_budget, files, linear, written
 from book.studies.first_transfer import mobilenet, weights
 from book.studies.fusion_skin import as_shown
 from book.studies.signals import PRETEXT, chirps
@@ -48,15 +49,7 @@ ALONE, MORE = (Training(300, rate, batch=16, cosine=True) for rate in (0.003, 0.
 
 def network(seed: int, outputs: int = 1) -> keras.Model:
     """Five blocks of convolution over time; the last sees 3.5 s at once. The head sees the mean."""
-    layers, made = keras.layers, keras.Sequential([keras.Input((SECONDS * RATE, 1))])
-    for k, width in enumerate((16, 16, 32, 32, 32), 1):
-        made.add(layers.Conv1D(width, 7, padding="same", use_bias=False, name=f"conv_{k}"))
-        made.add(layers.BatchNormalization(momentum=0.9, name=f"norm_{k}"))
-        made.add(layers.ReLU(name=f"relu_{k}"))
-        made.add(layers.MaxPooling1D(name=f"pool_{k}"))
-    made.add(layers.GlobalAveragePooling1D(name="features"))
-    made.add(layers.Dense(outputs, name="head"))
-    return models.reinitialised(made, seed)
+    return ecg.network(SECONDS * RATE, seed, outputs, mean=True, widths=(16, 16, 32, 32, 32))
 
 
 def scaled(x: Array) -> Array:
@@ -125,7 +118,7 @@ def pretext(seed: int, kind: str) -> keras.Model:
 def ludb() -> tuple[Cohort, Array, Array]:
     """Numbers of the patients, who fibrillates or flutters; lead II at 125 Hz; the two numbers."""
     x, peaks, about = read_ludb(files())
-    ill = about["Rhythms"].fillna("").str.contains("Atrial f").astype(int).to_numpy()
+    ill = written(about, "fibrillation or flutter")
     numbers = np.array([two_numbers(at / 125) for at in peaks])
     who = about.index.to_numpy()
     return Cohort("LUDB", np.arange(float(len(x))), ill, who), x[:, 1].astype(float), numbers

@@ -116,14 +116,9 @@ def device(number: int) -> clinic.Site:
 
 
 def recalibrated(z: Array, y: NDArray[np.integer], spreads: tuple[float, ...]) -> Array:
-    """What to add to log odds and to their factor 1: the most probable, by Newton's method."""
-    at, precision = z[:, None] ** np.arange(len(spreads)), 1 / np.square(spreads)
-    b = np.zeros(len(spreads))
-    for _ in range(50):
-        p = expit(z + at @ b)
-        bend = (at * (p * (1 - p))[:, None]).T @ at + np.diag(precision)
-        b += np.clip(np.linalg.solve(bend, at.T @ (y - p) - precision * b), -1, 1)
-    return b
+    """What to add to log odds and to their factor 1: the most probable."""
+    at = z[:, None] ** np.arange(len(spreads))
+    return models.posterior_mode(at, y, np.zeros(len(spreads)), spreads, offset=z)
 
 
 def adjusted(way: str, network: keras.Model, x: Array, few: Cohort, later: Array) -> Array:

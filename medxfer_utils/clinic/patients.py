@@ -276,8 +276,9 @@ def _joined(parts: list[Clinic]) -> Clinic:
     return Clinic(Cohort(cohorts[0].name, x, y, ids), truth, record, written)
 
 
-def _lots(patients: int) -> list[range]:
+def _lots(patients: int, seed: int) -> list[range]:
     """Which patients are drawn together."""
+    require(patients >= 1 and seed >= 0, f"{patients} patients from seed {seed}: ask for 1 or more")
     return [range(start, min(start + LOT, patients)) for start in range(0, patients, LOT)]
 
 
@@ -304,7 +305,7 @@ def stream(site: Site, patients: int, seed: int, batch: int = 10 * LOT) -> Itera
     asked = f"{patients} patients in parts of {batch} from seed {seed}"
     advice = "ask for 1 patient or more, parts of 1 or more, and a seed of 0 or more."
     require(patients >= 1 and batch >= 1 and seed >= 0, f"{asked}: {advice}")
-    lots = _lots(patients)
+    lots = _lots(patients, seed)
     step = max(1, batch // LOT)
     for first in range(0, len(lots), step):
         yield _joined([_lot_of(site, lot, seed) for lot in lots[first : first + step]])
@@ -367,9 +368,8 @@ def followed(site: Site, patients: int, seed: int, years: Sequence[float]) -> li
     """
     fine = len(years) > 0 and years[0] >= 0 and (np.diff(years) > 0).all()
     require(fine, f"years is {list(years)}: give dates that increase, the first 0 or more.")
-    require(patients >= 1 and seed >= 0, f"{patients} patients from seed {seed}: ask for 1 or more")
     return [
-        _joined([_lot_of(site, lot, seed, date, when) for lot in _lots(patients)])
+        _joined([_lot_of(site, lot, seed, date, when) for lot in _lots(patients, seed)])
         for date, when in enumerate(years)
     ]
 
@@ -388,9 +388,8 @@ def lesions(site: Site, patients: int, seed: int) -> tuple[scanner.Floats, scann
         Share of each pixel that the lesion fills: half or more makes a mask. HU of the lesion above
         those of the usual parenchyma. A nodule's spicules belong to neither.
     """
-    require(patients >= 1 and seed >= 0, f"{patients} patients from seed {seed}: ask for 1 or more")
     parts = []
-    for some in _lots(patients):
+    for some in _lots(patients, seed):
         lot = _Lot(seed, some)
         _, truth, shape = _findings(lot, site)
         columns = {str(name): truth[name].to_numpy() for name in truth}

@@ -12,7 +12,7 @@ from typing import Any
 
 from medxfer_utils import require, settle_tensorflow
 
-settle_tensorflow()  # first: it decides how TensorFlow starts, and keeps the start quiet
+settle_tensorflow()  # first: it decides how TensorFlow starts
 
 import keras  # noqa: E402
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from medxfer_utils import require, settle_tensorflow
 
-settle_tensorflow()  # first: it decides how TensorFlow starts, and keeps the start quiet
+settle_tensorflow()  # first: it decides how TensorFlow starts
 
 import tensorflow as tf  # noqa: E402
 

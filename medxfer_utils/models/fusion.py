@@ -17,7 +17,7 @@ from sklearn.preprocessing import FunctionTransformer
 from medxfer_utils import require, settle_tensorflow
 from medxfer_utils.models.base import Array
 
-settle_tensorflow()  # first: it decides how TensorFlow starts, and keeps the start quiet
+settle_tensorflow()  # first: it decides how TensorFlow starts
 
 import keras  # noqa: E402
 

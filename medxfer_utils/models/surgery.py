@@ -18,7 +18,7 @@ from medxfer_utils.models.architectures import every_layer, settle
 from medxfer_utils.models.base import Array, Labels
 from medxfer_utils.models.training import copied, mean_loss, outputs
 
-settle_tensorflow()  # first: it decides how TensorFlow starts, and keeps the start quiet
+settle_tensorflow()  # first: it decides how TensorFlow starts
 
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402

@@ -21,7 +21,7 @@ from medxfer_utils.models.architectures import chance, every_layer, places, sett
 from medxfer_utils.models.base import Array, Augmentation, Labels, Training
 from medxfer_utils.models.penalties import Penalty, Seen
 
-settle_tensorflow()  # first: it decides how TensorFlow starts, and keeps the start quiet
+settle_tensorflow()  # first: it decides how TensorFlow starts
 
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
