@@ -102,8 +102,8 @@ def heartbeats(data: str, rng: np.random.Generator) -> tuple[Beats, str]:
         return read_mitbih(path), ""
     wanted = f"{FILES[0]} is neither in {named} nor in its subfolder ecg"
     require(data == "builtin", f"{wanted}: put it there.", DataError)
-    advice = f"For real heartbeats: put {FILES[0]} into the folder MEDXFER_DATA."
-    return simulated_beats(rng), f"SIMULATED patients. {advice} Nobody offers it for download."
+    note = "SIMULATED patients. For real heartbeats, put into the folder MEDXFER_DATA:"
+    return simulated_beats(rng), f"{note}\n{FILES[0]}. Nobody offers it for download."
 
 
 def _one_heart(rng: np.random.Generator) -> tuple[Array, NDArray[np.integer], dict[str, str]]:
@@ -140,5 +140,5 @@ def twelve_leads(
     if data != "builtin" or (named and find_in(Path(named).expanduser(), FILES[1], "ecg")):
         return *read_ludb(Path(str(named)).expanduser()), ""
     lines, marks, told = zip(*(_one_heart(rng) for _ in range(200)), strict=True)
-    note = f"SIMULATED patients. For real leads: put {FILES[1]} and {FILES[2]} into MEDXFER_DATA."
-    return np.stack(lines), [*marks], pd.DataFrame(told), note
+    note = "SIMULATED patients. For real leads, put into the folder MEDXFER_DATA:"
+    return np.stack(lines), [*marks], pd.DataFrame(told), f"{note}\n{FILES[1]} and {FILES[2]}"
